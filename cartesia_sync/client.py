@@ -1,0 +1,146 @@
+"""The client: configuration in, resources and connections out."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Callable, Optional, Union
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from ._version import __version__
+from .errors import MissingCredentialsError
+from .protocol.clocks import Timeout
+
+if TYPE_CHECKING:
+    from .resources.tts import TTSResource
+    from .transport.deadline import Deadline
+    from .transport.wire import Wire
+
+DEFAULT_BASE_URL = "https://api.cartesia.ai"
+DEFAULT_VERSION = "2026-08-14"
+DEFAULT_TIMEOUT = Timeout()
+_USER_AGENT = f"cartesia-sync/{__version__}"
+
+
+class Cartesia:
+    """A client for Cartesia's speech API.
+
+    Args:
+        api_key: ``sk_car_...``; the environment's CARTESIA_API_KEY if neither this nor a token is given.
+        token: An access token, in place of a key. Where both are given the key is used, as the official client does.
+        base_url: Of the HTTP API; the environment's CARTESIA_BASE_URL, else the service's own.
+        websocket_base_url: Of the WebSocket API; by default the base URL with ``ws`` for ``http`` and ``wss`` for
+            ``https``.
+        cartesia_version: The API version, a date; it decides the shape in which voices go out.
+        default_headers: Sent with everything, in place of ours of the same name.
+        timeout: Seconds to wait: one number, or a ``Timeout`` for each clock; None is no limit.
+        ssl_context: How to verify the service, in place of the system's trust store; shared by all connections.
+
+    Raises:
+        MissingCredentialsError: Neither a key nor a token is given, and the environment has no key.
+        ValueError: A URL, a header or a clock is not one.
+
+    Threads: any, all of it. Making a client opens nothing and starts no thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: Optional[str] = None,
+        token: Optional[str] = None,
+        base_url: Optional[str] = None,
+        websocket_base_url: Optional[str] = None,
+        cartesia_version: str = DEFAULT_VERSION,
+        default_headers: Optional[Mapping[str, str]] = None,
+        timeout: Union[float, Timeout, None] = DEFAULT_TIMEOUT,
+        ssl_context: Optional[ssl.SSLContext] = None,
+    ) -> None:
+        if api_key is None and token is None:
+            api_key = os.environ.get("CARTESIA_API_KEY")
+        self._credential = api_key or token
+        if not self._credential:
+            raise MissingCredentialsError(
+                "No key: pass api_key= or token=, or set the environment variable CARTESIA_API_KEY."
+            )
+        self.base_url = _checked_url(
+            base_url or os.environ.get("CARTESIA_BASE_URL") or DEFAULT_BASE_URL, ("http", "https"), "base_url"
+        )
+        self.websocket_base_url = _checked_url(
+            websocket_base_url or "ws" + self.base_url[len("http") :], ("ws", "wss"), "websocket_base_url"
+        )
+        self.cartesia_version = cartesia_version
+        self.timeout = Timeout.of(timeout)
+        self._ssl_context = ssl_context
+        self._headers = _merged(
+            {
+                "Authorization": f"Bearer {self._credential}",
+                "Cartesia-Version": cartesia_version,
+                "User-Agent": _USER_AGENT,
+                "X-Cartesia-Client": _USER_AGENT,
+            },
+            default_headers or {},
+        )
+
+    def __repr__(self) -> str:
+        return f"<Cartesia {self.base_url} version {self.cartesia_version}>"
+
+    @cached_property
+    def tts(self) -> TTSResource:
+        """Text to speech."""
+        from .resources.tts import TTSResource
+
+        return TTSResource(self)
+
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        """One TLS context for all connections: making one reads the whole trust store."""
+        return self._ssl_context or ssl.create_default_context()
+
+    def dialler(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        *,
+        max_message_bytes: Optional[int],
+    ) -> Callable[[Deadline], Wire]:
+        """Give what opens a WebSocket to a path of the service, as often as it is called. For the resources."""
+        from .transport import wire
+
+        parts = urlsplit(self.websocket_base_url)
+        url = urlunsplit(parts._replace(path=parts.path.rstrip("/") + path, query=urlencode(query)))
+        all_headers = _merged(self._headers, headers)
+        limit = wire.MAX_MESSAGE_BYTES if max_message_bytes is None else max_message_bytes
+
+        def dial(deadline: Deadline) -> Wire:
+            return wire.connect(
+                url,
+                all_headers,
+                ssl_context=self._trust if parts.scheme == "wss" else None,
+                deadline=deadline,
+                max_message_bytes=limit,
+            )
+
+        return dial
+
+
+def _checked_url(url: str, schemes: tuple[str, ...], what: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ValueError(f"{what} begins with {' or '.join(f'{scheme}://' for scheme in schemes)}; got {url!r}")
+    if parts.username or parts.password or parts.query:
+        raise ValueError(f"{what} holds no user name, password or query: credentials are sent in headers")
+    return url.rstrip("/")
+
+
+def _merged(headers: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Put headers over others of the same name, whatever the case."""
+    replaced = {name.lower() for name in more}
+    merged = {name: value for name, value in headers.items() if name.lower() not in replaced}
+    for name, value in more.items():
+        if any(char in "\r\n\0" for char in f"{name}{value}"):
+            raise ValueError(f"the header {name!r} holds a line break")
+        merged[name] = value
+    return merged

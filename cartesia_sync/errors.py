@@ -1,0 +1,298 @@
+"""Every exception of the package, and whose fault each one is.
+
+The names that users of the official client already catch are kept; new ones hang below the one that such a user
+would catch. Facts are attributes, a key or a token is in none of them, and every exception survives pickling, so that
+a worker process can hand it to its parent.
+
+    CartesiaError
+     +-- APIError                                the service, or the way to it
+     |    +-- APIConnectionError                 the way to it
+     |    |    +-- APITimeoutError               also a TimeoutError
+     |    |    |    +-- ConnectTimeoutError      no open connection in time
+     |    |    |    +-- WriteTimeoutError        a message could not leave in time
+     |    |    |    +-- FirstEventTimeoutError   nothing heard on a context in time
+     |    |    |    +-- GapTimeoutError          nothing further heard on a context in time
+     |    |    |    +-- ContextTimeoutError      a context as a whole took too long
+     |    |    +-- WebSocketConnectionClosedError  the connection ended, by whomever and for whatever reason
+     |    |    |    +-- TruncatedError           ... and this context had not been heard to its end
+     |    |    +-- ProtocolError                 the service said what the protocol does not allow
+     |    |    |    +-- MessageTooBigError       ... or more at once than we are willing to hold
+     |    |    +-- ForkedError                   the connection belongs to the parent process
+     |    +-- APIResponseValidationError         an answer that cannot be read
+     |    +-- APIStatusError                     the service refused
+     |         +-- BadRequestError 400, AuthenticationError 401, PermissionDeniedError 403, NotFoundError 404,
+     |             ConflictError 409, UnprocessableEntityError 422, RateLimitError 429, InternalServerError 5xx
+     +-- MailboxFullError                        a context was not read, and its limit is reached
+     +-- ContextStateError                       also a ValueError: the call does not fit the context's state
+     +-- ConcurrencyError                        also a RuntimeError: a second thread in one context's receive()
+     +-- MissingCredentialsError                 also a ValueError: neither a key nor a token is given
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+
+class CartesiaError(Exception):
+    """The root of every exception that this package raises on its own account."""
+
+
+class APIError(CartesiaError):
+    """Something went wrong with the service or on the way to it.
+
+    Attributes:
+        message: What went wrong, in a sentence.
+        body: The service's own words: its decoded error object, the text it sent instead, or None.
+    """
+
+    def __init__(self, message: str = "", *, body: object = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.body = body
+
+
+# ---- the way to the service
+
+
+class APIConnectionError(APIError):
+    """The service could not be reached, or the connection to it is of no more use."""
+
+
+class APITimeoutError(APIConnectionError, TimeoutError):
+    """A clock ran out.
+
+    Attributes:
+        timeout: The seconds that were allowed.
+    """
+
+    def __init__(self, message: str = "Request timed out.", *, timeout: Optional[float] = None) -> None:
+        super().__init__(message)
+        self.timeout = timeout
+
+
+class ConnectTimeoutError(APITimeoutError):
+    """No open connection in time: name resolution, TCP, TLS and the upgrade share one clock."""
+
+
+class WriteTimeoutError(APITimeoutError):
+    """The service did not take a message in time; the connection is closed, since half of it may be out."""
+
+
+class ContextFacts:
+    """What a context had done and heard when it ended before its end.
+
+    Attributes:
+        context_id: The context.
+        audio_bytes: Bytes of audio received for it.
+        audio_seconds: The same in seconds.
+        heard: Whether any event of it had arrived.
+        transcripts: The pieces of text that were sent, in order.
+    """
+
+    context_id: str = ""
+    audio_bytes: int = 0
+    audio_seconds: float = 0.0
+    heard: bool = False
+    transcripts: tuple[str, ...] = ()
+
+    def remember(
+        self,
+        *,
+        context_id: str,
+        audio_bytes: int,
+        audio_seconds: float,
+        heard: bool,
+        transcripts: tuple[str, ...],
+    ) -> None:
+        """Write the facts down."""
+        self.context_id = context_id
+        self.audio_bytes = audio_bytes
+        self.audio_seconds = audio_seconds
+        self.heard = heard
+        self.transcripts = transcripts
+
+
+class FirstEventTimeoutError(ContextFacts, APITimeoutError):
+    """Nothing was heard on the context in time, counted from its first push."""
+
+
+class GapTimeoutError(ContextFacts, APITimeoutError):
+    """Nothing further was heard on the context in time, counted from its last event or push."""
+
+
+class ContextTimeoutError(ContextFacts, APITimeoutError):
+    """The context as a whole took longer than allowed, counted from its first push."""
+
+
+class WebSocketConnectionClosedError(APIConnectionError):
+    """The connection has ended.
+
+    Attributes:
+        code: The close code that the service sent (RFC 6455), or None where it sent none: a reset, the end of the
+            stream, our own ``close()``.
+        reason: The reason that came with it, or "".
+        unsent_messages: Always empty: a message either left or raised. Kept for the official client's users.
+    """
+
+    def __init__(
+        self, message: str = "The connection is closed.", *, code: Optional[int] = None, reason: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.unsent_messages: list[str] = []
+
+
+class TruncatedError(ContextFacts, WebSocketConnectionClosedError):
+    """The connection ended before this context did: what was heard of it is not the whole."""
+
+
+class ProtocolError(APIConnectionError):
+    """The service sent what the protocol does not allow."""
+
+
+class MessageTooBigError(ProtocolError):
+    """The service announced a message that is larger than the limit; it was not read.
+
+    Attributes:
+        limit_bytes: The limit, ``max_message_bytes``.
+    """
+
+    def __init__(self, message: str = "", *, limit_bytes: int = 0) -> None:
+        super().__init__(message)
+        self.limit_bytes = limit_bytes
+
+
+class ForkedError(APIConnectionError):
+    """The connection was opened before a fork and belongs to the parent process."""
+
+
+# ---- what the service refused
+
+
+class APIResponseValidationError(APIError):
+    """The service answered with something that cannot be read."""
+
+
+class APIStatusError(APIError):
+    """The service refused, over HTTP, at the handshake or by an error event.
+
+    Attributes:
+        status_code: The HTTP status.
+        error_code: The service's machine-readable code, such as ``voice_not_found``, or None.
+        title: The service's short description, or None.
+        request_id: The service's identifier of the request, or None.
+        doc_url: Where the service documents the error, or None.
+        headers: The response's headers, lower-case names; empty for an error event.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status_code: int = 0,
+        body: object = None,
+        error_code: Optional[str] = None,
+        title: Optional[str] = None,
+        request_id: Optional[str] = None,
+        doc_url: Optional[str] = None,
+        headers: Optional[Mapping[str, str]] = None,
+    ) -> None:
+        super().__init__(message, body=body)
+        self.status_code = status_code
+        self.error_code = error_code
+        self.title = title
+        self.request_id = request_id
+        self.doc_url = doc_url
+        self.headers = dict(headers or {})
+
+    @property
+    def retry_after(self) -> Optional[float]:
+        """Seconds the service asked us to wait, from its ``Retry-After`` header; None where it did not say."""
+        try:
+            return float(self.headers["retry-after"])
+        except (KeyError, ValueError):
+            return None
+
+
+class BadRequestError(APIStatusError):
+    """400: the request is not one the service understands."""
+
+
+class AuthenticationError(APIStatusError):
+    """401: the key or token is missing, unknown or no longer valid."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: the key or the plan does not allow this."""
+
+
+class NotFoundError(APIStatusError):
+    """404: no such thing; since API version 2026-03-01 also an unknown voice."""
+
+
+class ConflictError(APIStatusError):
+    """409: the request is at odds with another one."""
+
+
+class UnprocessableEntityError(APIStatusError):
+    """422: the request is well-formed, and its content is not acceptable."""
+
+
+class RateLimitError(APIStatusError):
+    """429: more contexts or connections at once than the plan allows."""
+
+
+class InternalServerError(APIStatusError):
+    """5xx: the service failed."""
+
+
+_BY_STATUS: dict[int, type[APIStatusError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableEntityError,
+    429: RateLimitError,
+}
+
+
+def status_error(status_code: int, message: str, **facts: Any) -> APIStatusError:
+    """Make the exception that belongs to an HTTP status.
+
+    Args:
+        status_code: The status; those without a class of their own give ``APIStatusError`` itself.
+        message: What went wrong.
+        **facts: The other attributes of ``APIStatusError``.
+    """
+    kind = InternalServerError if status_code >= 500 else _BY_STATUS.get(status_code, APIStatusError)
+    return kind(message, status_code=status_code, **facts)
+
+
+# ---- the caller's side
+
+
+class MailboxFullError(ContextFacts, CartesiaError):
+    """Nobody read the context's events, and they reached the limit; this context alone has ended.
+
+    Attributes:
+        limit_bytes: The limit, ``max_queued_bytes``.
+    """
+
+    def __init__(self, message: str = "", *, limit_bytes: int = 0) -> None:
+        super().__init__(message)
+        self.limit_bytes = limit_bytes
+
+
+class ContextStateError(CartesiaError, ValueError):
+    """The call does not fit the state that the context is in, such as a push after ``no_more_inputs()``."""
+
+
+class ConcurrencyError(CartesiaError, RuntimeError):
+    """Another thread is receiving from this context; different contexts may be received from at once."""
+
+
+class MissingCredentialsError(CartesiaError, ValueError):
+    """Neither a key nor a token was given, and the environment has none."""

@@ -1,0 +1,53 @@
+"""The clocks that a user can set, as one value."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Optional, Union
+
+from .messages import Omit
+
+
+@dataclass(frozen=True)
+class Timeout:
+    """How long to wait for what, in seconds; None is no limit.
+
+    None of these is a socket timeout: each context's clocks run on that context's own events, so that a busy
+    neighbour neither delays nor feeds them.
+
+    Attributes:
+        connect: Name resolution, TCP, TLS and the upgrade together.
+        read: Between two pieces of an HTTP answer.
+        write: For one message to leave.
+        first_event: From a context's first push to its first event.
+        gap: From a context's latest event or push, whichever is later, to its next event.
+        whole: From a context's first push to its end.
+        close: For the service to answer our goodbye.
+    """
+
+    connect: Optional[float] = 5.0
+    read: Optional[float] = 60.0
+    write: Optional[float] = 10.0
+    first_event: Optional[float] = 60.0
+    gap: Optional[float] = 60.0
+    whole: Optional[float] = None
+    close: Optional[float] = 2.0
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not (isinstance(value, (int, float)) and value >= 0):
+                raise ValueError(f"timeout {field.name} is a number of seconds, 0 or more, or None; got {value!r}")
+
+    @classmethod
+    def of(cls, value: Union[float, Timeout, None]) -> Timeout:
+        """Read what a user passes as ``timeout``: one number stands for connect, read, first event and gap."""
+        if isinstance(value, Timeout):
+            return value
+        return cls(connect=value, read=value, first_event=value, gap=value)
+
+    def replace(self, **clocks: Union[float, Omit, None]) -> Timeout:
+        """Make a copy with some clocks set otherwise; those that are ``omit`` stay."""
+        given = {name: value for name, value in clocks.items() if not isinstance(value, Omit)}
+        return dataclasses.replace(self, **given) if given else self

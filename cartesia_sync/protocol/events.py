@@ -1,0 +1,193 @@
+"""What we hear: one class an event type, which is also its JSON shape and its decoder.
+
+Sources: the service's AsyncAPI page ``api-reference/tts/websocket`` and the official client's type
+``WebsocketResponse``, whose attribute names these classes keep. Fields that the service adds later are kept in
+``extra``; a type that is not known here arrives as ``Unknown``, and ends nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Optional, Protocol, Union
+
+from msgspec import Struct, field
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Sound(Protocol):
+    """What turns a chunk's bytes into samples; the context that hears the chunk knows the encoding."""
+
+    def samples(self, audio: bytes) -> NDArray[np.float32]:
+        """Give float32 samples, shape (n,), -1 to 1."""
+
+    def raw(self, audio: bytes) -> NDArray[np.int16]:
+        """Give 16-bit integer samples, shape (n,)."""
+
+
+class WordTimestamps(Struct):
+    """When each word is spoken: three lists of one length, times in seconds from the context's start."""
+
+    words: list[str]
+    start: list[float]
+    end: list[float]
+
+
+class PhonemeTimestamps(Struct):
+    """When each phoneme (IPA) is spoken: three lists of one length, times in seconds from the context's start."""
+
+    phonemes: list[str]
+    start: list[float]
+    end: list[float]
+
+
+class Heard(Struct, kw_only=True, dict=True):
+    """What all events have in common.
+
+    Attributes:
+        context_id: The context that the event belongs to; None only on an ``Error`` of the whole connection.
+        done: Whether this is the last event of its context.
+        status_code: An HTTP-like status; 206 on a part, and not to be relied on.
+    """
+
+    context_id: Optional[str] = None
+    done: bool = False
+    status_code: Optional[int] = None
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """The fields that the service sent and this version does not know, by name."""
+        found: dict[str, Any] = self.__dict__.get("extra_fields", {})
+        return found
+
+
+class Chunk(Heard, tag_field="type", tag="chunk", forbid_unknown_fields=True):
+    """A piece of audio, in the encoding that the context asked for.
+
+    Attributes:
+        audio: The decoded bytes; empty where the service sent none. Need not hold whole samples.
+        step_time: Milliseconds the service worked on it.
+        flush_id: Which flush it belongs to, counted from 1; None where the service does not say.
+    """
+
+    type: ClassVar[Literal["chunk"]] = "chunk"
+    audio: bytes = field(name="data", default=b"")
+    step_time: Optional[float] = None
+    flush_id: Optional[int] = None
+
+    @property
+    def data(self) -> str:
+        """The audio in base64, as the service sent it. Made anew at each access: prefer ``audio``."""
+        return base64.b64encode(self.audio).decode("ascii")
+
+    def samples(self) -> NDArray[np.float32]:
+        """Give the chunk's audio as float32 samples, shape (n,), -1 to 1, whatever the encoding.
+
+        A sample that is split between two chunks counts as the later one's.
+
+        Raises:
+            ValueError: If the chunk did not come out of a context's ``receive()``: only that knows the encoding.
+        """
+        return self._sound().samples(self.audio)
+
+    def raw(self) -> NDArray[np.int16]:
+        """Give the chunk's audio as 16-bit integer samples, shape (n,); see ``samples``."""
+        return self._sound().raw(self.audio)
+
+    def _sound(self) -> Sound:
+        sound: Optional[Sound] = self.__dict__.get("sound")
+        if sound is None:
+            raise ValueError(
+                "this chunk does not know its encoding, since it did not come out of a context's receive(); "
+                "its bytes are in .audio"
+            )
+        return sound
+
+
+class Timestamps(Heard, tag_field="type", tag="timestamps", forbid_unknown_fields=True):
+    """When words are spoken; only with ``add_timestamps``."""
+
+    type: ClassVar[Literal["timestamps"]] = "timestamps"
+    word_timestamps: Optional[WordTimestamps] = None
+    flush_id: Optional[int] = None
+
+
+class PhonemeTimestampsEvent(Heard, tag_field="type", tag="phoneme_timestamps", forbid_unknown_fields=True):
+    """When phonemes are spoken; only with ``add_phoneme_timestamps``."""
+
+    type: ClassVar[Literal["phoneme_timestamps"]] = "phoneme_timestamps"
+    phoneme_timestamps: Optional[PhonemeTimestamps] = None
+    flush_id: Optional[int] = None
+
+
+class FlushDone(Heard, tag_field="type", tag="flush_done", forbid_unknown_fields=True):
+    """A flush has been carried out; the context stays open.
+
+    Attributes:
+        flush_id: Which flush, counted from 1.
+    """
+
+    type: ClassVar[Literal["flush_done"]] = "flush_done"
+    flush_done: bool = True
+    flush_id: Optional[int] = None
+
+
+class Done(Heard, tag_field="type", tag="done", forbid_unknown_fields=True):
+    """The context is complete; nothing follows."""
+
+    type: ClassVar[Literal["done"]] = "done"
+    done: bool = True
+
+
+class Error(Heard, tag_field="type", tag="error", forbid_unknown_fields=True):
+    """The service refused something.
+
+    Versions before 2026-03-01 send one text, ``Title: message``; it is parted here, so that ``title`` and ``message``
+    can be read with every version.
+
+    Attributes:
+        done: Whether it ends the context; documented as always true.
+        error_code: The service's machine-readable code, such as ``voice_not_found``, or None.
+        title: A short description, or None.
+        message: A sentence, or None.
+        request_id: The service's identifier of the connection, or None.
+        doc_url: Where the service documents the error, or None.
+    """
+
+    type: ClassVar[Literal["error"]] = "error"
+    done: bool = True
+    error_code: Optional[str] = None
+    title: Optional[str] = None
+    message: Optional[str] = None
+    request_id: Optional[str] = None
+    doc_url: Optional[str] = None
+    legacy_text: Optional[str] = field(name="error", default=None)
+
+    def __post_init__(self) -> None:
+        if self.legacy_text is not None and self.title is None and self.message is None:
+            title, colon, message = self.legacy_text.partition(": ")
+            self.title, self.message = (title, message) if colon else (None, self.legacy_text)
+
+    @property
+    def error(self) -> str:
+        """The title and the message in one text, as the official client words it."""
+        if self.legacy_text is not None:
+            return self.legacy_text
+        return ": ".join(part for part in (self.title, self.message) if part) or "unknown error"
+
+
+class Unknown(Heard):
+    """An event of a type that this version does not know.
+
+    Attributes:
+        type: The type as the service named it.
+        fields: The whole event as it came.
+    """
+
+    type: str
+    fields: dict[str, Any]
+
+
+Event = Union[Chunk, Timestamps, PhonemeTimestampsEvent, FlushDone, Done, Error, Unknown]

@@ -1,0 +1,111 @@
+"""Encodings, sample rates and voices, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+#: The sample rates which the service documents. It decides; others are not refused here.
+SAMPLE_RATES_HZ = (8000, 16000, 22050, 24000, 44100, 48000)
+
+#: Each raw encoding's bytes per sample. Audio always has one channel.
+ENCODINGS: Mapping[str, int] = MappingProxyType(
+    {"pcm_f32le": 4, "pcm_s16le": 2, "pcm_mulaw": 1, "pcm_alaw": 1},
+)
+
+#: What is asked for when the caller names no format: as the official client does. Copy it, never change it.
+# A plain dict, for the JSON encoder takes no mapping proxy; typed so that mypy refuses to change it.
+DEFAULT_OUTPUT_FORMAT: Mapping[str, Any] = {
+    "container": "raw",
+    "encoding": "pcm_f32le",
+    "sample_rate": 44100,
+}
+
+# The first version whose voices are a plain id or a mapping without "mode". Versions are dates written
+# YYYY-MM-DD, so that comparing them as text is comparing them in time.
+_FIRST_VERSION_WITHOUT_VOICE_MODE = "2026-08-14"
+
+
+def bytes_per_sample(encoding: str) -> int:
+    """Tell how many bytes one sample takes; a ValueError names the known encodings."""
+    if encoding not in ENCODINGS:
+        raise ValueError(f"unknown encoding {encoding!r}: expected one of {', '.join(ENCODINGS)}")
+    return ENCODINGS[encoding]
+
+
+@dataclass(frozen=True)
+class RawFormat:
+    """How bare samples are laid out: one channel, no header."""
+
+    encoding: str
+    #: In Hz.
+    sample_rate: int
+
+    def __post_init__(self) -> None:
+        bytes_per_sample(self.encoding)
+        if type(self.sample_rate) is not int:  # isinstance would let True pass
+            raise TypeError(f"sample_rate: expected a whole number of Hz, got {self.sample_rate!r}")
+        if self.sample_rate <= 0:
+            raise ValueError(f"sample_rate: expected more than 0 Hz, got {self.sample_rate}")
+
+    @classmethod
+    def of(cls, mapping: Mapping[str, Any]) -> RawFormat:
+        """Read a service's ``output_format``: ``{"container": "raw", "encoding": ..., "sample_rate": ...}``.
+
+        Raises:
+            TypeError: It is no mapping, or its sample rate no whole number.
+            ValueError: A key is missing, or the container, encoding or sample rate is none that we can read.
+        """
+        if not isinstance(mapping, Mapping):
+            raise TypeError(f"output_format: expected a mapping, got {mapping!r}")
+        missing = [key for key in ("container", "encoding", "sample_rate") if key not in mapping]
+        if missing:
+            raise ValueError(f"output_format: expected {', '.join(missing)} too, got {dict(mapping)!r}")
+        if mapping["container"] != "raw":
+            raise ValueError(f"output_format: expected the container 'raw', got {mapping['container']!r}")
+        return cls(mapping["encoding"], mapping["sample_rate"])
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes per sample."""
+        return ENCODINGS[self.encoding]
+
+    def seconds(self, audio_bytes: int) -> float:
+        """Tell how long so many bytes of audio play."""
+        return audio_bytes / self.sample_bytes / self.sample_rate
+
+
+def voice_on_the_wire(voice: str | Mapping[str, Any], version: str) -> str | dict[str, Any]:
+    """Put a voice in the shape of an API version; the caller's mapping stays as it is.
+
+    A mapping with a ``mode`` other than ``"id"`` passes untouched: whether that works, the service decides.
+
+    Args:
+        voice: An id, ``{"id": ...}``, ``{"mode": "id", "id": ...}`` or ``{"mode": "embedding", ...}``.
+        version: The API version in use, as YYYY-MM-DD.
+
+    Raises:
+        TypeError: The voice or its id has a type that no voice has.
+        ValueError: The id is missing or empty.
+    """
+    if isinstance(voice, str):
+        shape: dict[str, Any] = {"id": voice}
+    elif isinstance(voice, Mapping):
+        shape = dict(voice)
+    else:
+        raise TypeError(f"voice: expected an id or a mapping with one, got {voice!r}")
+    if shape.get("mode") == "embedding":
+        return shape
+    if "id" not in shape:
+        raise ValueError(f"voice: expected a mapping with an 'id', got the keys {list(shape)!r}")
+    if not isinstance(shape["id"], str):
+        raise TypeError(f"voice: expected the id as a string, got {shape['id']!r}")
+    if not shape["id"]:
+        raise ValueError("voice: expected an id, got an empty string")
+    if version < _FIRST_VERSION_WITHOUT_VOICE_MODE:
+        return {"mode": "id", **shape}
+    if shape.get("mode") == "id":
+        del shape["mode"]
+    return voice if isinstance(voice, str) else shape

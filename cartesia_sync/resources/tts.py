@@ -1,0 +1,63 @@
+"""Text to speech."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from ..protocol.clocks import Timeout
+
+if TYPE_CHECKING:
+    from ..client import Cartesia
+    from ..streaming.connection import ConnectionManager
+
+DEFAULT_PING_INTERVAL = 20.0
+"""Seconds of silence after which the service is asked for a sign of life."""
+
+
+class TTSResource:
+    """Text to speech; reached as ``client.tts``."""
+
+    def __init__(self, client: Cartesia) -> None:
+        self._client = client
+
+    def websocket_connect(
+        self,
+        *,
+        extra_query: Optional[Mapping[str, str]] = None,
+        extra_headers: Optional[Mapping[str, str]] = None,
+        websocket_connection_options: Optional[Mapping[str, Any]] = None,
+        timeout: Union[float, Timeout, None] = None,
+        ping_interval: Optional[float] = DEFAULT_PING_INTERVAL,
+        reconnect: bool = True,
+    ) -> ConnectionManager:
+        """Prepare a WebSocket connection; ``with`` or ``.enter()`` opens it.
+
+        Args:
+            extra_query: Added to the URL.
+            extra_headers: Sent with the handshake, in place of the client's of the same name.
+            websocket_connection_options: ``max_size``, the largest message that is accepted, in bytes (16 MiB by
+                default). The other options of the official client are those of its transport library; they are
+                accepted, and mean nothing here.
+            timeout: The clocks, in place of the client's.
+            ping_interval: Seconds of silence before a ping, and again before the connection counts as lost. None
+                sends no pings.
+            reconnect: Whether a push to a new context opens a new connection when the last one is lost.
+
+        Threads: any. Does not wait.
+        """
+        from ..streaming.connection import ConnectionManager
+
+        options = dict(websocket_connection_options or {})
+        return ConnectionManager(
+            self._client.dialler(
+                "/tts/websocket",
+                extra_query or {},
+                extra_headers or {},
+                max_message_bytes=options.get("max_size"),
+            ),
+            api_version=self._client.cartesia_version,
+            timeout=self._client.timeout if timeout is None else Timeout.of(timeout),
+            ping_interval=ping_interval,
+            reconnect=reconnect,
+        )

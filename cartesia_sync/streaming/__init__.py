@@ -1,0 +1,1 @@
+"""Contexts over a connection, and the threads between them."""

@@ -1,0 +1,506 @@
+"""The user's handle to one context: send text, hear its events."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from ..errors import APIError, ConcurrencyError, ContextStateError, status_error
+from ..protocol import codec
+from ..protocol.clocks import Timeout
+from ..protocol.events import Chunk, Done, Error, Event
+from ..protocol.formats import DEFAULT_OUTPUT_FORMAT, RawFormat, voice_on_the_wire
+from ..protocol.life import Move, State
+from ..protocol.messages import GenerationRequest, Omit, given_or_unset, omit
+from .line import Line
+from .mailbox import End
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .connection import Connection
+
+DEFAULT_MODEL_ID = "sonic-latest"
+DEFAULT_VOICE_ID = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
+"""What the official client names in the closing message of a context that has no voice of its own."""
+
+
+class Context:
+    """One transcript and its speech on a shared connection; made by ``connection.context()``.
+
+    Text goes out by ``push`` and ``no_more_inputs``, in pieces; events come in by ``receive``, or the whole audio by
+    ``audio``, ``samples`` and ``save``. Used in a ``with`` block it is cancelled when the block is left before its
+    end.
+
+    Threads: any thread may send, any other may receive at the same time, and any may cancel. One thread receives at a
+    time; the number of contexts that are received from at once is not limited.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        line: Line,
+        *,
+        api_version: str,
+        timeout: Timeout,
+        model_id: Optional[str],
+        voice: Union[str, Mapping[str, Any], None],
+        output_format: Optional[Mapping[str, Any]],
+        language: Optional[str],
+        add_timestamps: Optional[bool],
+        add_phoneme_timestamps: Optional[bool],
+        generation_config: Optional[Mapping[str, Any]],
+        max_buffer_delay_ms: Optional[int],
+        pronunciation_dict_id: Optional[str],
+        use_normalized_timestamps: Optional[bool],
+    ) -> None:
+        self._connection = connection  # keeps it open for as long as somebody holds the context
+        self._link = connection.link
+        self._line = line
+        self._api_version = api_version
+        self._timeout = timeout
+        self._model_id = model_id
+        self._voice = voice
+        self._output_format = output_format
+        self._language = language
+        self._add_timestamps = add_timestamps
+        self._add_phoneme_timestamps = add_phoneme_timestamps
+        self._generation_config = generation_config
+        self._max_buffer_delay_ms = max_buffer_delay_ms
+        self._pronunciation_dict_id = pronunciation_dict_id
+        self._use_normalized_timestamps = use_normalized_timestamps
+        self._mailbox = line.mailbox
+        self._taking = threading.Lock()  # held by the thread that waits for an event; and guards the next three
+        self._receiver: Optional[weakref.ref[Receiver]] = None
+        self._receiving_thread: Optional[int] = None
+        self._heard_audio = False
+        self._split_sample = b""  # what the last chunk held of a sample that the next one completes
+
+    def __repr__(self) -> str:
+        return f"<Context {self.context_id!r} {self._line.state.value}>"
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        if not self._line.mailbox.is_sealed:
+            self.cancel()
+
+    def __del__(self) -> None:
+        line = getattr(self, "_line", None)
+        if line is not None and not line.mailbox.is_sealed:
+            self._link.forget(line)
+
+    @property
+    def context_id(self) -> str:
+        """The id under which the service knows this context."""
+        return self._line.context_id
+
+    # ---- sending
+
+    def push(
+        self,
+        transcript: str,
+        *,
+        continue_: bool = True,
+        voice: Union[str, Mapping[str, Any], Omit] = omit,
+        **fields: Any,
+    ) -> None:
+        """Hand the service one more piece of the transcript.
+
+        Returns once the bytes have left, not once they are spoken.
+
+        Args:
+            transcript: Text to speak. Pieces are joined as they are, so keep the spaces between words.
+            continue_: Whether more may follow; False does what ``no_more_inputs`` does.
+            voice: In place of the context's.
+            **fields: As for ``send``.
+
+        Raises:
+            ValueError: There is no voice, here or on the context.
+            ContextStateError: After ``no_more_inputs``, ``cancel`` or the context's end.
+            TruncatedError: The connection was lost after this context's first push.
+            APIConnectionError: The connection cannot be opened, broke, or was closed by us.
+
+        Threads: any. Messages of one connection leave one after the other; waits at most for the write clock, and
+            where a lost connection must be reopened for the connect clock too.
+        """
+        if isinstance(voice, Omit):
+            if self._voice is None:
+                raise ValueError("a push needs a voice: give one to connection.context() or to push()")
+            voice = self._voice
+        self.send(transcript=transcript, voice=voice, continue_=continue_, **fields)
+
+    def send(
+        self,
+        *,
+        transcript: str,
+        voice: Union[str, Mapping[str, Any]],
+        model_id: Optional[str] = None,
+        output_format: Optional[Mapping[str, Any]] = None,
+        continue_: bool = True,
+        language: Union[str, Omit, None] = omit,
+        speed: Optional[str] = None,
+        add_timestamps: Union[bool, Omit, None] = omit,
+        add_phoneme_timestamps: Union[bool, Omit, None] = omit,
+        flush: Union[bool, Omit, None] = omit,
+        generation_config: Union[Mapping[str, Any], Omit, None] = omit,
+        **fields: Any,
+    ) -> None:
+        """Send one generation request with everything said in the call; what is left out comes from the context.
+
+        Args:
+            transcript: Text to speak.
+            voice: A voice's id, or a mapping with the key ``id``; it is put in the shape of the API version in use.
+            model_id: Such as ``sonic-latest``, the default.
+            output_format: ``{"container": "raw", "encoding": ..., "sample_rate": ...}``; 32-bit float at 44100 Hz
+                by default.
+            continue_: Whether more may follow on this context.
+            language: Of the transcript, such as ``en``; None leaves it to the service.
+            speed: ``slow``, ``normal`` or ``fast``; deprecated by the service.
+            add_timestamps: Whether to send word timestamps.
+            add_phoneme_timestamps: Whether to send phoneme timestamps.
+            flush: Whether to speak what is buffered now; see ``flush()``.
+            generation_config: ``speed``, ``volume``, ``emotion``.
+            **fields: Any further field of the request, as it is to stand in the JSON, such as ``locale``.
+
+        Raises:
+            TypeError: The transcript is no text, or a field has no form in JSON.
+            ContextStateError, TruncatedError, APIConnectionError: As ``push``.
+
+        Threads: as ``push``.
+        """
+        if not isinstance(transcript, str):
+            raise TypeError(f"a transcript is a str; got {type(transcript).__name__}")
+        wanted_format = output_format or self._output_format or dict(DEFAULT_OUTPUT_FORMAT)
+        request = GenerationRequest(
+            context_id=self.context_id,
+            model_id=model_id or self._model_id or DEFAULT_MODEL_ID,
+            transcript=transcript,
+            voice=voice_on_the_wire(voice, self._api_version),
+            output_format=wanted_format,
+            continue_=continue_,
+            language=given_or_unset(language, self._language),
+            add_timestamps=given_or_unset(add_timestamps, self._add_timestamps),
+            add_phoneme_timestamps=given_or_unset(add_phoneme_timestamps, self._add_phoneme_timestamps),
+            generation_config=given_or_unset(generation_config, self._generation_config),
+            max_buffer_delay_ms=given_or_unset(omit, self._max_buffer_delay_ms),
+            pronunciation_dict_id=given_or_unset(omit, self._pronunciation_dict_id),
+            use_normalized_timestamps=given_or_unset(omit, self._use_normalized_timestamps),
+            flush=flush,
+            speed=given_or_unset(omit, speed),
+        )
+        message = codec.encode(request.with_fields(fields))
+
+        def note() -> None:
+            line = self._line
+            line.said_at = time.monotonic()
+            if transcript:
+                line.transcripts.append(transcript)
+            if line.first_said_at is None:
+                line.first_said_at = line.said_at
+                line.sound = _sound_of(wanted_format)
+                line.mailbox.nudge()  # a receiver may have been waiting without a clock
+
+        self._link.say(self._line, message, Move.SEND if continue_ else Move.FINISH, note=note)
+
+    def flush(self) -> None:
+        """Speak what is buffered now, rather than wait for more; the context stays open.
+
+        A ``flush_done`` event answers it; chunks carry the number of the flush that they belong to, from 1.
+
+        Raises and threads: as ``push``.
+        """
+        self.push("", flush=True)
+
+    def no_more_inputs(self) -> None:
+        """Say that all text is sent, so that the service speaks the rest and ends the context.
+
+        A second call does nothing, nor does one on a context that has ended, however it ended: that is what
+        ``receive`` tells. Where nothing was ever pushed the
+        service is not asked, since it refuses an empty first transcript: the context just ends.
+
+        Raises:
+            APIConnectionError: As ``push``.
+
+        Threads: as ``push``.
+        """
+        line = self._line
+        if line.state is not State.OPEN or self._link.finish_unsaid(line):
+            return
+        try:
+            self.send(transcript="", voice=self._voice or DEFAULT_VOICE_ID, continue_=False)
+        except ContextStateError:
+            if line.state is State.OPEN:
+                raise
+            # it ended while we spoke: by another thread's call, or by the service, whose word receive() passes on
+
+    def cancel(self, *, discard: bool = True) -> None:
+        """End this context now, without error for its receiver, and have the service stop speaking it.
+
+        What the service sends for it from now on is dropped. A second call does nothing, nor does one after the end,
+        but for the events that nobody has received yet.
+
+        Args:
+            discard: Whether those are dropped too; False keeps them for the receiver.
+
+        Threads: any, on a lost connection too. The receiver is woken at once; then waits at most for the write clock
+            for the message to leave. A service that cannot be told is not an error.
+        """
+        self._link.cancel(self._line, discard=discard)
+
+    # ---- hearing
+
+    def receive(
+        self,
+        *,
+        raise_on_error: bool = False,
+        timeout: Union[float, Omit, None] = omit,
+        first_event_timeout: Union[float, Omit, None] = omit,
+        whole_timeout: Union[float, Omit, None] = omit,
+    ) -> Receiver:
+        """Iterate this context's events as they come; the iteration ends with the context.
+
+        ``done`` and an error event are yielded and end it. It may be left and taken up again by another call: nothing
+        is lost. After the end it ends at once. An error that concerns the whole connection is yielded too, with
+        ``context_id`` None, and ends nothing.
+
+        Args:
+            raise_on_error: Raise this context's error event, as the exception of its status, in place of yielding it.
+            timeout: Seconds between two events, in place of the context's; None is no limit.
+            first_event_timeout: Seconds from the first push to the first event, in place of the context's.
+            whole_timeout: Seconds from the first push to the end, in place of the context's.
+
+        Raises:
+            TruncatedError: The connection ended before the context did. What had arrived is yielded first.
+            FirstEventTimeoutError, GapTimeoutError, ContextTimeoutError: That clock ran out; what had arrived is
+                yielded first, and the context is cancelled.
+            ProtocolError: The service sent an event for this context that cannot be read.
+            APIStatusError: With ``raise_on_error``.
+            ConcurrencyError: Another thread is in this context's ``receive``.
+
+        Threads: any, one at a time. Waits for the service, as long as the clocks allow.
+        """
+        clocks = self._timeout.replace(gap=timeout, first_event=first_event_timeout, whole=whole_timeout)
+        return Receiver(self, clocks, raise_on_error=raise_on_error)
+
+    def __iter__(self) -> Iterator[Event]:
+        """Do what ``receive()`` does."""
+        return self.receive()
+
+    def audio(self) -> bytes:
+        """Give the whole audio, in the encoding that was asked for. Waits until the context has ended.
+
+        Never a part: whatever keeps it from being whole is raised.
+
+        Raises:
+            ContextStateError: Some of it was received before, or the context was cancelled.
+            APIStatusError: The service refused.
+            TruncatedError and others: As ``receive``.
+
+        Threads: as ``receive``.
+        """
+        return b"".join(self._whole())
+
+    def samples(self) -> NDArray[np.float32]:
+        """Give the whole audio as float32 samples, shape (n,), -1 to 1. Otherwise as ``audio``."""
+        from ..audio import to_samples
+
+        audio = self.audio()
+        return to_samples(audio, self._sound().encoding)
+
+    def save(self, path: Union[str, os.PathLike[str]]) -> float:
+        """Write the whole audio to a WAV file; give its length in seconds.
+
+        The file appears under its name only when it is whole, and keeps the encoding that was asked for. Otherwise
+        as ``audio``; the audio is written as it comes, and never held as a whole.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        from ..audio import WavWriter
+
+        chunks = self._whole()
+        first = next(chunks, b"")  # the encoding is known from the first push on
+        with WavWriter(path, self._sound()) as wav:
+            wav.write(first)
+            for chunk in chunks:
+                wav.write(chunk)
+        return wav.seconds
+
+    def _whole(self) -> Iterator[bytes]:
+        if self._heard_audio:
+            raise ContextStateError(
+                f"context {self.context_id!r} cannot be handed over whole: some of it was received already"
+            )
+        is_whole = False
+        for event in self.receive(raise_on_error=True):
+            if isinstance(event, Chunk):
+                yield event.audio
+            is_whole = isinstance(event, Done)
+        if not is_whole:
+            raise ContextStateError(f"context {self.context_id!r} is not whole: it is {self._line.state.value}")
+
+    def _sound(self) -> RawFormat:
+        if self._line.sound is None:
+            raise ContextStateError(
+                f"context {self.context_id!r} has no samples: nothing was pushed, or its encoding is unknown"
+            )
+        return self._line.sound
+
+    # ---- for the receiver
+
+    def _take(self, receiver: Receiver, clocks: Timeout) -> Union[Event, End]:
+        """Give the next event or the end, and keep other receivers out."""
+        if self._line.mailbox is not self._mailbox:  # after a fork, where the parent's thread may hold the lock
+            self._mailbox, self._taking, self._receiver = self._line.mailbox, threading.Lock(), None
+        if not self._taking.acquire(blocking=False):
+            raise self._second_receiver()
+        try:
+            self._claim(receiver)
+            event = self._await_event(clocks)
+            if isinstance(event, Chunk):
+                self._heard_audio = True
+                self._tune(event)
+            return event
+        finally:
+            self._taking.release()
+
+    def _claim(self, receiver: Receiver) -> None:
+        """Let a receiver in that is the latest, and in the same thread, or that follows one which nobody holds."""
+        current = self._receiver() if self._receiver is not None else None
+        thread = threading.get_ident()
+        if current is not receiver:
+            if current is not None and not current.has_ended and self._receiving_thread != thread:
+                raise self._second_receiver()
+            self._receiver = weakref.ref(receiver)
+        self._receiving_thread = thread
+
+    def _second_receiver(self) -> ConcurrencyError:
+        return ConcurrencyError(
+            f"another thread is receiving context {self.context_id!r}; one at a time, or its audio would be torn apart"
+        )
+
+    def _await_event(self, clocks: Timeout) -> Union[Event, End]:
+        line = self._line
+        while True:
+            try:
+                item = line.mailbox.take(line.time_left(clocks))
+            except queue.Empty:
+                if line.time_left(clocks) != 0.0:
+                    continue  # a push or an event has put it off
+                error = line.timed_out(clocks)
+                self.cancel()
+                raise error from None
+            if item is not None:
+                return item
+
+    def _tune(self, chunk: Chunk) -> None:
+        """Let the chunk know its encoding, and the start of its first sample if that came with the chunk before."""
+        if self._line.sound is None:
+            return
+        start = self._split_sample
+        size = self._line.sound.sample_bytes
+        rest = (len(start) + len(chunk.audio)) % size
+        self._split_sample = (start + chunk.audio[-rest:])[-rest:] if rest else b""
+        chunk.__dict__["sound"] = _ChunkSound(self._line.sound.encoding, start, rest)
+
+
+class Receiver:
+    """What ``receive()`` gives: an iterator over a context's events.
+
+    It holds nothing back when it is left: the next one goes on where it stopped.
+    """
+
+    def __init__(self, context: Context, clocks: Timeout, *, raise_on_error: bool) -> None:
+        self._context = context
+        self._clocks = clocks
+        self._raise_on_error = raise_on_error
+        self.has_ended = False
+
+    def __iter__(self) -> Receiver:
+        return self
+
+    def __next__(self) -> Event:
+        if self.has_ended:
+            raise StopIteration
+        try:
+            event = self._context._take(self, self._clocks)
+            if isinstance(event, End):
+                if event.make_error is not None:
+                    raise event.make_error()
+                raise StopIteration
+            if self._raise_on_error and isinstance(event, Error) and event.context_id is not None:
+                raise error_of(event)
+        except ConcurrencyError:
+            raise
+        except BaseException:
+            self.has_ended = True
+            raise
+        return event
+
+    def close(self) -> None:
+        """Let another thread receive, while somebody still holds this iterator."""
+        self.has_ended = True
+
+
+def error_of(event: Error) -> APIError:
+    """Make the exception of an error event."""
+    if event.status_code is None:
+        return APIError(event.error, body=event)
+    return status_error(
+        event.status_code,
+        event.error,
+        body=event,
+        error_code=event.error_code,
+        title=event.title,
+        request_id=event.request_id,
+        doc_url=event.doc_url,
+    )
+
+
+class _ChunkSound:
+    """The encoding of a chunk, and the bytes that its first sample began with in the chunk before."""
+
+    __slots__ = ("_encoding", "_rest", "_start")
+
+    def __init__(self, encoding: str, start: bytes, rest: int) -> None:
+        self._encoding = encoding
+        self._start = start
+        self._rest = rest
+
+    def samples(self, audio: bytes) -> NDArray[np.float32]:
+        from ..audio import to_samples
+
+        return to_samples(self._whole(audio), self._encoding)
+
+    def raw(self, audio: bytes) -> NDArray[np.int16]:
+        from ..audio import to_integers
+
+        return to_integers(self._whole(audio), self._encoding)
+
+    def _whole(self, audio: bytes) -> bytes:
+        joined = self._start + audio
+        return joined[: len(joined) - self._rest]
+
+
+def _sound_of(output_format: Mapping[str, Any]) -> Optional[RawFormat]:
+    """Read the format; None where it is not one that we know: whether it is one at all is the service's to say."""
+    try:
+        return RawFormat.of(output_format)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,484 @@
+"""A connection's inside: its contexts, its wire, and the thread that reads it."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import warnings
+from collections import deque
+from typing import Callable, Optional
+
+from ..errors import (
+    APIConnectionError,
+    CartesiaError,
+    ConnectTimeoutError,
+    ForkedError,
+    ProtocolError,
+    WebSocketConnectionClosedError,
+    WriteTimeoutError,
+)
+from ..protocol import codec
+from ..protocol.clocks import Timeout
+from ..protocol.events import Done, Error, Event
+from ..protocol.life import Move, State
+from ..protocol.messages import CancelRequest
+from ..protocol.router import Router
+from ..transport.deadline import Deadline
+from ..transport.wire import Wire
+from . import process
+from .line import Line
+from .mailbox import End
+
+log = logging.getLogger("cartesia_sync")
+_numbers = itertools.count(1)
+
+
+class Link:
+    """What the threads of one connection share. It outlives its wires: a lost one is replaced when it is needed.
+
+    The flow:
+
+        user thread --Context.push--> say [send lock] --> wire.write --> service
+        user thread <--receive-- Mailbox <--put, seal-- reader: wire.read -> codec -> Router [state lock]
+
+    Locks, in the only order in which they may be taken:
+
+        _connect_lock    one thread opens a wire, the others wait for it; held while dialling, by no reader
+        _send_lock       the order of messages; held across wire.write, never taken by the reader
+        _state_lock      _wire, _reader, _loss, _is_closed, _router, and each line's state, wire and said;
+                         never held across I/O, a wait, or users' code
+        Mailbox._lock    (leaf) whether the mailbox is sealed
+        Duplex._io_lock  (leaf) one send or recv that cannot block
+
+    Who wakes whom:
+
+        receiver  waits on its mailbox      woken by the reader, cancel() or close()   bound: its clocks, or the end
+        sender    waits on _send_lock       woken by the sender before it              bound: the write clock
+        sender    waits for its bytes       woken by the peer, or shut()               bound: the write clock
+        pusher    waits on _connect_lock    woken by the thread that connects          bound: the connect clock
+        reader    waits on the socket       woken by a frame, the stream's end, shut() bound: the ping interval
+        close()   waits for the reader      woken by the reader's exit                 bound: the close clock, twice
+
+    All other attributes are set before the first reader starts, and never again.
+
+    Attributes:
+        stray_events: How many came for an id that was never opened here, or could not be read; they were dropped.
+    """
+
+    def __init__(
+        self,
+        dial: Callable[[Deadline], Wire],
+        *,
+        timeout: Timeout,
+        ping_interval: Optional[float],
+        reconnect: bool,
+    ) -> None:
+        self._dial = dial
+        self._timeout = timeout
+        self._ping_interval = ping_interval
+        self._may_reconnect = reconnect
+        self._connect_lock = threading.Lock()
+        self._send_lock = threading.Lock()
+        self._state_lock = threading.Lock()
+        self._router: Router[Line] = Router()
+        self._wire: Optional[Wire] = None
+        self._reader: Optional[threading.Thread] = None
+        self._loss: CartesiaError = WebSocketConnectionClosedError("The connection was never opened.")
+        self._is_closed = False
+        # Lines whose context is gone. A finalizer adds to it, in whatever thread and under whatever lock the collector
+        # runs: so it takes none. The reader and open() see to them.
+        self._forgotten: deque[Line] = deque()
+        self.stray_events = 0
+
+    @property
+    def late_events(self) -> int:
+        """How many events came for a context that had ended; they were dropped."""
+        return self._router.late
+
+    # ---- connecting
+
+    def connect(self) -> Wire:
+        """Give the open wire; open one, and start its reader, if there is none.
+
+        Raises:
+            WebSocketConnectionClosedError: After ``close``.
+            CartesiaError: As ``wire.connect``.
+
+        Threads: any; one connects, the others wait for it. Waits at most for the connect clock.
+        """
+        deadline = Deadline(self._timeout.connect)
+        if not self._connect_lock.acquire(timeout=deadline.left_or_forever()):
+            raise ConnectTimeoutError(
+                f"Another thread was still connecting after {deadline.seconds} s.", timeout=deadline.seconds
+            )
+        try:
+            with self._state_lock:
+                if self._is_closed:
+                    raise _closed_by_us()
+                if self._wire is not None:
+                    return self._wire
+            wire = self._dial(deadline)
+            reader = threading.Thread(
+                target=self._read, args=(wire,), name=f"cartesia-sync-reader-{next(_numbers)}", daemon=True
+            )  # a daemon, so that a forgotten connection cannot hold the interpreter
+            try:
+                with self._state_lock:
+                    if self._is_closed:
+                        raise _closed_by_us()
+                    process.remember(self)
+                    self._wire = wire
+                    self._reader = reader
+                reader.start()
+            except BaseException:
+                with self._state_lock:
+                    self._wire = self._reader = None
+                wire.free()
+                raise
+            return wire
+        finally:
+            self._connect_lock.release()
+
+    # ---- contexts: any thread
+
+    def open(self, line: Line) -> None:
+        """Register a context; its events reach its mailbox from now on.
+
+        Raises:
+            ContextStateError: The id is taken, or was used before.
+            WebSocketConnectionClosedError: After ``close``.
+        """
+        with self._state_lock:
+            if self._is_closed:
+                raise _closed_by_us()
+            self._drop_forgotten_locked()
+            self._router.open(line.context_id, line)
+
+    def say(self, line: Line, message: bytes, move: Move, *, note: Callable[[], None]) -> None:
+        """Send one message of a context. A new context's first one opens a wire if the last one is lost.
+
+        Args:
+            line: The context.
+            message: The message's bytes.
+            move: What it does to the context's life.
+            note: Writes down what was said; called under the send lock, before the message leaves.
+
+        Raises:
+            ContextStateError: The context's life does not allow it.
+            TruncatedError: The context's connection is lost.
+            WebSocketConnectionClosedError: After ``close``, or when the connection is lost and may not be reopened.
+            WriteTimeoutError: The service did not take it in time.
+
+        Threads: any. Waits for the messages before it and for its own to leave: each at most the write clock, and
+            where a wire must be opened the connect clock too.
+        """
+        for is_retry in (False, True):
+            wire = self._wire_for(line)
+            with _Sending(self._send_lock, Deadline(self._timeout.write)) as deadline:
+                with self._state_lock:
+                    line.move(move)
+                    line.wire = wire
+                note()
+                try:
+                    wire.write(message, deadline)
+                except WebSocketConnectionClosedError as error:
+                    if is_retry or not self._takes_back(line, wire, move, error):
+                        raise
+                    continue
+                with self._state_lock:
+                    line.said += 1
+                    # The reader spares a context whose first message is on its way; it may have ended meanwhile.
+                    is_lost = self._wire is not wire and self._router.is_live(line.context_id)
+                    if is_lost:
+                        self._lose_locked(line, self._loss)
+                if is_lost:
+                    line.mailbox.seal(line.end(self._loss))
+            log.debug("context %s: sent %d bytes", line.context_id, len(message))
+            return
+
+    def _wire_for(self, line: Line) -> Wire:
+        """Give the wire that this context speaks on, opening one for a context that is new."""
+        with self._state_lock:
+            if line.loss is not None:
+                raise line.truncated(line.loss)
+            if self._is_closed:
+                raise _closed_by_us()
+            line.move(Move.SEND)  # nobody connects for a context that has ended
+            if self._wire is not None and line.wire in (None, self._wire):
+                return self._wire
+            if line.said:
+                raise line.truncated(self._loss)
+            line.wire = None
+            if not self._may_reconnect:
+                raise self._lost_again()
+        log.debug("context %s: opening a new connection", line.context_id)
+        return self.connect()
+
+    def _lost_again(self) -> WebSocketConnectionClosedError:
+        error = WebSocketConnectionClosedError(
+            f"The connection is lost, and reconnect=False: {self._loss}",
+            code=getattr(self._loss, "code", None),
+            reason=getattr(self._loss, "reason", ""),
+        )
+        error.__cause__ = self._loss
+        return error
+
+    def _takes_back(self, line: Line, wire: Wire, move: Move, error: CartesiaError) -> bool:
+        """After a failed write: whether the context is as new as before it, and may try another wire.
+
+        No message has left whole, so that the service cannot act on any.
+        """
+        with self._state_lock:
+            if self._wire is wire:
+                self._wire, self._loss = None, error
+            if line.said or move is not Move.SEND or not self._may_reconnect or self._is_closed:
+                return False
+            line.wire = None
+            return not line.mailbox.is_sealed
+
+    def finish_unsaid(self, line: Line) -> bool:
+        """End a context on which nothing was said, without a word to the service; False if there is a word to say."""
+        with self._state_lock:
+            if line.said or line.wire is not None or line.state is not State.OPEN:
+                return line.state is not State.OPEN
+            line.move(Move.END)
+            self._router.end(line.context_id)
+        line.mailbox.seal(End())
+        return True
+
+    def cancel(self, line: Line, *, discard: bool) -> None:
+        """End a context at once, and tell the service if it can be told.
+
+        Threads: any. Waits for the message to leave, at most for the write clock; the receiver is woken before that.
+        """
+        with self._state_lock:
+            is_news = line.state in (State.OPEN, State.FINISHING)
+            if is_news:
+                line.move(Move.CANCEL)
+                self._router.end(line.context_id)
+            wire = line.wire if line.wire is self._wire else None
+        if not line.mailbox.seal(End(), discard=discard) and discard:
+            line.mailbox.discard()
+        if not is_news or wire is None:
+            return
+        try:
+            with _Sending(self._send_lock, Deadline(self._timeout.write)) as deadline:
+                wire.write(_cancel_message(line), deadline)
+        except APIConnectionError as error:
+            log.debug("context %s: the service could not be told of the cancel: %s", line.context_id, error)
+
+    def forget(self, line: Line) -> None:
+        """Take note that nobody can receive this context any more.
+
+        Threads: any, a finalizer included: takes no lock.
+        """
+        self._forgotten.append(line)
+
+    def _drop_forgotten_locked(self) -> list[Line]:
+        """Forget the lines whose context is gone; give those that the service is still speaking."""
+        gone = []
+        while self._forgotten:
+            line = self._forgotten.popleft()
+            if self._router.end(line.context_id) is not None:
+                line.state = State.ENDED
+                if line.said:
+                    gone.append(line)
+        return gone
+
+    # ---- reader thread only
+
+    def _read(self, wire: Wire) -> None:
+        """Pass on what comes, until the wire ends; whatever ends it, every receiver is told."""
+        loss: CartesiaError = ProtocolError("The reader thread ended for an unknown reason.")
+        try:
+            self._hear_all(wire)
+        except APIConnectionError as error:
+            loss = error.with_traceback(None)  # its frames would keep the wire alive for as long as anybody asks why
+        except BaseException as bug:  # every receiver must hear of a bug too: it is their exception's cause
+            loss = APIConnectionError(f"The reader thread failed: {bug!r}")
+            loss.__cause__ = bug
+        finally:
+            self._lose(wire, loss)
+            wire.free()
+
+    def _hear_all(self, wire: Wire) -> None:
+        """Read until the wire raises. Silent for one interval: ping; silent for two: lost."""
+        pinged = False
+        while True:
+            message = wire.read(Deadline(self._ping_interval))
+            if message is None:
+                if pinged:
+                    raise WebSocketConnectionClosedError(
+                        f"The service gave no sign of life for {self._ping_interval} s after a ping."
+                    )
+                wire.ping()
+                pinged = True
+                continue
+            pinged = False
+            if message:
+                self._hear(wire, message)
+            if self._forgotten:
+                with self._state_lock:
+                    gone = self._drop_forgotten_locked()
+                for line in gone:
+                    wire.post(_cancel_message(line))
+
+    def _hear(self, wire: Wire, message: bytes) -> None:
+        try:
+            event = codec.decode(message)
+        except codec.MalformedEventError as error:
+            self._spoil(wire, error)
+            return
+        if event.context_id is None:
+            self._tell_all(event)
+            return
+        is_last = isinstance(event, Done) or (isinstance(event, Error) and event.done)
+        with self._state_lock:
+            line = self._router.find(event.context_id)
+            if line is None:
+                if not self._router.has_ended(event.context_id):
+                    self.stray_events += 1
+                return
+            if is_last:
+                self._end_locked(line)
+                line.ended_by = event if isinstance(event, Error) else None
+        line.hear(event)
+        if is_last:
+            line.mailbox.seal(End())
+
+    def _tell_all(self, event: Event) -> None:
+        """Give an error of the whole connection to every context that is spoken on it; it ends none of them."""
+        if not isinstance(event, Error):
+            self.stray_events += 1
+            return
+        with self._state_lock:
+            lines = [line for line in self._router.live() if line.wire is not None]
+        for line in lines:
+            line.hear(event)
+
+    def _spoil(self, wire: Wire, fault: codec.MalformedEventError) -> None:
+        """End the context that an unreadable event names; count the event if it names none."""
+        with self._state_lock:
+            line = None if fault.context_id is None else self._router.find(fault.context_id)
+            if line is None:
+                self.stray_events += 1
+                return
+            self._end_locked(line)
+        line.mailbox.seal(End(lambda: line.broken(fault)))
+        wire.post(_cancel_message(line))
+
+    def _end_locked(self, line: Line) -> None:
+        line.move(Move.END)
+        self._router.end(line.context_id)
+
+    def _lose_locked(self, line: Line, loss: CartesiaError) -> None:
+        line.loss = loss
+        self._end_locked(line)
+
+    def _lose(self, wire: Wire, loss: CartesiaError) -> None:
+        """Forget a wire that has ended, and tell the contexts that spoke on it."""
+        with self._state_lock:
+            if not self._is_closed:
+                self._loss = loss
+            if self._wire is wire:
+                self._wire = None
+            lines = [line for line in self._router.live() if line.wire is wire and line.said]
+            for line in lines:
+                self._lose_locked(line, loss)
+        for line in lines:
+            line.mailbox.seal(line.end(loss))
+
+    # ---- the end: any thread
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """End the connection. Contexts that are not whole end with an error; those that are stay readable.
+
+        Idempotent. Threads: any but the reader. Waits for the service's answer and the reader's end, at most twice
+        the close clock.
+        """
+        deadline = Deadline(self._timeout.close)
+        with self._state_lock:
+            is_first = not self._is_closed
+            self._is_closed = True
+            wire, reader = self._wire, self._reader
+            loss = self._loss = _closed_by_us() if is_first else self._loss
+            lines = self._router.live()
+            for line in lines:
+                self._lose_locked(line, loss)
+        for line in lines:
+            line.mailbox.seal(line.end(loss))
+        if wire is not None and is_first:
+            try:
+                with _Sending(self._send_lock, deadline) as deadline:
+                    wire.write_close(code, reason, deadline)
+            except APIConnectionError:
+                wire.shut()  # too late for politeness
+        if reader is not None:
+            reader.join(deadline.left())
+            if reader.is_alive() and wire is not None:
+                wire.shut()
+                reader.join(self._timeout.close)
+            if reader.is_alive():
+                warnings.warn(f"{reader.name} has not ended", ResourceWarning, stacklevel=3)
+
+    def abandon(self) -> None:
+        """End the connection without a word: nobody holds it any more, or the interpreter exits.
+
+        Threads: any, a finalizer included: takes no lock but one that the same thread may hold already.
+        """
+        wire = self._wire
+        if wire is not None:
+            wire.shut()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a wire."""
+        return self._wire is not None
+
+    @property
+    def reader(self) -> Optional[threading.Thread]:
+        """The thread that reads, or read last."""
+        return self._reader
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: end everything here without touching the parent's connection.
+
+        Threads: the child's only one. The locks are new, since another thread may have held them at the fork.
+        """
+        self._connect_lock, self._send_lock, self._state_lock = (threading.Lock() for _ in range(3))
+        forked = ForkedError(
+            "This connection was opened before a fork and belongs to the parent process; open one here."
+        )
+        self._is_closed, self._loss = True, forked
+        wire, self._wire, self._reader = self._wire, None, None
+        for line in self._router.live():
+            line.leave_to_parent(forked)
+        if wire is not None:
+            wire.drop()
+
+
+class _Sending:
+    """The send lock for one message, within the write clock."""
+
+    def __init__(self, send_lock: threading.Lock, deadline: Deadline) -> None:
+        self._send_lock = send_lock
+        self._deadline = deadline
+
+    def __enter__(self) -> Deadline:
+        if not self._send_lock.acquire(timeout=self._deadline.left_or_forever()):
+            raise WriteTimeoutError(
+                f"Messages of other threads did not leave within {self._deadline.seconds} s.",
+                timeout=self._deadline.seconds,
+            )
+        return self._deadline
+
+    def __exit__(self, *_: object) -> None:
+        self._send_lock.release()
+
+
+def _closed_by_us() -> WebSocketConnectionClosedError:
+    return WebSocketConnectionClosedError("The connection was closed by close().")
+
+
+def _cancel_message(line: Line) -> bytes:
+    return codec.encode(CancelRequest(context_id=line.context_id))

@@ -1,0 +1,220 @@
+"""A TCP or TLS socket that one thread reads while others write.
+
+A socket timeout shared by a reader and writers loses healthy TLS connections on CPython 3.10 to 3.12, and plain
+blocking TLS deadlocks on 3.13.6 (gh-137583). So the socket never blocks: a thread waits in ``poll()`` outside every
+lock, and then does one recv or send that cannot block, under ``_io_lock``, which shuts the other side's out.
+
+What is to be sent stands in one line, frame by frame. Whoever holds ``_io_lock`` moves the line on: the writer whose
+frame it is, and the reader, which puts its pongs there and never waits for them to leave.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import ssl
+import threading
+from collections import deque
+from typing import Union
+
+from .deadline import Deadline
+
+READ_AHEAD_BYTES = 1 << 16
+"""One recv serves several frames: without it a frame costs four."""
+
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)  # no descriptor of its own, unlike epoll
+
+
+class SilenceError(Exception):
+    """Nothing came within the time that was given; what has come so far is kept."""
+
+
+class Duplex:
+    """The socket and the bytes on their way through it.
+
+    Attributes:
+        recv_calls: How many times the socket was read, for tests that count work.
+    """
+
+    def __init__(self, sock: Union[socket.socket, ssl.SSLSocket]) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        # Re-entrant: a dropped connection's finalizer calls shut() in whatever thread the collector runs in, and that
+        # may be the one that holds it. Never held across a wait.
+        self._io_lock = threading.RLock()
+        self._unsent: deque[memoryview] = deque()  # guarded by _io_lock, as are the next five
+        self._queued_bytes = 0
+        self._sent_bytes = 0
+        self._waiting_writers = 0
+        self._is_shut = False
+        self._is_closing = False
+        self._selector = _Selector()  # the reader's own, as is all that follows
+        self._selector.register(sock, _READ)
+        self._selecting = _READ
+        self._ahead = bytearray(READ_AHEAD_BYTES)
+        self._start = 0
+        self._end = 0
+        self.recv_calls = 0
+
+    # ---- reader thread only
+
+    def take(self, size: int, deadline: Deadline) -> bytes:
+        """Give the next ``size`` bytes.
+
+        Raises:
+            SilenceError: The deadline passed first; a later call goes on where this one stopped.
+            EOFError: The stream ended first.
+            OSError: The socket failed (ssl.SSLError included).
+
+        Threads: the reader only. Waits for the peer, until the deadline.
+        """
+        while self._end - self._start < size:
+            self._fill(size, deadline)
+        start = self._start
+        self._start = start + size
+        return bytes(memoryview(self._ahead)[start : self._start])
+
+    def take_some(self, size: int, deadline: Deadline) -> bytes:
+        """Give at least one byte and at most ``size``; otherwise as ``take``."""
+        if self._end == self._start:
+            self._fill(1, deadline)
+        return self.take(min(size, self._end - self._start), deadline)
+
+    def _fill(self, size: int, deadline: Deadline) -> None:
+        """Read once, so that more of ``size`` bytes is there."""
+        self._make_room(size)
+        room = memoryview(self._ahead)[self._end :]
+        while True:
+            with self._io_lock:
+                self._move_on_locked()
+                try:
+                    count = self._sock.recv_into(room)
+                except (BlockingIOError, ssl.SSLWantReadError):
+                    wanted = _READ
+                except ssl.SSLWantWriteError:
+                    wanted = _READ | _WRITE
+                else:
+                    break
+                if self._unsent:
+                    wanted |= _WRITE
+            if wanted != self._selecting:
+                self._selector.modify(self._sock, wanted)
+                self._selecting = wanted
+            if not self._selector.select(deadline.left()):
+                raise SilenceError
+        self.recv_calls += 1
+        if not count:
+            raise EOFError("the stream ended")
+        self._end += count
+
+    def _make_room(self, size: int) -> None:
+        kept = self._end - self._start
+        if kept == 0:
+            self._start = self._end = 0
+            if len(self._ahead) > READ_AHEAD_BYTES >= size:  # one large message must not be paid for ever after
+                self._ahead = bytearray(READ_AHEAD_BYTES)
+        if self._start + size > len(self._ahead):
+            target = self._ahead if size <= len(self._ahead) else bytearray(size)
+            target[:kept] = self._ahead[self._start : self._end]
+            self._ahead, self._start, self._end = target, 0, kept
+
+    def queue(self, frame: bytes) -> None:
+        """Put a frame in line and send what leaves at once; the reader's own later reads see to the rest.
+
+        Threads: the reader only. Does not wait.
+        """
+        with self._io_lock:
+            self._queue_locked(frame)
+
+    def close(self) -> None:
+        """Free the socket, as soon as no writer waits on it: a number that is closed may be given out again.
+
+        Threads: the reader only, once, at its end. Does not wait.
+        """
+        self.shut()
+        self._selector.close()
+        with self._io_lock:
+            self._is_closing = True
+            if not self._waiting_writers:
+                self._sock.close()
+
+    # ---- any thread
+
+    def write(self, frame: bytes, deadline: Deadline) -> None:
+        """Send a whole frame. The caller sees to it that there is one writer at a time.
+
+        Raises:
+            SilenceError: The peer did not take it in time. Half of it may be out: nothing may follow.
+            OSError: The socket failed (ssl.SSLError included), or is shut.
+
+        Threads: any. Waits until the frame has left, at most until the deadline.
+        """
+        with self._io_lock:
+            last = self._queue_locked(frame)
+            if self._sent_bytes >= last:
+                return
+            self._waiting_writers += 1
+        try:
+            with _Selector() as selector:
+                selector.register(self._sock, _WRITE)
+                while True:
+                    if not selector.select(deadline.left()):
+                        raise SilenceError
+                    with self._io_lock:
+                        self._move_on_locked()
+                        if self._sent_bytes >= last:
+                            return
+        finally:
+            with self._io_lock:
+                self._waiting_writers -= 1
+                if self._is_closing and not self._waiting_writers:
+                    self._sock.close()
+
+    def shut(self) -> None:
+        """End both directions and wake whoever waits. Idempotent.
+
+        Threads: any, at any time, a finalizer included. Does not wait.
+        """
+        with self._io_lock:
+            if self._is_shut:
+                return
+            self._is_shut = True
+            try:
+                # The base class's: SSLSocket.shutdown() first drops its TLS object, and a send in that instant would
+                # go out in clear.
+                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+            except OSError:
+                pass  # the peer was faster
+
+    def drop(self) -> None:
+        """In a forked child: give back this process's descriptor and leave the connection to the parent.
+
+        ``shutdown()`` would end the parent's too. Takes no lock: another thread may have held it at the fork.
+        """
+        self._io_lock = threading.RLock()
+        self._is_shut = True
+        socket.socket.close(self._sock)
+
+    def _queue_locked(self, frame: bytes) -> int:
+        """Put a frame in line; give the count of sent bytes at which it is out."""
+        if self._is_shut:
+            raise BrokenPipeError("the socket is shut")
+        self._unsent.append(memoryview(frame))
+        self._queued_bytes += len(frame)
+        last = self._queued_bytes
+        self._move_on_locked()
+        return last
+
+    def _move_on_locked(self) -> None:
+        """Send what can leave now. A part that TLS refused is offered again as it was, before anything else."""
+        while self._unsent:
+            try:
+                count = self._sock.send(self._unsent[0])
+            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                return
+            self._sent_bytes += count
+            if count == len(self._unsent[0]):
+                self._unsent.popleft()
+            else:
+                self._unsent[0] = self._unsent[0][count:]

@@ -1,0 +1,389 @@
+"""WebSocket messages over a socket; the one file that imports websocket-client.
+
+Of the library the upgrade request, the check of its answer and the framing are used, and not ``WebSocket.recv``,
+``close``, ``abort`` or ``settimeout``: those share state between threads, read frames behind the reader's back, or
+echo another close code. Foreign exceptions end here: what leaves this file is ours.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import Optional, cast
+from urllib.parse import urlsplit
+
+import websocket
+from websocket import ABNF
+
+from ..errors import (
+    APIConnectionError,
+    ConnectTimeoutError,
+    MessageTooBigError,
+    ProtocolError,
+    WebSocketConnectionClosedError,
+    WriteTimeoutError,
+)
+from .deadline import Deadline
+from .dial import dial
+from .duplex import Duplex, SilenceError
+from .refusal import MAX_BODY_BYTES, refusal
+
+MAX_MESSAGE_BYTES = 16 << 20
+_MAX_HEAD_BYTES = 64 << 10
+_LARGEST_CONTROL_BYTES = 125
+_NO_STATUS = 1005
+
+
+class Wire:
+    """One open WebSocket connection.
+
+    Threads: ``read`` and ``free`` belong to the reader; the rest is free for all, one ``write`` at a time.
+    """
+
+    def __init__(
+        self,
+        duplex: Duplex,
+        *,
+        response_headers: Mapping[str, str],
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:
+        self._duplex = duplex
+        self._frames = _Frames(duplex, max_message_bytes)
+        self._max_message_bytes = max_message_bytes
+        self._parts: list[bytes] = []  # of a message in fragments, as far as it has come
+        self._parts_bytes = 0
+        self._cause: Optional[APIConnectionError] = None  # why this side shut it; the reader passes it on
+        self.response_headers = response_headers
+
+    # ---- reader thread only
+
+    def read(self, deadline: Deadline) -> Optional[bytes]:
+        """Give the next text or binary message, or None when nothing but silence came until the deadline.
+
+        Pings are answered here, and pongs count as a sign of life: for both, b"" is given.
+
+        Raises:
+            WebSocketConnectionClosedError: The service closed, or the stream ended or broke.
+            ProtocolError: What came is no WebSocket traffic, or is larger than allowed.
+
+        Threads: the reader only. Waits for the service, until the deadline.
+        """
+        try:
+            while True:
+                self._frames.deadline = deadline
+                frame = self._frames.recv_frame()
+                data = cast(bytes, frame.data)  # the library's hints name text too, which is what one sends
+                if frame.opcode == ABNF.OPCODE_PING:
+                    self._duplex.queue(_frame(data, ABNF.OPCODE_PONG))
+                    return b""
+                if frame.opcode == ABNF.OPCODE_PONG:
+                    return b""
+                if frame.opcode == ABNF.OPCODE_CLOSE:
+                    raise self._closed_by_service(data)
+                message = self._assemble(frame, data)
+                if message is not None:
+                    return message
+        except SilenceError:
+            return None
+        except EOFError as error:
+            raise self._cause or WebSocketConnectionClosedError(
+                "The connection ended without a close frame (the service or the network dropped it)."
+            ) from error
+        except websocket.WebSocketException as error:
+            raise ProtocolError(f"The service sent a frame that is not valid: {error}") from error
+        except OSError as error:
+            raise self._cause or _broke(error) from error
+
+    def _assemble(self, frame: ABNF, data: bytes) -> Optional[bytes]:
+        """Put fragments together; None while there are more to come."""
+        is_first = frame.opcode != ABNF.OPCODE_CONT
+        if is_first == bool(self._parts):
+            raise ProtocolError(
+                "The service began a message inside another one."
+                if is_first
+                else "The service went on with a message that it had not begun."
+            )
+        if is_first and frame.fin:
+            return data
+        self._parts.append(data)
+        self._parts_bytes += len(data)
+        if self._parts_bytes > self._max_message_bytes:
+            raise _too_big(self._parts_bytes, self._max_message_bytes)
+        if not frame.fin:
+            return None
+        message = b"".join(self._parts)
+        self._parts, self._parts_bytes = [], 0
+        return message
+
+    def _closed_by_service(self, data: bytes) -> WebSocketConnectionClosedError:
+        code = int.from_bytes(data[:2], "big") if data else _NO_STATUS
+        reason = data[2:].decode("utf-8", "replace")
+        try:
+            self._duplex.queue(_frame(data[:2], ABNF.OPCODE_CLOSE))  # the answer, with the same code
+        except OSError:
+            pass  # the service did not wait for it
+        because = f" ({reason})" if reason else ""
+        return WebSocketConnectionClosedError(
+            f"The service closed the connection with code {code}{because}.", code=code, reason=reason
+        )
+
+    def ping(self) -> None:
+        """Ask for a sign of life. Does not wait.
+
+        Raises:
+            WebSocketConnectionClosedError: The connection broke.
+        """
+        try:
+            self._duplex.queue(_frame(b"", ABNF.OPCODE_PING))
+        except OSError as error:
+            raise _broke(error) from error
+
+    def post(self, message: bytes) -> None:
+        """Put a short text message in line, such as a cancel; it leaves when it can. Does not wait.
+
+        A connection that is broken already shows at the next read.
+        """
+        try:
+            self._duplex.queue(_frame(message, ABNF.OPCODE_TEXT))
+        except OSError:
+            pass  # see above
+
+    def free(self) -> None:
+        """Give the socket back. The reader's last act."""
+        self._duplex.close()
+
+    # ---- any thread
+
+    def write(self, message: bytes, deadline: Deadline) -> None:
+        """Send one text message.
+
+        Raises:
+            WriteTimeoutError: The service did not take it in time; the wire is shut, since half of it may be out.
+            WebSocketConnectionClosedError: The connection broke; the wire is shut.
+
+        Threads: any, one at a time. Waits until the message has left, at most until the deadline.
+        """
+        self._send(_frame(message, ABNF.OPCODE_TEXT), deadline)
+
+    def write_close(self, code: int, reason: str, deadline: Deadline) -> None:
+        """Say goodbye; the service's answer comes to the reader. Otherwise as ``write``."""
+        self._send(_frame(code.to_bytes(2, "big") + reason.encode(), ABNF.OPCODE_CLOSE), deadline)
+
+    def _send(self, frame: bytes, deadline: Deadline) -> None:
+        try:
+            self._duplex.write(frame, deadline)
+        except SilenceError:
+            story = f"The service did not take a message of {len(frame)} bytes within {deadline.seconds} s"
+            self._cause = WebSocketConnectionClosedError(
+                f"{story}; half of it may be out, so this ended the connection."
+            )
+            self.shut()
+            raise WriteTimeoutError(f"{story}.", timeout=deadline.seconds) from None
+        except OSError as error:
+            self.shut()
+            raise _broke(error) from error
+
+    def shut(self) -> None:
+        """End the connection and wake whoever waits on it. Idempotent, from any thread, does not wait."""
+        self._duplex.shut()
+
+    def drop(self) -> None:
+        """In a forked child: let go of the socket without touching the parent's connection."""
+        self._duplex.drop()
+
+
+def connect(
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    ssl_context: Optional[ssl.SSLContext],
+    deadline: Deadline,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+) -> Wire:
+    """Open a WebSocket connection.
+
+    Args:
+        url: ``ws://`` or ``wss://``, the query included. Holds no credential: those go into the headers.
+        headers: Sent with the upgrade request, and to nobody else: redirects are not followed.
+        ssl_context: For ``wss://``.
+        deadline: For name resolution, TCP, TLS and the upgrade together.
+        max_message_bytes: What a single message may weigh.
+
+    Raises:
+        APIStatusError: The service answered with anything but an upgrade.
+        ConnectTimeoutError: Not done by the deadline.
+        ProtocolError: The answer is no WebSocket upgrade.
+        APIConnectionError: The service cannot be reached.
+
+    Threads: any. Waits until the deadline.
+    """
+    parts = urlsplit(url)
+    secure = parts.scheme == "wss"
+    host, port = parts.hostname or "", parts.port or (443 if secure else 80)
+    where = f"{host}:{port}"
+    try:
+        duplex = Duplex(dial(host, port, ssl_context if secure else None, deadline))
+    except TimeoutError as error:
+        raise _connect_timeout(where, deadline) from error
+    except socket.timeout as error:  # not a TimeoutError before Python 3.10
+        raise _connect_timeout(where, deadline) from error
+    except OSError as error:
+        raise APIConnectionError(f"Cannot connect to {where}: {error}") from error
+    try:
+        response_headers = _upgrade(duplex, url, headers, where, deadline)
+    except BaseException:
+        duplex.close()
+        raise
+    return Wire(duplex, response_headers=response_headers, max_message_bytes=max_message_bytes)
+
+
+def _upgrade(duplex: Duplex, url: str, headers: Mapping[str, str], where: str, deadline: Deadline) -> Mapping[str, str]:
+    """Ask for the upgrade; give the answer's headers."""
+    upgrade = websocket.WebSocket(enable_multithread=False)
+    try:
+        upgrade.connect(  # type: ignore[no-untyped-call]  # the library's own hints leave it out
+            url,
+            socket=_UpgradeSocket(duplex, deadline),
+            header=[f"{name}: {value}" for name, value in headers.items()],
+            suppress_origin=True,
+            redirect_limit=0,
+        )
+    except SilenceError:
+        raise _connect_timeout(where, deadline) from None
+    except websocket.WebSocketException as error:
+        raise ProtocolError(f"{where} did not answer as a WebSocket server: {error}") from error
+    except (OSError, EOFError) as error:
+        raise APIConnectionError(f"The connection to {where} ended during the upgrade: {error}") from error
+    return dict(upgrade.headers or {})
+
+
+def _connect_timeout(where: str, deadline: Deadline) -> ConnectTimeoutError:
+    return ConnectTimeoutError(f"No connection to {where} within {deadline.seconds} s.", timeout=deadline.seconds)
+
+
+def _broke(error: OSError) -> WebSocketConnectionClosedError:
+    return WebSocketConnectionClosedError(f"The connection broke: {error}")
+
+
+def _too_big(size: int, limit: int) -> MessageTooBigError:
+    return MessageTooBigError(
+        f"The service sent a message of at least {size} bytes; at most {limit} are taken (max_message_bytes).",
+        limit_bytes=limit,
+    )
+
+
+def _frame(data: bytes, opcode: int) -> bytes:
+    frame: bytes = ABNF.create_frame(data, opcode).format()
+    return frame
+
+
+class _Frames(websocket.frame_buffer):
+    """The library's frame reader over our read-ahead; it keeps its place when a deadline falls inside a frame.
+
+    What a server must not send is refused from the header alone, before any of the payload is read.
+    """
+
+    def __init__(self, duplex: Duplex, max_message_bytes: int) -> None:
+        # UTF-8 is left to the JSON decoder, which checks it a hundred times faster.
+        super().__init__(recv_fn=lambda size: b"", skip_utf8_validation=True)
+        self._duplex = duplex
+        self._max_message_bytes = max_message_bytes
+        self.deadline = Deadline(None)
+
+    def recv_strict(self, bufsize: int) -> bytes:
+        return self._duplex.take(bufsize, self.deadline)
+
+    def recv_length(self) -> None:
+        super().recv_length()
+        assert self.header is not None
+        assert self.length is not None
+        fin, rsv1, rsv2, rsv3, opcode, is_masked, _ = self.header
+        if is_masked or rsv1 or rsv2 or rsv3 or opcode not in ABNF.OPCODES:
+            raise ProtocolError(
+                f"The service sent a frame with opcode {opcode}, reserved bits {rsv1}{rsv2}{rsv3}, mask {is_masked}; "
+                "a server's frame has a known opcode and no such bits."
+            )
+        if opcode >= ABNF.OPCODE_CLOSE and (self.length > _LARGEST_CONTROL_BYTES or not fin):
+            raise ProtocolError(f"The service sent a control frame of {self.length} bytes, or in fragments.")
+        if self.length > self._max_message_bytes:
+            raise _too_big(self.length, self._max_message_bytes)
+
+
+class _UpgradeSocket:
+    """What the library takes for a socket while it upgrades; every step is bound by one deadline.
+
+    The answer's head is read whole first. Anything but 101 is raised from here, with its body; cookies are left out
+    of what the library sees, since it would keep them for the whole process.
+    """
+
+    def __init__(self, duplex: Duplex, deadline: Deadline) -> None:
+        self._duplex = duplex
+        self._deadline = deadline
+        self._head: Optional[io.BytesIO] = None
+
+    def gettimeout(self) -> None:
+        return None
+
+    def send(self, data: bytes) -> int:
+        self._duplex.write(bytes(data), self._deadline)
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        if self._head is None:
+            self._head = io.BytesIO(self._read_head())
+        return self._head.read(size)
+
+    def close(self) -> None:
+        """Leave that to ``connect``, which owns the socket."""
+
+    def _read_head(self) -> bytes:
+        head = bytearray()
+        while not head.endswith(b"\r\n\r\n"):
+            head += self._duplex.take(1, self._deadline)
+            if len(head) > _MAX_HEAD_BYTES:
+                raise ProtocolError(f"The answer to the upgrade has more than {_MAX_HEAD_BYTES} bytes of headers.")
+        first, *rest = bytes(head).split(b"\r\n")
+        if first.split(b" ", 2)[1:2] != [b"101"]:
+            self._raise_refusal(bytes(head))
+        return b"\r\n".join([first, *(line for line in rest if not line.lower().startswith(b"set-cookie:"))])
+
+    def _raise_refusal(self, head: bytes) -> None:
+        answer = http.client.HTTPResponse(_Answer(head, self._duplex, self._deadline))  # type: ignore[arg-type]  # reads it as a file
+        try:
+            answer.begin()
+            headers = {name.lower(): value for name, value in answer.getheaders()}
+        except http.client.HTTPException as error:
+            raise ProtocolError(f"The service did not answer the upgrade in HTTP: {error!r}") from error
+        try:
+            body = answer.read(MAX_BODY_BYTES)
+        except (http.client.HTTPException, OSError, EOFError, SilenceError):
+            body = b""  # the status says enough
+        raise refusal(answer.status, headers, body, what="the WebSocket upgrade")
+
+
+class _Answer(io.RawIOBase):
+    """The head that was read, and the bytes behind it, as the file that http.client asks a socket for."""
+
+    def __init__(self, head: bytes, duplex: Duplex, deadline: Deadline) -> None:
+        self._head = io.BytesIO(head)
+        self._duplex = duplex
+        self._deadline = deadline
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what BufferedReader passes
+        data = self._head.read(len(buffer))
+        if not data:
+            try:
+                data = self._duplex.take_some(len(buffer), self._deadline)
+            except EOFError:
+                return 0
+        buffer[: len(data)] = data
+        return len(data)
