@@ -257,8 +257,7 @@ class Link:
                 line.move(Move.CANCEL)
                 self._router.end(line.context_id)
             wire = line.wire if line.wire is self._wire else None
-        if not line.mailbox.seal(End(), discard=discard) and discard:
-            line.mailbox.discard()
+        line.mailbox.excuse(discard=discard)
         if not is_news or wire is None:
             return
         try:

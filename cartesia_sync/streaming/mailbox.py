@@ -35,16 +35,16 @@ class Mailbox:
     """
 
     def __init__(self) -> None:
-        self._queue: queue.Queue[Union[Event, End, None]] = queue.Queue()
-        self._lock = threading.Lock()  # whether the mailbox is sealed; the queue has its own
-        self._is_sealed = False
-        self._end: Optional[End] = None  # the receiver's own: seen, and seen again by whoever asks later
+        self._queue: queue.Queue[Union[Event, type[End], None]] = queue.Queue()  # the class End marks the end
+        self._lock = threading.Lock()  # guards _end; the queue has a lock of its own
+        self._end: Optional[End] = None
+        self._end_is_taken = False  # the receiver's own
         self.audio_bytes = 0
 
     @property
     def is_sealed(self) -> bool:
         """Whether the end is in; there may be events before it that nobody has taken."""
-        return self._is_sealed
+        return self._end is not None
 
     def put(self, event: Event, audio_bytes: int = 0) -> bool:
         """Add an event; False if the mailbox is sealed.
@@ -52,46 +52,43 @@ class Mailbox:
         Threads: the reader. Does not wait.
         """
         with self._lock:
-            if self._is_sealed:
+            if self._end is not None:
                 return False
             self.audio_bytes += audio_bytes
             self._queue.put(event)
             return True
 
-    def seal(self, end: End, *, discard: bool = False) -> bool:
-        """Add the end; False if there is one already. With ``discard``, what nobody has taken yet is dropped.
+    def seal(self, end: End) -> bool:
+        """Add the end; False if there is one already.
 
         Threads: any. Does not wait.
         """
         with self._lock:
-            if self._is_sealed:
+            if self._end is not None:
                 return False
-            self._is_sealed = True
-            if discard:
-                self._drop_locked()
-            self._queue.put(end)
+            self._end = end
+            self._queue.put(End)
             return True
 
-    def discard(self) -> None:
-        """Drop the events that nobody has taken, and keep the end.
+    def excuse(self, *, discard: bool) -> None:
+        """End without an error, whatever the end was until now; with ``discard``, drop what nobody has taken.
 
         Threads: any. Does not wait.
         """
         with self._lock:
-            if self._is_sealed and self._end is None:
-                end = self._drop_locked()
-                if end is not None:
-                    self._queue.put(end)
+            was_sealed = self._end is not None
+            self._end = End()
+            if discard:
+                self._drop()
+            if discard or not was_sealed:
+                self._queue.put(End)
 
-    def _drop_locked(self) -> Optional[End]:
-        end = None
+    def _drop(self) -> None:
         while True:
             try:
-                item = self._queue.get_nowait()
+                self._queue.get_nowait()
             except queue.Empty:
-                return end
-            if isinstance(item, End):
-                end = item
+                return
 
     def nudge(self) -> None:
         """Wake the receiver, so that it looks at its clocks again.
@@ -108,9 +105,9 @@ class Mailbox:
 
         Threads: one at a time. Waits for the reader, at most ``timeout`` seconds (None: until something comes).
         """
-        if self._end is not None:
-            return self._end
-        item = self._queue.get() if timeout is None else self._queue.get(timeout=timeout)
-        if isinstance(item, End):
-            self._end = item
-        return item
+        if not self._end_is_taken:
+            item = self._queue.get() if timeout is None else self._queue.get(timeout=timeout)
+            if not isinstance(item, type):
+                return item
+            self._end_is_taken = True
+        return self._end

@@ -1,0 +1,73 @@
+"""What holds for every test: no network but loopback, and nothing left over."""
+
+from __future__ import annotations
+
+import gc
+import ipaddress
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cartesia_sync.streaming import process
+
+BOUND = 10.0
+"""Seconds within which anything that is to happen happens; reaching it is a failure."""
+
+
+def pytest_configure() -> None:
+    """Let one job hunt for races: SWITCH_INTERVAL=1e-6 makes threads take turns as often as they can."""
+    interval = os.environ.get("SWITCH_INTERVAL")
+    if interval:
+        sys.setswitchinterval(float(interval))
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection that leaves this machine, and every key of the environment."""
+    connect = socket.socket.connect
+
+    def guarded(sock: socket.socket, address: Any) -> None:
+        if sock.family in (socket.AF_INET, socket.AF_INET6) and not ipaddress.ip_address(address[0]).is_loopback:
+            raise AssertionError(f"a test tried to reach {address}")
+        connect(sock, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    for name in ("CARTESIA_API_KEY", "CARTESIA_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_over() -> Iterator[None]:
+    """After each test: no thread of ours, no live link, no descriptor more than before."""
+    gc.collect()
+    before = _descriptors()
+    yield
+    gc.collect()
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith("cartesia-sync")]
+    for thread in ours:
+        thread.join(BOUND)  # one that is on its way out may take its time
+    assert not [thread.name for thread in ours if thread.is_alive()]
+    assert not process.live_links()
+    assert _descriptors() <= before
+
+
+def _descriptors() -> set[str]:
+    """Give the sockets and pipes of this process, as the system names them."""
+    names = set()
+    try:
+        numbers = os.listdir("/proc/self/fd")
+    except FileNotFoundError:
+        return names  # no such list on this system
+    for number in numbers:
+        try:
+            target = os.readlink(f"/proc/self/fd/{number}")
+        except FileNotFoundError:
+            continue  # the descriptor of the listing itself
+        if target.startswith(("socket:", "pipe:")):
+            names.add(target)
+    return names

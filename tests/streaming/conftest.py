@@ -1,0 +1,143 @@
+"""A wire whose far end is the test itself."""
+
+from __future__ import annotations
+
+import base64
+import json
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any, Callable, Optional
+
+import pytest
+
+from cartesia_sync import Timeout
+from cartesia_sync.errors import CartesiaError, WebSocketConnectionClosedError
+from cartesia_sync.streaming.connection import Connection
+from cartesia_sync.streaming.link import Link
+from cartesia_sync.transport.deadline import Deadline
+
+BOUND = 10.0
+FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 44100}
+
+
+class StepWire:
+    """Stands where the real wire stands: what the test says is heard, and what is said is kept."""
+
+    def __init__(self) -> None:
+        self._inbox: queue.Queue[Any] = queue.Queue()
+        self._said = threading.Condition()
+        self.said: list[dict[str, Any]] = []
+        self.closed_with: Optional[tuple[int, str]] = None
+        self.pings = 0
+        self.is_shut = False
+        self.is_free = threading.Event()
+        self.before_write: Callable[[bytes], None] = lambda message: None
+
+    # ---- the test's side
+
+    def hear(self, event: dict[str, Any]) -> None:
+        self.hear_bytes(json.dumps(event).encode())
+
+    def hear_bytes(self, message: bytes) -> None:
+        self._inbox.put(message)
+
+    def hear_chunk(self, context_id: str, audio: bytes) -> None:
+        self.hear({"type": "chunk", "context_id": context_id, "data": base64.b64encode(audio).decode(), "done": False})
+
+    def hear_done(self, context_id: str) -> None:
+        self.hear({"type": "done", "context_id": context_id, "done": True, "status_code": 206})
+
+    def hear_error(self, context_id: Optional[str], **fields: Any) -> None:
+        self.hear({"type": "error", "context_id": context_id, "done": True, "status_code": 400, **fields})
+
+    def lose(self, error: Optional[BaseException] = None) -> None:
+        self._inbox.put(error or WebSocketConnectionClosedError("lost", code=1011, reason="oops"))
+
+    def stay_silent(self) -> None:
+        """Let the reader's tick pass."""
+        self._inbox.put(None)
+
+    def wait_said(self, count: int) -> list[dict[str, Any]]:
+        with self._said:
+            assert self._said.wait_for(lambda: len(self.said) >= count, BOUND), self.said
+            return list(self.said)
+
+    # ---- the link's side
+
+    def read(self, deadline: Deadline) -> Optional[bytes]:
+        item = self._inbox.get()
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    def write(self, message: bytes, deadline: Deadline) -> None:
+        self.before_write(message)
+        if self.is_shut:
+            raise WebSocketConnectionClosedError("shut")
+        self.post(message)
+
+    def post(self, message: bytes) -> None:
+        with self._said:
+            self.said.append(json.loads(message))
+            self._said.notify_all()
+
+    def write_close(self, code: int, reason: str, deadline: Deadline) -> None:
+        self.closed_with = (code, reason)
+        self.lose(WebSocketConnectionClosedError("answered", code=code))
+
+    def ping(self) -> None:
+        self.pings += 1
+
+    def shut(self) -> None:
+        if not self.is_shut:
+            self.is_shut = True
+            self.lose(WebSocketConnectionClosedError("shut"))
+
+    def free(self) -> None:
+        self.is_free.set()
+
+    def drop(self) -> None:
+        self.is_shut = True
+
+
+class Stage:
+    """A connection over step wires, and the wires it has opened."""
+
+    def __init__(self, timeout: Timeout, *, reconnect: bool = True) -> None:
+        self.wires: list[StepWire] = []
+        self.refuse: Optional[CartesiaError] = None
+        self.link = Link(self._dial, timeout=timeout, ping_interval=20.0, reconnect=reconnect)  # type: ignore[arg-type]  # a double
+        self.link.connect()
+        self.connection = Connection(self.link, api_version="2026-08-14", timeout=timeout)
+
+    def _dial(self, deadline: Deadline) -> StepWire:
+        if self.refuse is not None:
+            raise self.refuse
+        self.wires.append(StepWire())
+        return self.wires[-1]
+
+    @property
+    def wire(self) -> StepWire:
+        return self.wires[-1]
+
+    def context(self, context_id: str, **fields: Any) -> Any:
+        return self.connection.context(context_id, voice="v", output_format=FORMAT, **fields)
+
+
+@pytest.fixture
+def make_stage() -> Iterator[Callable[..., Stage]]:
+    stages: list[Stage] = []
+
+    def make(timeout: Timeout = Timeout(), **options: Any) -> Stage:  # noqa: B008  # frozen, so that all may share it
+        stages.append(Stage(timeout, **options))
+        return stages[-1]
+
+    yield make
+    for stage in stages:
+        stage.connection.close()
+
+
+@pytest.fixture
+def stage(make_stage: Callable[..., Stage]) -> Stage:
+    return make_stage()
