@@ -9,11 +9,12 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
 from cartesia_sync.streaming import process
+from cartesia_sync.transport.deadline import Deadline
 
 BOUND = 10.0
 """Seconds within which anything that is to happen happens; reaching it is a failure."""
@@ -42,18 +43,31 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_left_over() -> Iterator[None]:
-    """After each test: no thread of ours, no live link, no descriptor more than before."""
+def _no_reader_left_over() -> Iterator[None]:
+    """After each test: no thread of the client, and no live link."""
+    yield
+    gc.collect()
+    _assert_ended(lambda name: name.startswith("cartesia-sync") and not name.startswith("cartesia-sync-local"))
+    assert not process.live_links()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_descriptor_left_over() -> Iterator[None]:
+    """After each module, its servers included: no thread of ours, and no descriptor more than before."""
     gc.collect()
     before = _descriptors()
     yield
     gc.collect()
-    ours = [thread for thread in threading.enumerate() if thread.name.startswith("cartesia-sync")]
-    for thread in ours:
-        thread.join(BOUND)  # one that is on its way out may take its time
-    assert not [thread.name for thread in ours if thread.is_alive()]
-    assert not process.live_links()
+    _assert_ended(lambda name: name.startswith("cartesia-sync"))
     assert _descriptors() <= before
+
+
+def _assert_ended(is_ours: Callable[[str], bool]) -> None:
+    deadline = Deadline(BOUND)
+    for thread in threading.enumerate():
+        if is_ours(thread.name):
+            thread.join(deadline.left())  # one that is on its way out may take its time
+            assert not thread.is_alive(), thread.name
 
 
 def _descriptors() -> set[str]:

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import inspect
+import types
+from typing import Any
+
+import cartesia_sync
+from cartesia_sync import errors
+
+
+def public_names() -> set[str]:
+    """Give what the package shows: its names but for modules and what a ``__future__`` import leaves behind."""
+    return {
+        name
+        for name, value in vars(cartesia_sync).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType) and name != "annotations"
+    }
+
+
+def test_all_names_what_is_public() -> None:
+    assert set(cartesia_sync.__all__) == public_names() | {"types", "__version__"}
+
+
+def test_all_names_each_thing_once_in_order() -> None:
+    assert list(cartesia_sync.__all__) == sorted(set(cartesia_sync.__all__))
+    assert list(cartesia_sync.types.__all__) == sorted(set(cartesia_sync.types.__all__))
+
+
+def test_a_star_import_gives_what_all_names() -> None:
+    names: dict[str, Any] = {}
+    exec("from cartesia_sync import *", names)
+    assert names.keys() - {"__builtins__"} == set(cartesia_sync.__all__)
+    assert all(names[name] is getattr(cartesia_sync, name) for name in cartesia_sync.__all__)
+
+
+def test_each_public_thing_has_a_docstring_and_so_have_its_public_methods() -> None:
+    for name in set(cartesia_sync.__all__) - {"__version__"}:
+        thing = getattr(cartesia_sync, name)
+        assert thing.__doc__, name
+        if isinstance(thing, type):
+            for member, value in vars(thing).items():
+                if not member.startswith("_") and (inspect.isroutine(value) or inspect.isdatadescriptor(value)):
+                    assert inspect.getdoc(value), f"{name}.{member}"
+
+
+def test_every_exception_of_the_errors_module_is_public() -> None:
+    kinds = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
+    assert kinds <= set(cartesia_sync.__all__)
+
+
+def test_the_version_is_one() -> None:
+    numbers = cartesia_sync.__version__.split(".")
+    assert len(numbers) == 3
+    assert all(number.isdecimal() for number in numbers)
