@@ -6,11 +6,13 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from . import __version__
 from .client import Cartesia
@@ -19,6 +21,8 @@ from .streaming.context import DEFAULT_MODEL_ID, DEFAULT_VOICE_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from .local import LocalServer
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 SAY_FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 44100}
@@ -104,17 +108,16 @@ def _client(local: bool) -> Iterator[Cartesia]:
     if not local:
         yield Cartesia()
         return
-    LocalServer = _local_server()  # noqa: N806  # a class
-    with LocalServer() as server:
+    with _local_server() as server:
         yield Cartesia(api_key="local", base_url=server.url)
 
 
-def _local_server():  # type: ignore[no-untyped-def]  # naming the type would import the server
+def _local_server(**settings: Any) -> LocalServer:
     try:
         from .local import LocalServer
     except ImportError as error:
         raise ValueError(str(error)) from error
-    return LocalServer
+    return LocalServer(**settings)
 
 
 def _player() -> tuple[str, ...]:
@@ -125,8 +128,12 @@ def _player() -> tuple[str, ...]:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    with _local_server()(host=options.host, port=options.port, pace=options.pace) as server:
+    over = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    server = _local_server(host=options.host, port=options.port, pace=options.pace, record=False)
+    with server:
         print(f"listening on {server.url}", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            server.wait()
+        print("any key will do; Ctrl-C ends it", file=sys.stderr)
+        over.wait()
     return 0

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DEFAULT_BASE_URL = "https://api.cartesia.ai"
 DEFAULT_VERSION = "2026-08-14"
 DEFAULT_TIMEOUT = Timeout()
+DEFAULT_MAX_RETRIES = 2
 _USER_AGENT = f"cartesia-sync/{__version__}"
 
 
@@ -36,6 +37,7 @@ class Cartesia:
         cartesia_version: The API version, a date; it decides the shape in which voices go out.
         default_headers: Sent with everything, in place of ours of the same name.
         timeout: Seconds to wait: one number, or a ``Timeout`` for each clock; None is no limit.
+        max_retries: How often an attempt to connect is repeated that failed for a reason which may pass.
         ssl_context: How to verify the service, in place of the system's trust store; shared by all connections.
 
     Raises:
@@ -55,6 +57,7 @@ class Cartesia:
         cartesia_version: str = DEFAULT_VERSION,
         default_headers: Optional[Mapping[str, str]] = None,
         timeout: Union[float, Timeout, None] = DEFAULT_TIMEOUT,
+        max_retries: int = DEFAULT_MAX_RETRIES,
         ssl_context: Optional[ssl.SSLContext] = None,
     ) -> None:
         if api_key is None and token is None:
@@ -72,6 +75,7 @@ class Cartesia:
         )
         self.cartesia_version = cartesia_version
         self.timeout = Timeout.of(timeout)
+        self.max_retries = max_retries
         self._ssl_context = ssl_context
         self._headers = _merged(
             {

@@ -102,10 +102,10 @@ def assert_same(again: object, error: CartesiaError) -> None:
 
 
 @KINDS
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_every_exception_survives_pickling_with_all_its_facts(kind: type[CartesiaError], protocol: int) -> None:
+def test_every_exception_survives_pickling_with_all_its_facts(kind: type[CartesiaError]) -> None:
     error = full(kind)
-    assert_same(pickle.loads(pickle.dumps(error, protocol)), error)
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        assert_same(pickle.loads(pickle.dumps(error, protocol)), error)
 
 
 @KINDS

@@ -106,10 +106,12 @@ def test_json_of_msgspec_is_read_and_written_in_the_codec_only() -> None:
 
 
 IMPORT_AND_WATCH = """
-import sys
+import sys, threading
 
 seen = []
-sys.addaudithook(lambda event, _: seen.append(event) if event.startswith(("socket.", "_thread.start")) else None)
+start = threading.Thread.start
+threading.Thread.start = lambda thread: (seen.append("thread"), start(thread))
+sys.addaudithook(lambda event, _: seen.append(event) if event.startswith("socket.") else None)
 import cartesia_sync
 
 heavy = {
@@ -127,8 +129,9 @@ def test_importing_the_package_starts_no_thread_opens_no_socket_and_loads_nothin
 
 def test_the_watch_sees_threads_and_sockets() -> None:
     """The test above would see one: without this it could pass for the wrong reason."""
-    code = IMPORT_AND_WATCH.replace("import cartesia_sync\n", "import socket, threading\nsocket.socket().close()\n")
-    code = code.replace("heavy = {", "thread = threading.Thread(target=int)\nthread.start()\nthread.join()\nheavy = {")
+    noisy = (
+        "import socket\nsocket.socket().close()\nthread = threading.Thread(target=int)\nthread.start()\nthread.join()\n"
+    )
+    code = IMPORT_AND_WATCH.replace("import cartesia_sync\n", noisy)
     run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
-    assert "socket.__new__" in run.stdout
-    assert "_thread.start_new_thread" in run.stdout
+    assert run.stdout == "[] ['socket.__new__', 'thread']\n"

@@ -55,6 +55,10 @@ class Router(Generic[T]):
             self.late += 1
         return target
 
+    def peek(self, context_id: str) -> Optional[T]:
+        """Give the live context of that id, and count nothing."""
+        return self._live.get(context_id)
+
     def is_live(self, context_id: str) -> bool:
         """Whether a context of that id is open."""
         return context_id in self._live

@@ -60,4 +60,5 @@ class TTSResource:
             timeout=self._client.timeout if timeout is None else Timeout.of(timeout),
             ping_interval=ping_interval,
             reconnect=reconnect,
+            max_retries=self._client.max_retries,
         )

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import logging
+import queue
+import threading
 import uuid
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Literal, Optional, Union
 
+from msgspec import to_builtins
+
+from ..errors import ConcurrencyError, GapTimeoutError, TruncatedError, WebSocketConnectionClosedError
+from ..protocol import codec
 from ..protocol.clocks import Timeout
-from ..protocol.messages import Omit, omit
+from ..protocol.events import Event
+from ..protocol.formats import voice_on_the_wire
+from ..protocol.messages import CancelRequest, GenerationRequest, Omit, omit
 from ..transport.deadline import Deadline
 from ..transport.wire import Wire
-from .context import Context
+from .context import Context, say
 from .line import Line
 from .link import Link
-
-log = logging.getLogger("cartesia_sync")
+from .mailbox import End
+from .merge import await_first, receive_any
 
 
 class Connection:
@@ -34,6 +41,8 @@ class Connection:
         self._link = link
         self._api_version = api_version
         self._timeout = timeout
+        self._receiving = threading.Lock()  # held by the thread in recv(); guards the next
+        self._last_notice: Optional[Event] = None
         # The reader holds the link and not this handle: when nobody holds the handle any more, the reader ends.
         weakref.finalize(self, link.abandon).atexit = False
 
@@ -73,6 +82,7 @@ class Connection:
         max_buffer_delay_ms: Optional[int] = None,
         pronunciation_dict_id: Optional[str] = None,
         use_normalized_timestamps: Optional[bool] = None,
+        on_disconnect: Literal["raise", "replay"] = "raise",
     ) -> Context:
         """Begin a context: one transcript, whose audio comes by itself. Nothing is sent before the first push.
 
@@ -95,6 +105,10 @@ class Connection:
             max_buffer_delay_ms: How long the service may hold text back, in ms, 0 to 5000.
             pronunciation_dict_id: A pronunciation dictionary.
             use_normalized_timestamps: Whether timestamps name words as spoken, rather than as written.
+            on_disconnect: What becomes of the context when the connection is lost before its end: ``raise`` raises.
+                ``replay`` says it again once, under the same id, on a new connection that the receiving thread opens,
+                if all its text had been sent and nothing of it was heard; else it raises too. The service may have
+                spoken it already, and then bills it twice.
 
         Raises:
             ContextStateError: The id is in use, or was used on this connection.
@@ -107,7 +121,9 @@ class Connection:
             context_id = str(uuid.uuid4())
         elif not (context_id and context_id.isprintable()):
             raise ValueError(f"a context id is a text of one or more printable characters; got {context_id!r}")
-        line = Line(context_id)
+        if on_disconnect not in ("raise", "replay"):
+            raise ValueError(f"on_disconnect is 'raise' or 'replay'; got {on_disconnect!r}")
+        line = Line(context_id, replays=on_disconnect == "replay")
         context = Context(
             self,
             line,
@@ -126,6 +142,133 @@ class Connection:
         )
         self._link.open(line)
         return context
+
+    # ---- all contexts at once
+
+    def send(self, event: Union[Mapping[str, Any], GenerationRequest, CancelRequest]) -> None:
+        """Send one message, for those who route by hand; its events are read by ``recv``.
+
+        A generation request opens a context, or goes on with one of that id; with ``continue`` false or left out it is
+        the context's last. ``{"context_id": ..., "cancel": True}`` cancels. Everything goes out as it is, but for the
+        voice, which is put in the shape of the API version in use.
+
+        Raises:
+            TypeError, ValueError: The message is no mapping, or names no context.
+            ContextStateError, TruncatedError, APIConnectionError: As ``Context.push``.
+
+        Threads: as ``Context.push``.
+        """
+        fields = to_builtins(event) if isinstance(event, (GenerationRequest, CancelRequest)) else dict(event)
+        context_id = fields.get("context_id")
+        if not isinstance(context_id, str) or not context_id:
+            raise ValueError(f"a message names its context by context_id, a text; got {context_id!r}")
+        line = self._link.find(context_id)
+        if fields.get("cancel"):
+            if line is not None:
+                self._link.cancel(line, discard=True)
+            return
+        if "voice" in fields:
+            fields["voice"] = voice_on_the_wire(fields["voice"], self._api_version)
+        message = codec.encode(fields)
+        if line is None:
+            line = Line(context_id)
+            self._link.open(line)
+            self._link.hold(line)
+        say(
+            self._link,
+            line,
+            message,
+            transcript=fields.get("transcript") or "",
+            output_format=fields.get("output_format"),
+            goes_on=bool(fields.get("continue")),
+            flush=bool(fields.get("flush")),
+        )
+
+    def recv(self, *, timeout: Optional[float] = None) -> Event:
+        """Give the next event of any context, in the order of arrival.
+
+        An event goes to one taker: to this, or to the ``receive`` of its context, whichever asks first. So route by
+        hand or by context, and not the same context by both. A context that nobody holds is cancelled: keep what
+        ``context()`` gives, or open contexts by ``send``. An error of the whole connection is given once.
+
+        Args:
+            timeout: Seconds to wait; None is no limit.
+
+        Raises:
+            TruncatedError: The connection was lost, and a context with it; once for each.
+            WebSocketConnectionClosedError: There is no connection, and nothing is left to read.
+            GapTimeoutError: Nothing came in time.
+            ConcurrencyError: Another thread is in here.
+
+        Threads: one at a time. Waits for the service.
+        """
+        if not self._receiving.acquire(blocking=False):
+            raise ConcurrencyError("another thread is in this connection's recv(); use contexts for several threads")
+        try:
+            deadline = Deadline(timeout)
+            while True:
+                line = await_first(self._link, self._link.readable_lines, lambda: not self._link.is_open, deadline)
+                if line is None:
+                    if self._link.is_open:
+                        raise GapTimeoutError(f"No event of any context came within {timeout} s.", timeout=timeout)
+                    raise self._link.lost()
+                event = self._take(line)
+                if event is not None:
+                    return event
+        finally:
+            self._receiving.release()
+
+    def _take(self, line: Line) -> Optional[Event]:
+        """Take a context's next event; None if somebody else was faster, or at its end."""
+        try:
+            item = line.take(0)
+        except queue.Empty:
+            return None
+        if isinstance(item, End):
+            self._link.let_go(line)
+            if item.make_error is not None:
+                raise item.make_error()
+            return None
+        if item is not None and item.context_id is None:
+            if item is self._last_notice:
+                return None  # each context has a copy
+            self._last_notice = item
+        return item
+
+    def __iter__(self) -> Iterator[Event]:
+        """Iterate the events of all contexts, in the order of arrival, until the connection is closed.
+
+        A connection that is lost while a context is unfinished raises; see ``recv`` for this and all else.
+        """
+        while True:
+            try:
+                event = self.recv()
+            except TruncatedError:
+                raise
+            except WebSocketConnectionClosedError:
+                return
+            yield event
+
+    def receive_any(self, *contexts: Context, raise_on_error: bool = False) -> Iterator[tuple[Context, Event]]:
+        """Iterate the events of several contexts in the order of arrival, until all have ended; for one thread.
+
+        Raises what ``Context.receive`` raises for the context that it happens to, by that context's clocks; call
+        again with the others to go on with them.
+
+        Threads: as ``Context.receive``, which must not be used for the same contexts meanwhile.
+        """
+        return receive_any(self._link, contexts, raise_on_error=raise_on_error)
+
+    @staticmethod
+    def parse_event(data: Union[str, bytes]) -> Event:
+        """Read one message of the service that came another way.
+
+        Raises:
+            ProtocolError: It is no event.
+        """
+        return codec.decode(data.encode() if isinstance(data, str) else data)
+
+    # ---- the end
 
     def close(self, *, code: int = 1000, reason: str = "") -> None:
         """Close the connection and end its reader thread. A second call does nothing.
@@ -159,16 +302,21 @@ class ConnectionManager:
         timeout: Timeout,
         ping_interval: Optional[float],
         reconnect: bool,
+        max_retries: int,
     ) -> None:
         self._dial = dial
         self._api_version = api_version
         self._timeout = timeout
         self._ping_interval = ping_interval
         self._reconnect = reconnect
+        self._max_retries = max_retries
         self._connection: Optional[Connection] = None
 
     def enter(self) -> Connection:
         """Open a connection.
+
+        A handshake refused with 408, 409, 429 or 5xx, and a service that cannot be reached, are tried again within
+        the connect clock, at most ``max_retries`` times.
 
         Raises:
             AuthenticationError, RateLimitError and other APIStatusErrors: The service refused the handshake.
@@ -182,6 +330,7 @@ class ConnectionManager:
             timeout=self._timeout,
             ping_interval=self._ping_interval,
             reconnect=self._reconnect,
+            max_retries=self._max_retries,
         )
         link.connect()
         return Connection(link, api_version=self._api_version, timeout=self._timeout)

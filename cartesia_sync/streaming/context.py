@@ -17,17 +17,20 @@ from ..protocol.events import Chunk, Done, Error, Event
 from ..protocol.formats import DEFAULT_OUTPUT_FORMAT, RawFormat, voice_on_the_wire
 from ..protocol.life import Move, State
 from ..protocol.messages import GenerationRequest, Omit, given_or_unset, omit
+from .flushes import by_flush
 from .line import Line
+from .link import Link
 from .mailbox import End
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
 
     from .connection import Connection
+    from .speech import Speech
 
 DEFAULT_MODEL_ID = "sonic-latest"
 DEFAULT_VOICE_ID = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
@@ -79,11 +82,9 @@ class Context:
         self._pronunciation_dict_id = pronunciation_dict_id
         self._use_normalized_timestamps = use_normalized_timestamps
         self._mailbox = line.mailbox
-        self._taking = threading.Lock()  # held by the thread that waits for an event; and guards the next three
+        self._taking = threading.Lock()  # held by the thread that waits for an event; guards the next two
         self._receiver: Optional[weakref.ref[Receiver]] = None
         self._receiving_thread: Optional[int] = None
-        self._heard_audio = False
-        self._split_sample = b""  # what the last chunk held of a sample that the next one completes
 
     def __repr__(self) -> str:
         return f"<Context {self.context_id!r} {self._line.state.value}>"
@@ -104,6 +105,16 @@ class Context:
         line = getattr(self, "_line", None)
         if line is not None and not line.mailbox.is_sealed:
             self._link.forget(line)
+
+    @property
+    def line(self) -> Line:
+        """The inside, for the rooms beside this one."""
+        return self._line
+
+    @property
+    def clocks(self) -> Timeout:
+        """The clocks that ``receive`` goes by unless it is told otherwise."""
+        return self._timeout
 
     @property
     def context_id(self) -> str:
@@ -205,27 +216,35 @@ class Context:
             speed=given_or_unset(omit, speed),
         )
         message = codec.encode(request.with_fields(fields))
+        say(
+            self._link,
+            self._line,
+            message,
+            transcript=transcript,
+            output_format=wanted_format,
+            goes_on=continue_,
+            flush=flush is True,
+        )
 
-        def note() -> None:
-            line = self._line
-            line.said_at = time.monotonic()
-            if transcript:
-                line.transcripts.append(transcript)
-            if line.first_said_at is None:
-                line.first_said_at = line.said_at
-                line.sound = _sound_of(wanted_format)
-                line.mailbox.nudge()  # a receiver may have been waiting without a clock
+    @property
+    def flush_id(self) -> int:
+        """The number that chunks of the next push will carry: 1, and one more for each flush that was sent.
 
-        self._link.say(self._line, message, Move.SEND if continue_ else Move.FINISH, note=note)
+        The service numbers from 1 (docs page ``context-flushing-and-flush-i-ds``); not every version puts the number
+        on chunks.
+        """
+        return self._line.flushes + 1
 
-    def flush(self) -> None:
+    def flush(self) -> int:
         """Speak what is buffered now, rather than wait for more; the context stays open.
 
-        A ``flush_done`` event answers it; chunks carry the number of the flush that they belong to, from 1.
+        A ``flush_done`` event answers it. Gives the number that it will carry, as will the chunks before it.
 
         Raises and threads: as ``push``.
         """
+        flush_id = self.flush_id
         self.push("", flush=True)
+        return flush_id
 
     def no_more_inputs(self) -> None:
         """Say that all text is sent, so that the service speaks the rest and ends the context.
@@ -298,6 +317,34 @@ class Context:
         clocks = self._timeout.replace(gap=timeout, first_event=first_event_timeout, whole=whole_timeout)
         return Receiver(self, clocks, raise_on_error=raise_on_error)
 
+    def receive_flushes(self, *, raise_on_error: bool = False) -> Iterator[tuple[int, Iterator[Event]]]:
+        """Iterate the events by flush: for each, its number and an iterator over its events.
+
+        Use an inner iterator up before the outer one goes on: what is left of it is skipped then. An event belongs to
+        the flush that it names; one that names none belongs to the current one. Where chunks name none,
+        ``flush_done`` parts the flushes. ``done`` or an error ends the last.
+
+        Raises and threads: as ``receive``.
+        """
+        return by_flush(self.receive(raise_on_error=raise_on_error))
+
+    def speak(self, text: Iterable[str]) -> Speech:
+        """Push pieces of text as an iterable yields them, and iterate the audio's events meanwhile.
+
+        The iterable, such as a language model's answer, runs on a thread of its own. After its last piece the context
+        is finished. An exception in it is raised here, after the events that had arrived; the context is cancelled.
+        While it is slow, no clock but the whole context's runs. The service ends a context about a second after its
+        last audio, though: text that comes later than that raises ``ContextStateError`` here.
+
+        Gives an iterator of events with ``close()``, to be used in ``with`` or to its end: closing it early cancels
+        the context, and ends the thread as soon as the iterable yields again; a generator is closed then.
+
+        Raises and threads: as ``receive`` for the iterator. Does not wait.
+        """
+        from .speech import Speech
+
+        return Speech(self, self._line, self._link, text)
+
     def __iter__(self) -> Iterator[Event]:
         """Do what ``receive()`` does."""
         return self.receive()
@@ -343,7 +390,7 @@ class Context:
         return wav.seconds
 
     def _whole(self) -> Iterator[bytes]:
-        if self._heard_audio:
+        if self._line.has_given_audio:
             raise ContextStateError(
                 f"context {self.context_id!r} cannot be handed over whole: some of it was received already"
             )
@@ -372,11 +419,7 @@ class Context:
             raise self._second_receiver()
         try:
             self._claim(receiver)
-            event = self._await_event(clocks)
-            if isinstance(event, Chunk):
-                self._heard_audio = True
-                self._tune(event)
-            return event
+            return self._await_event(clocks)
         finally:
             self._taking.release()
 
@@ -399,7 +442,7 @@ class Context:
         line = self._line
         while True:
             try:
-                item = line.mailbox.take(line.time_left(clocks))
+                item = line.take(line.time_left(clocks))
             except queue.Empty:
                 if line.time_left(clocks) != 0.0:
                     continue  # a push or an event has put it off
@@ -408,16 +451,28 @@ class Context:
                 raise error from None
             if item is not None:
                 return item
+            if line.awaits_replay:
+                self._link.replay(line)
 
-    def _tune(self, chunk: Chunk) -> None:
-        """Let the chunk know its encoding, and the start of its first sample if that came with the chunk before."""
-        if self._line.sound is None:
-            return
-        start = self._split_sample
-        size = self._line.sound.sample_bytes
-        rest = (len(start) + len(chunk.audio)) % size
-        self._split_sample = (start + chunk.audio[-rest:])[-rest:] if rest else b""
-        chunk.__dict__["sound"] = _ChunkSound(self._line.sound.encoding, start, rest)
+
+def say(
+    link: Link, line: Line, message: bytes, *, transcript: str, output_format: Any, goes_on: bool, flush: bool
+) -> None:
+    """Send a generation request that is encoded already, and write down what it says. As ``Context.push``."""
+
+    def note() -> None:
+        line.said_at = time.monotonic()
+        line.flushes += flush
+        if transcript:
+            line.transcripts.append(transcript)
+        if line.kept is not None:
+            line.kept.append(message)
+        if line.first_said_at is None:
+            line.first_said_at = line.said_at
+            line.sound = _sound_of(output_format)
+            line.mailbox.nudge()  # a receiver may have been waiting without a clock
+
+    link.say(line, message, Move.SEND if goes_on else Move.FINISH, note=note)
 
 
 class Receiver:
@@ -473,32 +528,7 @@ def error_of(event: Error) -> APIError:
     )
 
 
-class _ChunkSound:
-    """The encoding of a chunk, and the bytes that its first sample began with in the chunk before."""
-
-    __slots__ = ("_encoding", "_rest", "_start")
-
-    def __init__(self, encoding: str, start: bytes, rest: int) -> None:
-        self._encoding = encoding
-        self._start = start
-        self._rest = rest
-
-    def samples(self, audio: bytes) -> NDArray[np.float32]:
-        from ..audio import to_samples
-
-        return to_samples(self._whole(audio), self._encoding)
-
-    def raw(self, audio: bytes) -> NDArray[np.int16]:
-        from ..audio import to_integers
-
-        return to_integers(self._whole(audio), self._encoding)
-
-    def _whole(self, audio: bytes) -> bytes:
-        joined = self._start + audio
-        return joined[: len(joined) - self._rest]
-
-
-def _sound_of(output_format: Mapping[str, Any]) -> Optional[RawFormat]:
+def _sound_of(output_format: Any) -> Optional[RawFormat]:
     """Read the format; None where it is not one that we know: whether it is one at all is the service's to say."""
     try:
         return RawFormat.of(output_format)

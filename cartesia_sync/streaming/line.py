@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Optional, Union
+from typing import TYPE_CHECKING, Optional, Union
 
 from ..errors import (
     APITimeoutError,
@@ -24,18 +24,28 @@ from ..protocol.life import Move, State, step
 from ..transport.wire import Wire
 from .mailbox import End, Mailbox
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 
 class Line:
     """One context, as the link knows it; the user's handle to it is ``Context``.
 
-    Guarded by the link's state lock: ``state``, ``wire``, ``said``, ``loss``, ``ended_by``. Written by the reader
-    alone: ``heard_at``, ``trouble``. Written under the send lock: ``transcripts``, ``first_said_at``, ``said_at``,
-    ``sound``. Reading the latter without a lock gives a value that was true a moment ago, which is all that a clock
-    or a message needs.
+    Guarded by the link's state lock: ``state``, ``wire``, ``said``, ``loss``, ``ended_by``, ``awaits_replay``. Written
+    by the reader alone: ``heard_at``, ``trouble``. Written under the send lock: ``transcripts``, ``flushes``,
+    ``first_said_at``, ``said_at``, ``sound``, ``kept`` (which the reader sets to None). Reading one of these without a
+    lock gives a value that was true a moment ago, which is all that a clock or a message needs.
     """
 
-    def __init__(self, context_id: str) -> None:
+    def __init__(self, context_id: str, *, replays: bool = False) -> None:
         self.context_id = context_id
+        self.kept: Optional[list[bytes]] = [] if replays else None  # messages to say again, until one is answered
+        self.awaits_replay = False
+        self.flushes = 0
+        self.has_given_audio = False  # the receiver's own, as is the next
+        self._split_sample = b""  # what the last chunk held of a sample that the next one completes
+        self.waits_for_text = False  # a pump's generator is slow, and the service cannot be blamed for it
         self.mailbox = Mailbox()
         self.state = State.OPEN
         self.wire: Optional[Wire] = None
@@ -62,18 +72,45 @@ class Line:
                 raise
             raise ContextStateError(f"{error}; the service ended it: {self.ended_by.error}") from None
 
+    def set_aside_for_replay(self) -> bool:
+        """Make it as new, if it is to be said again: all its text was sent, and nothing of it was heard.
+
+        The caller holds the state lock.
+        """
+        if self.kept is None or self.state is not State.FINISHING:
+            return False
+        self.awaits_replay, self.wire, self.said = True, None, 0
+        return True
+
     # ---- reader thread only
 
     def hear(self, event: Event) -> bool:
         """Pass an event on to the receiver."""
         self.heard_at = time.monotonic()
+        self.kept = None
         if isinstance(event, Chunk):
             return self.mailbox.put(event, len(event.audio))
         if isinstance(event, Error) and not (event.done and event.context_id):
             self.trouble = event
         return self.mailbox.put(event)
 
-    # ---- clocks: the receiver's thread
+    # ---- the receiver's thread
+
+    def take(self, timeout: Optional[float]) -> Union[Event, End, None]:
+        """Take the next item out of the mailbox; see there."""
+        item = self.mailbox.take(timeout)
+        if isinstance(item, Chunk):
+            self.has_given_audio = True
+            if self.sound is not None:
+                self._tune(item, self.sound)
+        return item
+
+    def _tune(self, chunk: Chunk, sound: RawFormat) -> None:
+        """Let the chunk know its encoding, and the start of its first sample if that came with the chunk before."""
+        start = self._split_sample
+        rest = (len(start) + len(chunk.audio)) % sound.sample_bytes
+        self._split_sample = (start + chunk.audio[-rest:])[-rest:] if rest else b""
+        chunk.__dict__["sound"] = _ChunkSound(sound.encoding, start, rest)
 
     def time_left(self, timeout: Timeout) -> Optional[float]:
         """Seconds until the first of the clocks runs out, 0 if one has; None if none runs.
@@ -85,7 +122,9 @@ class Line:
         ends = []
         if timeout.whole is not None:
             ends.append(self.first_said_at + timeout.whole)
-        if self.heard_at is None:
+        if self.waits_for_text:
+            pass
+        elif self.heard_at is None:
             if timeout.first_event is not None:
                 ends.append(self.first_said_at + timeout.first_event)
         elif timeout.gap is not None:
@@ -160,3 +199,28 @@ class Line:
             heard=self.heard_at is not None,
             transcripts=tuple(self.transcripts),
         )
+
+
+class _ChunkSound:
+    """The encoding of a chunk, and the bytes that its first sample began with in the chunk before."""
+
+    __slots__ = ("_encoding", "_rest", "_start")
+
+    def __init__(self, encoding: str, start: bytes, rest: int) -> None:
+        self._encoding = encoding
+        self._start = start
+        self._rest = rest
+
+    def samples(self, audio: bytes) -> NDArray[np.float32]:
+        from ..audio import to_samples
+
+        return to_samples(self._whole(audio), self._encoding)
+
+    def raw(self, audio: bytes) -> NDArray[np.int16]:
+        from ..audio import to_integers
+
+        return to_integers(self._whole(audio), self._encoding)
+
+    def _whole(self, audio: bytes) -> bytes:
+        joined = self._start + audio
+        return joined[: len(joined) - self._rest]

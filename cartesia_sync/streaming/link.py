@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import threading
+import time
 import warnings
+import weakref
 from collections import deque
+from collections.abc import Iterator
 from typing import Callable, Optional
 
 from ..errors import (
@@ -24,11 +28,12 @@ from ..protocol.events import Done, Error, Event
 from ..protocol.life import Move, State
 from ..protocol.messages import CancelRequest
 from ..protocol.router import Router
+from ..transport import retry
 from ..transport.deadline import Deadline
 from ..transport.wire import Wire
 from . import process
 from .line import Line
-from .mailbox import End
+from .mailbox import Bell, End
 
 log = logging.getLogger("cartesia_sync")
 _numbers = itertools.count(1)
@@ -46,8 +51,8 @@ class Link:
 
         _connect_lock    one thread opens a wire, the others wait for it; held while dialling, by no reader
         _send_lock       the order of messages; held across wire.write, never taken by the reader
-        _state_lock      _wire, _reader, _loss, _is_closed, _router, and each line's state, wire and said;
-                         never held across I/O, a wait, or users' code
+        _state_lock      _wire, _reader, _loss, _is_closed, _router, _lines, _by_hand, _bells, and each line's state,
+                         wire, said, loss, ended_by and awaits_replay; never held across I/O, a wait, or users' code
         Mailbox._lock    (leaf) whether the mailbox is sealed
         Duplex._io_lock  (leaf) one send or recv that cannot block
 
@@ -73,11 +78,13 @@ class Link:
         timeout: Timeout,
         ping_interval: Optional[float],
         reconnect: bool,
+        max_retries: int = 0,
     ) -> None:
         self._dial = dial
         self._timeout = timeout
         self._ping_interval = ping_interval
         self._may_reconnect = reconnect
+        self._max_retries = max_retries
         self._connect_lock = threading.Lock()
         self._send_lock = threading.Lock()
         self._state_lock = threading.Lock()
@@ -86,6 +93,10 @@ class Link:
         self._reader: Optional[threading.Thread] = None
         self._loss: CartesiaError = WebSocketConnectionClosedError("The connection was never opened.")
         self._is_closed = False
+        self._closing = threading.Event()  # set with _is_closed; cuts the wait before another try to connect short
+        self._lines: weakref.WeakSet[Line] = weakref.WeakSet()  # guarded by _state_lock, as are the next two
+        self._by_hand: dict[str, Line] = {}
+        self._bells: tuple[Bell, ...] = ()
         # Lines whose context is gone. A finalizer adds to it, in whatever thread and under whatever lock the collector
         # runs: so it takes none. The reader and open() see to them.
         self._forgotten: deque[Line] = deque()
@@ -118,7 +129,7 @@ class Link:
                     raise _closed_by_us()
                 if self._wire is not None:
                     return self._wire
-            wire = self._dial(deadline)
+            wire = self._dial_with_retries(deadline)
             reader = threading.Thread(
                 target=self._read, args=(wire,), name=f"cartesia-sync-reader-{next(_numbers)}", daemon=True
             )  # a daemon, so that a forgotten connection cannot hold the interpreter
@@ -139,6 +150,21 @@ class Link:
         finally:
             self._connect_lock.release()
 
+    def _dial_with_retries(self, deadline: Deadline) -> Wire:
+        """Dial, and again after a failure that may pass: the service has no room, has failed, or is not there."""
+        for attempt in itertools.count():
+            try:
+                return self._dial(deadline)
+            except CartesiaError as error:
+                pause = retry.pause_after(error, attempt)
+                left = deadline.left()
+                if attempt >= self._max_retries or pause is None or (left is not None and pause >= left):
+                    raise
+                log.debug("connecting again in %.2f s: %s", pause, error)
+            if self._closing.wait(pause):
+                raise _closed_by_us()
+        raise AssertionError  # not reached: the count has no end
+
     # ---- contexts: any thread
 
     def open(self, line: Line) -> None:
@@ -151,8 +177,12 @@ class Link:
         with self._state_lock:
             if self._is_closed:
                 raise _closed_by_us()
-            self._drop_forgotten_locked()
+            gone, wire = self._drop_forgotten_locked(), self._wire
             self._router.open(line.context_id, line)
+            self._lines.add(line)
+            for bell in self._bells:
+                line.mailbox.add_bell(bell)
+        self._cancel_gone(gone, wire)
 
     def say(self, line: Line, message: bytes, move: Move, *, note: Callable[[], None]) -> None:
         """Send one message of a context. A new context's first one opens a wire if the last one is lost.
@@ -178,7 +208,8 @@ class Link:
                 with self._state_lock:
                     line.move(move)
                     line.wire = wire
-                note()
+                if not is_retry:
+                    note()
                 try:
                     wire.write(message, deadline)
                 except WebSocketConnectionClosedError as error:
@@ -210,15 +241,14 @@ class Link:
                 raise line.truncated(self._loss)
             line.wire = None
             if not self._may_reconnect:
-                raise self._lost_again()
+                raise self.lost()
         log.debug("context %s: opening a new connection", line.context_id)
         return self.connect()
 
-    def _lost_again(self) -> WebSocketConnectionClosedError:
+    def lost(self) -> WebSocketConnectionClosedError:
+        """Make the exception of a caller who needs a connection that is gone."""
         error = WebSocketConnectionClosedError(
-            f"The connection is lost, and reconnect=False: {self._loss}",
-            code=getattr(self._loss, "code", None),
-            reason=getattr(self._loss, "reason", ""),
+            str(self._loss), code=getattr(self._loss, "code", None), reason=getattr(self._loss, "reason", "")
         )
         error.__cause__ = self._loss
         return error
@@ -231,10 +261,52 @@ class Link:
         with self._state_lock:
             if self._wire is wire:
                 self._wire, self._loss = None, error
-            if line.said or move is not Move.SEND or not self._may_reconnect or self._is_closed:
+            if line.said or not self._may_reconnect or self._is_closed or line.state is State.CANCELLING:
                 return False
-            line.wire = None
-            return not line.mailbox.is_sealed
+            line.wire, line.state = None, State.OPEN
+            return True
+
+    def replay(self, line: Line) -> None:
+        """Say a context again on a new connection: one that is to be replayed, and of which nothing was heard.
+
+        Threads: the receiver's. Waits for a connection and for the messages to leave; if that fails, the context
+        ends with the reason.
+        """
+        with self._state_lock:
+            if not line.awaits_replay or line.state is not State.FINISHING:
+                return
+            line.awaits_replay = False
+            kept, line.kept = line.kept or [], None  # once
+        try:
+            wire = self.connect()
+            with _Sending(self._send_lock, Deadline(self._timeout.write)) as deadline:
+                with self._state_lock:
+                    line.wire = wire
+                line.first_said_at = line.said_at = time.monotonic()
+                for message in kept:
+                    wire.write(message, deadline)
+            with self._state_lock:
+                line.said = len(kept)
+                loss = self._loss if self._wire is not wire else None
+        except CartesiaError as error:
+            loss = error
+        if loss is not None:
+            self._give_up(line, loss)
+
+    def _give_up(self, line: Line, loss: CartesiaError) -> None:
+        with self._state_lock:
+            if not self._router.is_live(line.context_id):
+                return
+            self._lose_locked(line, loss)
+        line.mailbox.seal(line.end(loss))
+
+    def fail(self, line: Line, error: BaseException) -> None:
+        """End a context because the text for it could not be had; its receiver gets that error.
+
+        Threads: any. Waits as ``cancel``.
+        """
+        if line.mailbox.seal(End(lambda: error)):
+            self.cancel(line, discard=False, excuse=False)
 
     def finish_unsaid(self, line: Line) -> bool:
         """End a context on which nothing was said, without a word to the service; False if there is a word to say."""
@@ -246,7 +318,7 @@ class Link:
         line.mailbox.seal(End())
         return True
 
-    def cancel(self, line: Line, *, discard: bool) -> None:
+    def cancel(self, line: Line, *, discard: bool, excuse: bool = True) -> None:
         """End a context at once, and tell the service if it can be told.
 
         Threads: any. Waits for the message to leave, at most for the write clock; the receiver is woken before that.
@@ -257,7 +329,8 @@ class Link:
                 line.move(Move.CANCEL)
                 self._router.end(line.context_id)
             wire = line.wire if line.wire is self._wire else None
-        line.mailbox.excuse(discard=discard)
+        if excuse:
+            line.mailbox.excuse(discard=discard)
         if not is_news or wire is None:
             return
         try:
@@ -283,6 +356,51 @@ class Link:
                 if line.said:
                     gone.append(line)
         return gone
+
+    def _cancel_gone(self, lines: list[Line], wire: Optional[Wire]) -> None:
+        for line in lines:
+            if wire is not None and line.wire is wire:
+                wire.post(_cancel_message(line))
+
+    # ---- hearing all contexts at once: any thread
+
+    def readable_lines(self) -> list[Line]:
+        """Give every context that somebody can still hear, whether or not it has ended."""
+        with self._state_lock:
+            return list(self._lines)
+
+    def hold(self, line: Line) -> None:
+        """Keep a context that has no handle, until ``let_go``."""
+        with self._state_lock:
+            self._by_hand[line.context_id] = line
+
+    def let_go(self, line: Line) -> None:
+        """Keep it no longer."""
+        with self._state_lock:
+            self._by_hand.pop(line.context_id, None)
+
+    def find(self, context_id: str) -> Optional[Line]:
+        """Give the live context of that id."""
+        with self._state_lock:
+            return self._router.peek(context_id)
+
+    @contextlib.contextmanager
+    def bell(self) -> Iterator[Bell]:
+        """Give what rings for every item of every context from now on, new contexts included, and for a loss."""
+        bell: Bell = Bell()
+        with self._state_lock:
+            self._bells += (bell,)
+            lines = list(self._lines)
+        for line in lines:
+            line.mailbox.add_bell(bell)
+        try:
+            yield bell
+        finally:
+            with self._state_lock:
+                self._bells = tuple(each for each in self._bells if each is not bell)
+                lines = list(self._lines)
+            for line in lines:
+                line.mailbox.remove_bell(bell)
 
     # ---- reader thread only
 
@@ -319,8 +437,7 @@ class Link:
             if self._forgotten:
                 with self._state_lock:
                     gone = self._drop_forgotten_locked()
-                for line in gone:
-                    wire.post(_cancel_message(line))
+                self._cancel_gone(gone, wire)
 
     def _hear(self, wire: Wire, message: bytes) -> None:
         try:
@@ -382,10 +499,17 @@ class Link:
             if self._wire is wire:
                 self._wire = None
             lines = [line for line in self._router.live() if line.wire is wire and line.said]
-            for line in lines:
+            to_replay = [line for line in lines if self._may_reconnect and line.set_aside_for_replay()]
+            lost = [line for line in lines if not line.awaits_replay]
+            for line in lost:
                 self._lose_locked(line, loss)
-        for line in lines:
+            bells = self._bells
+        for line in lost:
             line.mailbox.seal(line.end(loss))
+        for line in to_replay:
+            line.mailbox.nudge()  # the receiver's thread opens the connection: this one is at its end
+        for bell in bells:
+            bell.put(None)
 
     # ---- the end: any thread
 
@@ -399,6 +523,7 @@ class Link:
         with self._state_lock:
             is_first = not self._is_closed
             self._is_closed = True
+            self._closing.set()
             wire, reader = self._wire, self._reader
             loss = self._loss = _closed_by_us() if is_first else self._loss
             lines = self._router.live()
@@ -445,6 +570,7 @@ class Link:
         Threads: the child's only one. The locks are new, since another thread may have held them at the fork.
         """
         self._connect_lock, self._send_lock, self._state_lock = (threading.Lock() for _ in range(3))
+        self._closing = threading.Event()
         forked = ForkedError(
             "This connection was opened before a fork and belongs to the parent process; open one here."
         )

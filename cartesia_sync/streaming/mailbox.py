@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from typing import Callable, Optional, Union
 
-from ..errors import CartesiaError
 from ..protocol.events import Event
+
+Bell = queue.SimpleQueue[None]
+"""What wakes a receiver that waits for several mailboxes at once."""
+
+_arrivals = itertools.count()  # the order of arrival over all mailboxes; the next number is taken in one step
 
 
 class End:
@@ -20,7 +25,7 @@ class End:
 
     __slots__ = ("make_error",)
 
-    def __init__(self, make_error: Optional[Callable[[], CartesiaError]] = None) -> None:
+    def __init__(self, make_error: Optional[Callable[[], BaseException]] = None) -> None:
         self.make_error = make_error
 
 
@@ -35,9 +40,11 @@ class Mailbox:
     """
 
     def __init__(self) -> None:
-        self._queue: queue.Queue[Union[Event, type[End], None]] = queue.Queue()  # the class End marks the end
-        self._lock = threading.Lock()  # guards _end; the queue has a lock of its own
+        # An item is a number of arrival and an event, or that and the class End; None is a nudge.
+        self._queue: queue.Queue[Optional[tuple[int, Union[Event, type[End]]]]] = queue.Queue()
+        self._lock = threading.Lock()  # guards _end and _bells; the queue has a lock of its own
         self._end: Optional[End] = None
+        self._bells: tuple[Bell, ...] = ()
         self._end_is_taken = False  # the receiver's own
         self.audio_bytes = 0
 
@@ -45,6 +52,11 @@ class Mailbox:
     def is_sealed(self) -> bool:
         """Whether the end is in; there may be events before it that nobody has taken."""
         return self._end is not None
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether the end has been taken."""
+        return self._end_is_taken
 
     def put(self, event: Event, audio_bytes: int = 0) -> bool:
         """Add an event; False if the mailbox is sealed.
@@ -55,7 +67,7 @@ class Mailbox:
             if self._end is not None:
                 return False
             self.audio_bytes += audio_bytes
-            self._queue.put(event)
+            self._put_locked(event)
             return True
 
     def seal(self, end: End) -> bool:
@@ -67,7 +79,7 @@ class Mailbox:
             if self._end is not None:
                 return False
             self._end = end
-            self._queue.put(End)
+            self._put_locked(End)
             return True
 
     def excuse(self, *, discard: bool) -> None:
@@ -81,7 +93,13 @@ class Mailbox:
             if discard:
                 self._drop()
             if discard or not was_sealed:
-                self._queue.put(End)
+                self._put_locked(End)
+
+    def _put_locked(self, item: Union[Event, type[End]]) -> None:
+        number = next(_arrivals)
+        self._queue.put((number, item))
+        for bell in self._bells:
+            bell.put(None)
 
     def _drop(self) -> None:
         while True:
@@ -97,6 +115,27 @@ class Mailbox:
         """
         self._queue.put(None)
 
+    def add_bell(self, bell: Bell) -> None:
+        """Ring for each item that is put from now on.
+
+        Threads: any. Does not wait.
+        """
+        with self._lock:
+            self._bells += (bell,)
+
+    def remove_bell(self, bell: Bell) -> None:
+        """Ring no more."""
+        with self._lock:
+            self._bells = tuple(each for each in self._bells if each is not bell)
+
+    def head(self) -> Optional[int]:
+        """Give the number of arrival of the item that is next, the end included; None if there is none.
+
+        Threads: any. Does not wait.
+        """
+        with self._queue.mutex:  # a queue.Queue is looked into under its own lock
+            return next((item[0] for item in self._queue.queue if item is not None), None)
+
     def take(self, timeout: Optional[float]) -> Union[Event, End, None]:
         """Give the next event or the end; None after a nudge. The end stays: it is given again at each later call.
 
@@ -106,8 +145,11 @@ class Mailbox:
         Threads: one at a time. Waits for the reader, at most ``timeout`` seconds (None: until something comes).
         """
         if not self._end_is_taken:
-            item = self._queue.get() if timeout is None else self._queue.get(timeout=timeout)
-            if not isinstance(item, type):
-                return item
+            # A wait of 0 is a look, which costs less than a wait that does not happen.
+            item = self._queue.get_nowait() if timeout == 0 else self._queue.get(timeout=timeout)
+            if item is None:
+                return None
+            if not isinstance(item[1], type):
+                return item[1]
             self._end_is_taken = True
         return self._end

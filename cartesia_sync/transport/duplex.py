@@ -122,7 +122,8 @@ class Duplex:
     def queue(self, frame: bytes) -> None:
         """Put a frame in line and send what leaves at once; the reader's own later reads see to the rest.
 
-        Threads: the reader only. Does not wait.
+        Threads: any. Does not wait. What another thread than the reader leaves in line waits for the reader's next
+        turn.
         """
         with self._io_lock:
             self._queue_locked(frame)

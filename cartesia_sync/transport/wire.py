@@ -142,9 +142,9 @@ class Wire:
             raise _broke(error) from error
 
     def post(self, message: bytes) -> None:
-        """Put a short text message in line, such as a cancel; it leaves when it can. Does not wait.
+        """Put a short text message in line, such as a cancel; it leaves when it can.
 
-        A connection that is broken already shows at the next read.
+        A connection that is broken already shows at the next read. Threads: any. Does not wait.
         """
         try:
             self._duplex.queue(_frame(message, ABNF.OPCODE_TEXT))

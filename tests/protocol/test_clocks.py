@@ -60,8 +60,8 @@ def test_a_truth_is_no_number_of_seconds(value: bool) -> None:
             Timeout(**{clock: value})
 
 
-@pytest.mark.parametrize("seconds", [float("inf"), 1e300, threading.TIMEOUT_MAX * 2])
-def test_more_seconds_than_a_lock_can_wait_are_refused_here_and_not_in_mid_wait(seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [float("inf"), 1e300, threading.TIMEOUT_MAX * 2, 2**31 / 1000 + 1])
+def test_more_seconds_than_a_lock_or_poll_can_wait_are_refused_here_and_not_in_mid_wait(seconds: float) -> None:
     for clock in CLOCKS:
         with pytest.raises(ValueError, match=f"timeout {clock} "):
             Timeout(**{clock: seconds})

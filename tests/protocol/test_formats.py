@@ -68,9 +68,7 @@ def test_unknown_encoding_is_refused_and_the_known_ones_named() -> None:
         ({"sample_rate": "8000"}, TypeError, "whole number of Hz, got '8000'"),
     ],
 )
-def test_unreadable_output_format_is_refused(
-    changes: dict[str, Any], error: type[Exception], message: str
-) -> None:
+def test_unreadable_output_format_is_refused(changes: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         RawFormat.of({**DEFAULT_OUTPUT_FORMAT, **changes})
 
@@ -142,9 +140,7 @@ def test_what_is_no_voice_is_refused(voice: Any, error: type[Exception], message
 
 
 @given(
-    voice=st.dictionaries(st.sampled_from(["mode", "speed", "later"]), st.text()).map(
-        lambda d: {**d, "id": "x"}
-    ),
+    voice=st.dictionaries(st.sampled_from(["mode", "speed", "later"]), st.text()).map(lambda d: {**d, "id": "x"}),
     version=st.sampled_from(OLD + NEW),
 )
 def test_the_callers_mapping_is_never_changed_nor_handed_on(voice: dict[str, Any], version: str) -> None:

@@ -250,9 +250,7 @@ def test_an_error_that_is_not_done_is_yielded_and_ends_nothing(stage: Any) -> No
     assert [event.type for event in context.receive()] == ["error", "done"]
 
 
-@pytest.mark.parametrize(
-    ("status", "kind"), [(400, BadRequestError), (429, RateLimitError), (None, APIError)], ids=str
-)
+@pytest.mark.parametrize(("status", "kind"), [(400, BadRequestError), (429, RateLimitError), (None, APIError)], ids=str)
 def test_raise_on_error_raises_the_exception_of_the_status(stage: Any, status: Any, kind: type[APIError]) -> None:
     context = stage.context("a")
     context.push("x")

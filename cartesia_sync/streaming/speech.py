@@ -1,0 +1,106 @@
+"""Text from an iterable in, events out: a thread that pumps the one while the caller iterates the other."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Optional
+
+from ..errors import ContextStateError
+from ..protocol.events import Event
+from .line import Line
+from .link import Link
+
+if TYPE_CHECKING:
+    from .context import Context
+
+_numbers = itertools.count(1)
+
+
+class Speech:
+    """An iterator over the events of a context whose text comes from an iterable; made by ``Context.speak``.
+
+    Threads: one iterates, and it may be another than the one that made it; any may close.
+    """
+
+    def __init__(self, context: Context, line: Line, link: Link, text: Iterable[str]) -> None:
+        self._context = context
+        self._line = line
+        self._link = link
+        self._events = context.receive(raise_on_error=True)
+        line.waits_for_text = True
+        # A daemon: nobody can interrupt an iterable that does not yield, and it must not hold the interpreter. It does
+        # not hold this iterator, so that one which nobody holds any more stops it.
+        threading.Thread(
+            target=_pump,
+            args=(context, line, link, iter(text)),
+            name=f"cartesia-sync-pump-{next(_numbers)}",
+            daemon=True,
+        ).start()
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        event = next(self._events)
+        if event.type == "done" and self._line.waits_for_text:
+            self.close()
+            raise ContextStateError(
+                f"the service ended context {self._line.context_id!r} before all of its text was there: it does so "
+                "about a second after a context's last audio"
+            )
+        return event
+
+    def __enter__(self) -> Speech:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        line = getattr(self, "_line", None)
+        if line is not None and not line.mailbox.is_sealed:
+            self._link.forget(line)
+
+    def close(self) -> None:
+        """Cancel the context if it has not ended, and stop the pump before its next piece. Idempotent."""
+        if not self._line.mailbox.is_sealed:
+            self._context.cancel()
+
+
+# ---- pump thread only
+
+
+def _pump(context: Context, line: Line, link: Link, text: Iterator[str]) -> None:
+    try:
+        try:
+            if all(_push(context, line, piece) for piece in text):
+                line.waits_for_text = False
+                context.no_more_inputs()
+        finally:
+            close = getattr(text, "close", None)
+            if close is not None:
+                close()
+    except BaseException as error:  # whatever the user's iterable raises is the receiver's to see
+        link.fail(line, error)
+    finally:
+        line.waits_for_text = False
+        line.mailbox.nudge()  # the clocks run again
+
+
+def _push(context: Context, line: Line, piece: str) -> bool:
+    """Push a piece; False where the context has ended, of which its receiver has been told."""
+    if not piece:
+        return True  # as models yield them at times; the service refuses an empty first transcript
+    try:
+        context.push(piece)
+    except ContextStateError:
+        return False
+    return not line.mailbox.is_sealed

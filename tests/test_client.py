@@ -1,0 +1,371 @@
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from typing import Any, Optional
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+import cartesia_sync
+from cartesia_sync import APIConnectionError, Cartesia, CartesiaError, MissingCredentialsError, Timeout
+from cartesia_sync.client import DEFAULT_TIMEOUT, DEFAULT_VERSION
+from cartesia_sync.transport import wire
+from cartesia_sync.transport.deadline import Deadline
+
+KEY = "sk_car_a-very-secret-key"
+TOKEN = "a-very-secret-token"
+
+
+class Dialled(Exception):  # noqa: N818  # no error: what a connection would have been opened with
+    def __init__(self, url: str, headers: Mapping[str, str], facts: dict[str, Any]) -> None:
+        super().__init__(url)
+        self.url = url
+        self.headers = headers
+        self.facts = facts
+
+
+@pytest.fixture
+def _dial_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(url: str, headers: Mapping[str, str], **facts: Any) -> None:
+        raise Dialled(url, headers, facts)
+
+    monkeypatch.setattr(wire, "connect", connect)
+
+
+def dialled(client: Cartesia, **options: Any) -> Dialled:
+    with pytest.raises(Dialled) as caught:
+        client.tts.websocket_connect(**options).enter()
+    return caught.value
+
+
+def lower(headers: Mapping[str, str]) -> dict[str, str]:
+    names = [name.lower() for name in headers]
+    assert len(names) == len(set(names))  # none is sent twice
+    return {name.lower(): value for name, value in headers.items()}
+
+
+# ---- credentials
+
+
+@pytest.mark.usefixtures("_dial_nobody")
+@pytest.mark.parametrize(
+    ("arguments", "environment", "credential"),
+    [
+        ({"api_key": KEY}, None, KEY),
+        ({"token": TOKEN}, None, TOKEN),
+        ({"api_key": KEY, "token": TOKEN}, None, KEY),
+        ({"api_key": KEY}, "another", KEY),
+        ({"token": TOKEN}, "another", TOKEN),
+        ({}, KEY, KEY),
+        ({"api_key": None, "token": None}, KEY, KEY),
+        ({"api_key": "", "token": TOKEN}, "another", TOKEN),
+    ],
+)
+def test_a_key_wins_over_a_token_and_both_over_the_environment(
+    monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], environment: Optional[str], credential: str
+) -> None:
+    if environment is not None:
+        monkeypatch.setenv("CARTESIA_API_KEY", environment)
+    assert lower(dialled(Cartesia(**arguments)).headers)["authorization"] == f"Bearer {credential}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"), [({}, None), ({}, ""), ({"api_key": ""}, KEY), ({"token": ""}, KEY)]
+)
+def test_without_a_credential_the_error_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], environment: Optional[str]
+) -> None:
+    """An empty one that was given is not made up for by the environment: somebody meant another one."""
+    if environment is not None:
+        monkeypatch.setenv("CARTESIA_API_KEY", environment)
+    with pytest.raises(MissingCredentialsError) as missing:
+        Cartesia(**arguments)
+    message = str(missing.value)
+    assert all(word in message for word in ("api_key=", "token=", "CARTESIA_API_KEY"))
+    assert isinstance(missing.value, ValueError)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\rX-Injected: 1", "\0", " \n"])
+def test_a_credential_with_a_line_break_is_refused_without_being_shown(end: str) -> None:
+    """As one gets it by reading a file; it would end the headers, or begin another one."""
+    with pytest.raises(ValueError, match="line break") as refused:
+        Cartesia(api_key=KEY + end)
+    assert KEY not in str(refused.value)
+    with pytest.raises(ValueError, match="line break") as refused:
+        Cartesia(token=TOKEN + end)
+    assert TOKEN not in str(refused.value)
+
+
+def test_a_key_of_the_environment_with_a_line_break_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CARTESIA_API_KEY", KEY + "\n")
+    with pytest.raises(ValueError, match="line break"):
+        Cartesia()
+
+
+def words_of(error: Optional[BaseException]) -> Iterator[str]:
+    """Give all that an exception and its causes can be made to say."""
+    while error is not None:
+        yield from (str(error), repr(error), repr(error.args), repr(vars(error)))
+        error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"base_url": "nonsense"},
+        {"websocket_base_url": "nonsense"},
+        {"timeout": -1},
+        {"default_headers": {"X-A": "a\nb"}},
+        {"default_headers": {"Authorization": f"Bearer {KEY}\n"}},
+        {"base_url": f"http://{KEY}@127.0.0.1"},
+        {"base_url": f"http://user:{KEY}@127.0.0.1"},
+        {"base_url": f"http://127.0.0.1/?api_key={KEY}"},
+        {"base_url": f"ftp://user:{KEY}@127.0.0.1"},
+        {"base_url": f"127.0.0.1/?api_key={KEY}"},
+        {"websocket_base_url": f"http://127.0.0.1/?access_token={KEY}"},
+    ],
+    ids=repr,
+)
+def test_no_exception_of_the_constructor_shows_a_secret(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r".") as refused:
+        Cartesia(api_key=KEY, token=TOKEN, **wrong)
+    assert not [words for words in words_of(refused.value) if KEY in words or TOKEN in words]
+
+
+def test_no_repr_shows_a_secret() -> None:
+    client = Cartesia(api_key=KEY, token=TOKEN)
+    for thing in (client, client.tts, client.tts.websocket_connect()):
+        assert KEY not in f"{thing!r} {thing}"
+        assert TOKEN not in f"{thing!r} {thing}"
+    assert client.base_url in repr(client)
+    assert client.cartesia_version in repr(client)
+
+
+def test_no_exception_of_a_failed_connection_shows_a_secret() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        client = Cartesia(api_key=KEY, base_url=f"http://127.0.0.1:{unused.getsockname()[1]}")
+        with pytest.raises(APIConnectionError) as failed:  # bound, and not listening
+            client.tts.websocket_connect().enter()
+    words = list(words_of(failed.value))
+    assert "127.0.0.1" in words[0]
+    assert not [each for each in words if KEY in each]
+
+
+# ---- URLs
+
+
+@pytest.mark.parametrize(
+    ("base_url", "websocket_base_url"),
+    [
+        ("http://127.0.0.1:8765", "ws://127.0.0.1:8765"),
+        ("https://api.example", "wss://api.example"),
+        ("https://api.example/", "wss://api.example"),
+        ("https://api.example/v1//", "wss://api.example/v1"),
+        ("http://[::1]:8765", "ws://[::1]:8765"),
+        ("https://http.example/https", "wss://http.example/https"),
+    ],
+)
+def test_the_websocket_url_follows_from_the_base_url(base_url: str, websocket_base_url: str) -> None:
+    client = Cartesia(api_key=KEY, base_url=base_url)
+    assert client.base_url == base_url.rstrip("/")
+    assert client.websocket_base_url == websocket_base_url
+
+
+@pytest.mark.usefixtures("_dial_nobody")
+@pytest.mark.parametrize(
+    ("base_url", "url"),
+    [
+        ("http://h:1", "ws://h:1/tts/websocket"),
+        ("https://h/a/b/", "wss://h/a/b/tts/websocket"),
+        ("HTTPS://h", "wss://h/tts/websocket"),
+    ],
+)
+def test_the_path_is_added_to_the_base_urls_own(base_url: str, url: str) -> None:
+    heard = dialled(Cartesia(api_key=KEY, base_url=base_url))
+    assert heard.url == url
+    assert (heard.facts["ssl_context"] is None) is url.startswith("ws:")
+
+
+@pytest.mark.usefixtures("_dial_nobody")
+def test_a_websocket_url_of_its_own_wins() -> None:
+    client = Cartesia(api_key=KEY, base_url="https://api.example", websocket_base_url="ws://127.0.0.1:1/x/")
+    assert (client.base_url, client.websocket_base_url) == ("https://api.example", "ws://127.0.0.1:1/x")
+    assert dialled(client).url == "ws://127.0.0.1:1/x/tts/websocket"
+
+
+def test_the_base_url_is_the_argument_the_environments_or_the_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Cartesia(api_key=KEY).base_url == "https://api.cartesia.ai"
+    assert Cartesia(api_key=KEY).websocket_base_url == "wss://api.cartesia.ai"
+    monkeypatch.setenv("CARTESIA_BASE_URL", "http://127.0.0.1:8765/")
+    assert Cartesia(api_key=KEY).base_url == "http://127.0.0.1:8765"
+    assert Cartesia(api_key=KEY).websocket_base_url == "ws://127.0.0.1:8765"
+    assert Cartesia(api_key=KEY, base_url="http://h").base_url == "http://h"
+    monkeypatch.setenv("CARTESIA_BASE_URL", "")
+    assert Cartesia(api_key=KEY).base_url == "https://api.cartesia.ai"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:8765",
+        "localhost",
+        "ftp://h",
+        "ws://h",
+        "http:h",
+        "http://",
+        "http:///path",
+        "http://[::1",
+        "http://user@h",
+        "http://user:password@h",
+        "http://h/?a=b",
+        "http://h/#part",
+        "http://h:port",
+        "http://h:99999",
+        "http://h:-1",
+        "http://h\n",
+        "http://h/a\r\nX: y",
+        "http://h /a b",
+        " http://h",
+        "http://h ",
+    ],
+)
+def test_a_base_url_that_is_none_is_refused_by_its_name(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^base_url "):
+        Cartesia(api_key=KEY, base_url=url)
+
+
+@pytest.mark.parametrize("url", ["http://h", "h:80", "ws://", "ws://u:p@h", "ws://h/?a=b", "ws://h:port", "ws://h\n"])
+def test_a_websocket_url_that_is_none_is_refused_by_its_name(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^websocket_base_url "):
+        Cartesia(api_key=KEY, websocket_base_url=url)
+
+
+# ---- headers
+
+
+@pytest.mark.usefixtures("_dial_nobody")
+def test_a_client_says_who_it_is_and_which_version_it_speaks() -> None:
+    headers = lower(dialled(Cartesia(api_key=KEY)).headers)
+    assert headers["cartesia-version"] == DEFAULT_VERSION == "2026-08-14"
+    assert headers["user-agent"] == f"cartesia-sync/{cartesia_sync.__version__}"
+    assert (
+        lower(dialled(Cartesia(api_key=KEY, cartesia_version="2026-03-01")).headers)["cartesia-version"] == "2026-03-01"
+    )
+
+
+@pytest.mark.usefixtures("_dial_nobody")
+@pytest.mark.parametrize("change_case", [str.lower, str.upper, str.title])
+@pytest.mark.parametrize("name", ["Authorization", "Cartesia-Version", "User-Agent", "X-Cartesia-Client"])
+def test_default_headers_and_then_those_of_the_call_win_whatever_their_case(name: str, change_case: Any) -> None:
+    client = Cartesia(api_key=KEY, default_headers={change_case(name): "client's", "X-More": "1"})
+    assert lower(dialled(client).headers)[name.lower()] == "client's"
+    headers = lower(dialled(client, extra_headers={name.swapcase(): "call's", "x-most": "2"}).headers)
+    assert headers[name.lower()] == "call's"
+    assert (headers["x-more"], headers["x-most"]) == ("1", "2")
+    assert lower(dialled(client).headers)[name.lower()] == "client's"  # the call's are the call's alone
+
+
+@pytest.mark.parametrize("bad", ["a\nb", "a\r\nb", "a\r", "\n", "a\0"])
+def test_a_line_break_in_a_header_is_refused_with_its_name_and_without_its_value(bad: str) -> None:
+    with pytest.raises(ValueError, match="the header 'X-A' holds a line break"):
+        Cartesia(api_key=KEY, default_headers={"X-A": bad})
+    with pytest.raises(ValueError, match="the header 'X-A' holds a line break"):
+        Cartesia(api_key=KEY).tts.websocket_connect(extra_headers={"X-A": bad})
+    with pytest.raises(ValueError, match="holds a line break"):
+        Cartesia(api_key=KEY, default_headers={f"X{bad}": "a"})
+
+
+def test_a_line_break_in_the_version_is_refused() -> None:
+    with pytest.raises(ValueError, match="line break"):
+        Cartesia(api_key=KEY, cartesia_version="2026-08-14\r\nX-Injected: 1")
+
+
+@pytest.mark.usefixtures("_dial_nobody")
+def test_the_callers_headers_are_copied() -> None:
+    headers = {"X-A": "1"}
+    client = Cartesia(api_key=KEY, default_headers=headers)
+    headers["X-A"] = "2"
+    assert dialled(client).headers["X-A"] == "1"
+
+
+# ---- what else goes to the wire
+
+
+@pytest.mark.usefixtures("_dial_nobody")
+def test_the_query_of_a_call_is_escaped() -> None:
+    url = dialled(Cartesia(api_key=KEY), extra_query={"a b": "c&d=\u00e9", "e": ""}).url
+    assert parse_qs(urlsplit(url).query, keep_blank_values=True) == {"a b": ["c&d=\u00e9"], "e": [""]}
+    assert " " not in url
+
+
+@pytest.mark.usefixtures("_dial_nobody")
+def test_the_largest_message_is_the_callers_or_16_mib() -> None:
+    client = Cartesia(api_key=KEY)
+    assert dialled(client).facts["max_message_bytes"] == 16 << 20
+    assert dialled(client, websocket_connection_options={"max_size": 1000}).facts["max_message_bytes"] == 1000
+
+
+@pytest.mark.usefixtures("_dial_nobody")
+def test_one_ssl_context_serves_all_connections() -> None:
+    own = ssl.create_default_context()
+    client = Cartesia(api_key=KEY, ssl_context=own)
+    assert dialled(client).facts["ssl_context"] is own
+    client = Cartesia(api_key=KEY)
+    made = dialled(client).facts["ssl_context"]
+    assert isinstance(made, ssl.SSLContext)
+    assert made.verify_mode is ssl.CERT_REQUIRED
+    assert made.check_hostname
+    assert dialled(client).facts["ssl_context"] is made
+
+
+# ---- clocks
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(7, Timeout.of(7)), (0.5, Timeout.of(0.5)), (None, Timeout.of(None)), (Timeout(gap=3), Timeout(gap=3))],
+    ids=repr,
+)
+def test_a_timeout_is_a_number_a_timeout_or_none(given: Any, expected: Timeout) -> None:
+    assert Cartesia(api_key=KEY, timeout=given).timeout == expected
+
+
+def test_the_clocks_run_by_default() -> None:
+    assert Cartesia(api_key=KEY).timeout == DEFAULT_TIMEOUT == Timeout()
+
+
+@pytest.mark.parametrize("wrong", [-1, float("nan"), "5", [], Deadline(1)], ids=lambda wrong: type(wrong).__name__)
+def test_a_timeout_that_is_none_of_these_is_refused(wrong: Any) -> None:
+    with pytest.raises(ValueError, match="timeout connect is a number of seconds"):
+        Cartesia(api_key=KEY, timeout=wrong)
+    with pytest.raises(ValueError, match="timeout connect is a number of seconds"):
+        Cartesia(api_key=KEY).tts.websocket_connect(timeout=wrong)
+
+
+@pytest.mark.usefixtures("_dial_nobody")
+def test_the_connect_clock_is_the_clients_or_the_calls() -> None:
+    client = Cartesia(api_key=KEY, timeout=7)
+    assert dialled(client).facts["deadline"].seconds == 7
+    assert dialled(client, timeout=3).facts["deadline"].seconds == 3
+    assert dialled(client, timeout=Timeout(connect=None)).facts["deadline"].seconds is None
+
+
+# ---- the client itself
+
+
+def test_arguments_are_given_by_name_only() -> None:
+    with pytest.raises(TypeError):
+        Cartesia(KEY)  # type: ignore[call-arg]  # the point of the test
+
+
+def test_resources_are_made_once() -> None:
+    client = Cartesia(api_key=KEY)
+    assert client.tts is client.tts
+
+
+def test_what_a_wrong_client_raises_can_be_caught_as_ours_where_it_is_about_credentials() -> None:
+    with pytest.raises(CartesiaError):
+        Cartesia()

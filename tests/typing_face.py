@@ -1,0 +1,222 @@
+"""The public face as a user writes it: type-checked by ``mypy --strict``, never run.
+
+A line that a user would expect to pass must pass; one that mypy must refuse has a ``type: ignore`` with its code, and
+mypy complains if that is not needed.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Optional, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+import cartesia_sync
+from cartesia_sync import (
+    APIConnectionError,
+    APIError,
+    APIStatusError,
+    Cartesia,
+    CartesiaError,
+    GapTimeoutError,
+    MailboxFullError,
+    RateLimitError,
+    Timeout,
+    TruncatedError,
+    WebSocketConnectionClosedError,
+)
+from cartesia_sync.types import (
+    Chunk,
+    Done,
+    Error,
+    Event,
+    FlushDone,
+    GenerationConfigParam,
+    GenerationRequestParam,
+    PhonemeTimestampsEvent,
+    RawOutputFormatParam,
+    Timestamps,
+    Unknown,
+    VoiceObjectParam,
+    VoiceSpecifierParam,
+    WebsocketResponse,
+    WordTimestamps,
+)
+
+
+def the_official_example() -> bytes:
+    """Speak as the official client's README does, with the import changed."""
+    client = Cartesia()
+    audio = b""
+    with client.tts.websocket_connect() as connection:
+        ctx = connection.context(
+            model_id="sonic-3",
+            voice={"mode": "id", "id": "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"},
+            output_format={"container": "raw", "encoding": "pcm_f32le", "sample_rate": 44100},
+        )
+        for part in ("Hi there! ", "Welcome to ", "Cartesia Sonic."):
+            ctx.push(part)
+        ctx.no_more_inputs()
+        for event in ctx.receive():
+            if event.type == "chunk":
+                if event.audio:
+                    audio += event.audio
+            elif event.type == "error":
+                raise RuntimeError(event.message, event.error, event.title, event.status_code)
+            elif event.type == "done":
+                break
+    return audio
+
+
+def narrowed_by_the_type(event: WebsocketResponse) -> None:
+    """Each name of a type leads to its class, and to no other."""
+    if event.type == "chunk":
+        chunk: Chunk = event
+        audio: bytes = event.audio
+        data: str = event.data
+        samples: NDArray[np.float32] = event.samples()
+        raw: NDArray[np.int16] = event.raw()
+        step_time: Optional[float] = event.step_time
+        print(chunk, audio, data, samples, raw, step_time)
+    elif event.type == "timestamps":
+        timestamps: Timestamps = event
+        word_timestamps: Optional[WordTimestamps] = event.word_timestamps
+        if event.word_timestamps is not None:
+            for word, start, end in zip(
+                event.word_timestamps.words, event.word_timestamps.start, event.word_timestamps.end
+            ):
+                print(word.upper(), end - start)
+        print(timestamps, word_timestamps)
+    elif event.type == "phoneme_timestamps":
+        phonemes: PhonemeTimestampsEvent = event
+        print(phonemes.phoneme_timestamps)
+    elif event.type == "flush_done":
+        flush_done: FlushDone = event
+        print(flush_done.flush_id)
+    elif event.type == "error":
+        error: Error = event
+        message: Optional[str] = event.message
+        words: str = event.error
+        print(error, message, words, event.error_code, event.request_id, event.doc_url)
+    elif event.type == "done":
+        done: Done = event
+        print(done)
+    else:
+        unknown: Unknown = event
+        print(unknown.fields)
+
+
+def narrowed_by_the_class(event: Event) -> Optional[bytes]:
+    """The same by ``isinstance``."""
+    if isinstance(event, Chunk):
+        return event.audio
+    if isinstance(event, Unknown):
+        name: str = event.type
+        print(name, event.fields["anything"])
+    return None
+
+
+def what_all_events_share(event: Event) -> tuple[Optional[str], bool, Optional[int], dict[str, object]]:
+    event.audio  # type: ignore[union-attr]  # noqa: B018  # not every event has it
+    return event.context_id, event.done, event.status_code, event.extra
+
+
+def with_the_parameter_types(client: Cartesia, voice: VoiceSpecifierParam) -> None:
+    output_format: RawOutputFormatParam = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 24000}
+    config: GenerationConfigParam = {"speed": 1.1, "emotion": "calm"}
+    by_id: VoiceObjectParam = {"id": "x"}
+    request: GenerationRequestParam = {
+        "context_id": "a",
+        "model_id": "sonic-3",
+        "output_format": output_format,
+        "transcript": "Hello.",
+        "voice": voice,
+        "continue": True,
+    }
+    with client.tts.websocket_connect(timeout=Timeout(gap=5), ping_interval=None, reconnect=False) as connection:
+        ctx = connection.context(
+            "turn-17", voice=voice, output_format=output_format, generation_config=config, language="en", timeout=3
+        )
+        ctx.push("Hello. ", voice=by_id, flush=True, locale="en-GB")
+        ctx.send(transcript="x", voice=voice, output_format=output_format, language=None, add_timestamps=True)
+        ctx.send(voice=voice)  # type: ignore[call-arg]  # no transcript
+        ctx.push(request["transcript"], continue_=False)
+        wrong: RawOutputFormatParam = {
+            "container": "raw",
+            "encoding": "mp3",  # type: ignore[typeddict-item]
+            "sample_rate": 24000,
+        }
+        connection.context(output_format=wrong)
+        connection.close(code=1000, reason="done")
+
+
+def the_whole_at_once(client: Cartesia, path: Path) -> NDArray[np.float32]:
+    with client.tts.websocket_connect() as connection, connection.context(voice="x") as ctx:
+        ctx.push("Hello.")
+        ctx.no_more_inputs()
+        seconds: float = ctx.save(path) + ctx.save("speech.wav")
+        audio: bytes = ctx.audio()
+        print(seconds, audio)
+        samples: NDArray[np.float32] = ctx.samples()
+        return samples
+
+
+def without_a_with_block(client: Cartesia) -> Iterator[Union[bytes, str]]:
+    connection = client.tts.websocket_connect(
+        extra_headers={"X-A": "1"}, extra_query={"a": "b"}, websocket_connection_options={"max_size": 1 << 20}
+    ).enter()
+    ctx = connection.context()
+    yield ctx.context_id
+    ctx.push("Hello.")
+    ctx.flush()
+    receiver = ctx.receive(raise_on_error=True, timeout=None, first_event_timeout=2, whole_timeout=60.0)
+    for event in receiver:
+        if event.type == "chunk":
+            yield event.audio
+    receiver.close()
+    for event in ctx:
+        print(event.type)
+    ctx.cancel()
+    ctx.cancel(discard=False)
+    connection.close()
+
+
+def what_can_be_caught(client: Cartesia) -> None:
+    try:
+        the_whole_at_once(client, Path("speech.wav"))
+    except RateLimitError as refused:
+        wait: Optional[float] = refused.retry_after
+        print(wait, refused.headers["retry-after"])
+    except APIStatusError as refused:
+        print(refused.status_code + 1, refused.error_code, refused.request_id, refused.body)
+    except TruncatedError as cut:
+        print(cut.context_id.upper(), cut.audio_seconds * 2, cut.transcripts[0], cut.code, cut.heard)
+    except GapTimeoutError as silent:
+        print(silent.timeout, silent.audio_bytes, silent.message)
+    except WebSocketConnectionClosedError as closed:
+        print(closed.code, closed.reason, closed.unsent_messages)
+    except APIConnectionError as unreachable:
+        print(unreachable.message)
+    except MailboxFullError as full:
+        print(full.limit_bytes, full.context_id)
+    except (APIError, CartesiaError, TimeoutError) as error:
+        print(error)
+
+
+def ways_to_make_a_client() -> list[Cartesia]:
+    Cartesia("key")  # type: ignore[call-arg]  # by name only
+    Cartesia(api_key=1)  # type: ignore[arg-type]
+    return [
+        Cartesia(),
+        Cartesia(api_key="k", token=None, base_url="http://127.0.0.1:8765", websocket_base_url=None),
+        Cartesia(token="t", cartesia_version="2026-03-01", default_headers={"X-A": "1"}),
+        Cartesia(timeout=5),
+        Cartesia(timeout=None),
+        Cartesia(timeout=Timeout(connect=1, whole=30.0), ssl_context=ssl.create_default_context()),
+    ]
+
+
+VERSION: str = cartesia_sync.__version__
