@@ -106,6 +106,7 @@ class Stage:
 
     def __init__(self, timeout: Timeout, *, reconnect: bool = True) -> None:
         self.wires: list[StepWire] = []
+        self._dialled = threading.Condition()
         self.refuse: Optional[CartesiaError] = None
         self.link = Link(self._dial, timeout=timeout, ping_interval=20.0, reconnect=reconnect)  # type: ignore[arg-type]  # a double
         self.link.connect()
@@ -114,8 +115,14 @@ class Stage:
     def _dial(self, deadline: Deadline) -> StepWire:
         if self.refuse is not None:
             raise self.refuse
-        self.wires.append(StepWire())
+        with self._dialled:
+            self.wires.append(StepWire())
+            self._dialled.notify_all()
         return self.wires[-1]
+
+    def wait_wires(self, count: int) -> None:
+        with self._dialled:
+            assert self._dialled.wait_for(lambda: len(self.wires) >= count, BOUND)
 
     @property
     def wire(self) -> StepWire:
@@ -141,3 +148,20 @@ def make_stage() -> Iterator[Callable[..., Stage]]:
 @pytest.fixture
 def stage(make_stage: Callable[..., Stage]) -> Stage:
     return make_stage()
+
+
+@pytest.fixture
+def entered(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str], threading.Event]:
+    """Tell when a method has been entered, for tests that need a thread to be in it."""
+
+    def watch(target: Any, name: str) -> threading.Event:
+        event, method = threading.Event(), getattr(target, name)
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            event.set()
+            return method(*args, **kwargs)
+
+        monkeypatch.setattr(target, name, watched)
+        return event
+
+    return watch

@@ -219,13 +219,13 @@ def test_a_receiver_that_is_gone_lets_another_thread_in(stage: Any) -> None:
         assert pool.submit(lambda: [e.type for e in context.receive()]).result(BOUND) == ["done"]
 
 
-def test_a_thread_that_waits_and_a_second_one_the_second_is_refused(stage: Any) -> None:
+def test_a_thread_that_waits_and_a_second_one_the_second_is_refused(stage: Any, entered: Any) -> None:
     context = stage.context("a")
     context.push("x")
     with ThreadPoolExecutor(1) as pool:
+        is_in = entered(context.line, "take")
         waiting = pool.submit(lambda: list(context.receive()))
-        while not context._taking.locked():
-            pass  # the other thread is about to wait; nothing else tells
+        assert is_in.wait(BOUND)
         with pytest.raises(ConcurrencyError):
             next(context.receive())
         stage.wire.hear_done("a")
@@ -504,7 +504,7 @@ def test_a_bug_in_the_reader_reaches_every_receiver(stage: Any) -> None:
     assert isinstance(caught.value.__cause__.__cause__, ZeroDivisionError)
 
 
-def test_our_own_close_is_no_normal_end_for_a_context_that_is_not_whole(stage: Any) -> None:
+def test_our_own_close_is_no_normal_end_for_a_context_that_is_not_whole(stage: Any, entered: Any) -> None:
     whole, part = stage.context("a"), stage.context("b")
     for context in (whole, part):
         context.push("x")
@@ -513,9 +513,9 @@ def test_our_own_close_is_no_normal_end_for_a_context_that_is_not_whole(stage: A
     stage.wire.hear_chunk("b", b"b")
     assert next(part.receive()).audio == b"b"
     with ThreadPoolExecutor(1) as pool:
+        is_in = entered(part.line, "take")
         waiting = pool.submit(lambda: list(part.receive()))
-        while not part._taking.locked():
-            pass  # the other thread is about to wait; nothing else tells
+        assert is_in.wait(BOUND)
         stage.connection.close()
         with pytest.raises(TruncatedError, match=r"close\(\)"):
             waiting.result(BOUND)
@@ -677,12 +677,12 @@ def test_a_clock_given_to_receive_goes_before_the_contexts(stage: Any) -> None:
         assert waiting.result(BOUND).type == "done"
 
 
-def test_no_clock_runs_before_the_first_push_and_the_push_starts_it_for_who_waits(stage: Any) -> None:
+def test_no_clock_runs_before_the_first_push_and_the_push_starts_it_for_who_waits(stage: Any, entered: Any) -> None:
     context = stage.context("a", first_event_timeout=0.01)
     with ThreadPoolExecutor(1) as pool:
+        is_in = entered(context.line, "take")
         waiting = pool.submit(lambda: list(context.receive()))
-        while not context._taking.locked():
-            pass  # the other thread is about to wait; nothing else tells
+        assert is_in.wait(BOUND)
         context.push("x")
         with pytest.raises(FirstEventTimeoutError):
             waiting.result(BOUND)

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator
+from typing import Any, Callable
+
+import pytest
+
+from cartesia_sync import ContextStateError, ContextTimeoutError, GapTimeoutError, Timeout, TruncatedError
+
+BOUND = 10.0
+
+
+def hear_all(wire: Any, context_id: str) -> None:
+    wire.hear_chunk(context_id, b"12")
+    wire.hear_done(context_id)
+
+
+def test_pieces_are_pushed_as_they_come_and_the_context_is_finished(stage: Any) -> None:
+    context = stage.context("a")
+    speech = context.speak(["One ", "", "two ", "three."])
+    said = stage.wire.wait_said(4)
+    assert [(each["transcript"], each["continue"]) for each in said] == [
+        ("One ", True),
+        ("two ", True),
+        ("three.", True),
+        ("", False),
+    ]
+    hear_all(stage.wire, "a")
+    assert [event.type for event in speech] == ["chunk", "done"]
+
+
+def test_audio_is_heard_while_the_text_still_comes(stage: Any) -> None:
+    context, more = stage.context("a"), threading.Event()
+
+    def text() -> Iterator[str]:
+        yield "One. "
+        assert more.wait(BOUND)
+        yield "Two."
+
+    speech = context.speak(text())
+    stage.wire.wait_said(1)
+    stage.wire.hear_chunk("a", b"12")
+    assert next(speech).type == "chunk"
+    more.set()
+    stage.wire.wait_said(3)
+    stage.wire.hear_done("a")
+    assert [event.type for event in speech] == ["done"]
+
+
+def test_no_text_at_all_ends_at_once_and_says_nothing(stage: Any) -> None:
+    assert list(stage.context("a").speak([])) == []
+    assert stage.wire.said == []
+
+
+def test_an_exception_in_the_text_is_raised_after_what_had_arrived(stage: Any) -> None:
+    context, fail = stage.context("a"), threading.Event()
+
+    def text() -> Iterator[str]:
+        yield "One. "
+        assert fail.wait(BOUND)
+        raise ZeroDivisionError("in the model")
+
+    speech = context.speak(text())
+    stage.wire.wait_said(1)
+    stage.wire.hear_chunk("a", b"12")
+    assert next(speech).type == "chunk"
+    fail.set()
+    with pytest.raises(ZeroDivisionError, match="in the model"):
+        next(speech)
+    assert stage.wire.wait_said(2)[1] == {"context_id": "a", "cancel": True}
+    assert list(speech) == []
+
+
+def test_a_context_state_error_of_the_users_own_is_raised_too(stage: Any) -> None:
+    def text() -> Iterator[str]:
+        raise ContextStateError("from the generator")
+        yield ""
+
+    with pytest.raises(ContextStateError, match="from the generator"):
+        list(stage.context("a").speak(text()))
+
+
+def test_a_piece_that_is_no_text_is_raised(stage: Any) -> None:
+    with pytest.raises(TypeError, match="int"):
+        list(stage.context("a").speak([7]))
+
+
+def test_closing_early_cancels_and_closes_the_generator(stage: Any) -> None:
+    context, go_on, closed = stage.context("a"), threading.Event(), threading.Event()
+
+    def text() -> Iterator[str]:
+        try:
+            yield "One. "
+            assert go_on.wait(BOUND)
+            yield "Two. "
+            raise AssertionError("asked for more after the close")
+        finally:
+            closed.set()
+
+    with context.speak(text()) as speech:
+        stage.wire.wait_said(1)
+        stage.wire.hear_chunk("a", b"12")
+        assert next(speech).type == "chunk"
+    go_on.set()
+    assert closed.wait(BOUND)
+    assert stage.wire.said[1:] == [{"context_id": "a", "cancel": True}]
+    assert list(speech) == []
+    speech.close()
+
+
+def test_a_speech_that_nobody_holds_stops_its_pump(stage: Any) -> None:
+    context, go_on, closed = stage.context("a"), threading.Event(), threading.Event()
+
+    def text() -> Iterator[str]:
+        try:
+            yield "One. "
+            assert go_on.wait(BOUND)
+            yield "Two. "
+            yield "Three. "
+        finally:
+            closed.set()
+
+    speech = context.speak(text())
+    stage.wire.wait_said(1)
+    del speech
+    gc.collect()
+    stage.wire.hear_chunk("a", b"12")
+    stage.wire.wait_said(2)
+    go_on.set()
+    assert closed.wait(BOUND)
+    assert [each.get("transcript") for each in stage.wire.said] == ["One. ", None]
+
+
+def test_a_slow_text_does_not_run_down_the_gap_clock_and_its_end_starts_it(make_stage: Callable[..., Any]) -> None:
+    stage = make_stage(Timeout(first_event=0.01, gap=0.01))
+    context, asked, more = stage.context("a"), threading.Event(), threading.Event()
+
+    def text() -> Iterator[str]:
+        yield "One. "
+        asked.set()
+        assert more.wait(BOUND)
+
+    speech = context.speak(text())
+    stage.wire.wait_said(1)
+    stage.wire.hear_chunk("a", b"12")
+    assert next(speech).type == "chunk"
+    assert asked.wait(BOUND)
+    assert context.line.time_left(context.clocks) is None
+    more.set()
+    with pytest.raises(GapTimeoutError):
+        next(speech)
+
+
+def test_the_clock_of_the_whole_runs_while_the_text_is_slow(stage: Any) -> None:
+    context, more = stage.context("a", whole_timeout=0.01), threading.Event()
+
+    def text() -> Iterator[str]:
+        yield "One. "
+        more.wait(BOUND)
+
+    with pytest.raises(ContextTimeoutError):
+        list(context.speak(text()))
+    more.set()
+
+
+def test_a_done_before_the_text_is_out_is_no_normal_end(stage: Any) -> None:
+    context, more = stage.context("a"), threading.Event()
+
+    def text() -> Iterator[str]:
+        yield "One. "
+        more.wait(BOUND)
+        yield "Two."
+
+    speech = context.speak(text())
+    stage.wire.wait_said(1)
+    stage.wire.hear_done("a")
+    with pytest.raises(ContextStateError, match="before all of its text"):
+        list(speech)
+    more.set()
+
+
+def test_a_lost_connection_reaches_the_receiver_of_a_speech(stage: Any) -> None:
+    context, more = stage.context("a"), threading.Event()
+
+    def text() -> Iterator[str]:
+        yield "One. "
+        more.wait(BOUND)
+        yield "Two."
+
+    speech = context.speak(text())
+    stage.wire.wait_said(1)
+    stage.wire.lose()
+    with pytest.raises(TruncatedError):
+        list(speech)
+    more.set()
