@@ -10,6 +10,7 @@ from ..protocol.clocks import Timeout
 if TYPE_CHECKING:
     from ..client import Cartesia
     from ..streaming.connection import ConnectionManager
+    from ..streaming.v2 import TtsWebsocket
 
 DEFAULT_PING_INTERVAL = 20.0
 """Seconds of silence after which the service is asked for a sign of life."""
@@ -62,3 +63,15 @@ class TTSResource:
             reconnect=reconnect,
             max_retries=self._client.max_retries,
         )
+
+    def websocket(self, **options: Any) -> TtsWebsocket:
+        """Prepare a WebSocket connection in the form of the official client's version 2, for code that was written so.
+
+        Args:
+            **options: As for ``websocket_connect``.
+
+        Threads: any. Does not wait: the first use opens the connection.
+        """
+        from ..streaming.v2 import TtsWebsocket
+
+        return TtsWebsocket(self.websocket_connect(**options))

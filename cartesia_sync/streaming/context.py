@@ -106,6 +106,12 @@ class Context:
         if line is not None and not line.mailbox.is_sealed:
             self._link.forget(line)
 
+    def set_defaults(
+        self, *, model_id: str, voice: Union[str, Mapping[str, Any]], output_format: Mapping[str, Any]
+    ) -> None:
+        """Say how the context is to be spoken, after it was made; before its first push."""
+        self._model_id, self._voice, self._output_format = model_id, voice, output_format
+
     @property
     def line(self) -> Line:
         """The inside, for the rooms beside this one."""
@@ -328,13 +334,17 @@ class Context:
         """
         return by_flush(self.receive(raise_on_error=raise_on_error))
 
-    def speak(self, text: Iterable[str]) -> Speech:
+    def speak(self, text: Iterable[str], **fields: Any) -> Speech:
         """Push pieces of text as an iterable yields them, and iterate the audio's events meanwhile.
 
         The iterable, such as a language model's answer, runs on a thread of its own. After its last piece the context
         is finished. An exception in it is raised here, after the events that had arrived; the context is cancelled.
         While it is slow, no clock but the whole context's runs. The service ends a context about a second after its
         last audio, though: text that comes later than that raises ``ContextStateError`` here.
+
+        Args:
+            text: Pieces of text, joined as they are.
+            **fields: Further fields of each request, as for ``send``.
 
         Gives an iterator of events with ``close()``, to be used in ``with`` or to its end: closing it early cancels
         the context, and ends the thread as soon as the iterable yields again; a generator is closed then.
@@ -343,7 +353,7 @@ class Context:
         """
         from .speech import Speech
 
-        return Speech(self, self._line, self._link, text)
+        return Speech(self, self._line, self._link, text, fields)
 
     def __iter__(self) -> Iterator[Event]:
         """Do what ``receive()`` does."""

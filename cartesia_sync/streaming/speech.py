@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ..errors import ContextStateError
 from ..protocol.events import Event
@@ -25,7 +25,9 @@ class Speech:
     Threads: one iterates, and it may be another than the one that made it; any may close.
     """
 
-    def __init__(self, context: Context, line: Line, link: Link, text: Iterable[str]) -> None:
+    def __init__(
+        self, context: Context, line: Line, link: Link, text: Iterable[str], fields: Mapping[str, Any]
+    ) -> None:
         self._context = context
         self._line = line
         self._link = link
@@ -35,7 +37,7 @@ class Speech:
         # not hold this iterator, so that one which nobody holds any more stops it.
         threading.Thread(
             target=_pump,
-            args=(context, line, link, iter(text)),
+            args=(context, line, link, iter(text), fields),
             name=f"cartesia-sync-pump-{next(_numbers)}",
             daemon=True,
         ).start()
@@ -78,10 +80,10 @@ class Speech:
 # ---- pump thread only
 
 
-def _pump(context: Context, line: Line, link: Link, text: Iterator[str]) -> None:
+def _pump(context: Context, line: Line, link: Link, text: Iterator[str], fields: Mapping[str, Any]) -> None:
     try:
         try:
-            if all(_push(context, line, piece) for piece in text):
+            if all(_push(context, line, piece, fields) for piece in text):
                 line.waits_for_text = False
                 context.no_more_inputs()
         finally:
@@ -95,12 +97,12 @@ def _pump(context: Context, line: Line, link: Link, text: Iterator[str]) -> None
         line.mailbox.nudge()  # the clocks run again
 
 
-def _push(context: Context, line: Line, piece: str) -> bool:
+def _push(context: Context, line: Line, piece: str, fields: Mapping[str, Any]) -> bool:
     """Push a piece; False where the context has ended, of which its receiver has been told."""
     if not piece:
         return True  # as models yield them at times; the service refuses an empty first transcript
     try:
-        context.push(piece)
+        context.push(piece, **fields)
     except ContextStateError:
         return False
     return not line.mailbox.is_sealed
