@@ -109,6 +109,14 @@ def test_every_exception_survives_pickling_with_all_its_facts(kind: type[Cartesi
 
 
 @KINDS
+def test_every_fact_is_an_attribute_of_its_name(kind: type[CartesiaError]) -> None:
+    facts = {**FACTS, **CONTEXT_FACTS} if issubclass(kind, ContextFacts) else FACTS
+    error = full(kind)
+    names = [each for each in inspect.signature(kind.__init__).parameters if each in facts]
+    assert {name: getattr(error, name) for name in names} == {name: facts[name] for name in names}
+
+
+@KINDS
 def test_every_exception_can_be_copied_with_all_its_facts(kind: type[CartesiaError]) -> None:
     error = full(kind)
     assert_same(copy.copy(error), error)

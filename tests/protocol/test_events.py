@@ -98,6 +98,8 @@ def test_the_extra_fields_of_one_event_are_not_anothers() -> None:
 def test_an_error_of_old_is_parted_when_it_is_made() -> None:
     event = Error(legacy_text="Title: message: more")
     assert (event.title, event.message, event.error) == ("Title", "message: more", "Title: message: more")
+    event = Error(legacy_text="no colon")
+    assert (event.title, event.message, event.error) == (None, "no colon", "no colon")
 
 
 @pytest.mark.parametrize(

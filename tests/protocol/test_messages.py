@@ -7,19 +7,20 @@ import functools
 import json
 import threading
 from collections.abc import Iterator
-from typing import Any, Callable, Optional, cast
+from typing import Any, Callable, Optional
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cartesia_sync import Cartesia
 from cartesia_sync.errors import WebSocketConnectionClosedError
 from cartesia_sync.protocol import codec
-from cartesia_sync.protocol.clocks import Timeout
 from cartesia_sync.protocol.messages import CancelRequest, GenerationRequest, given_or_unset, omit
-from cartesia_sync.streaming.connection import Connection, ConnectionManager
+from cartesia_sync.streaming.connection import Connection
+from cartesia_sync.transport import wire
 from cartesia_sync.transport.deadline import Deadline
-from cartesia_sync.transport.wire import Wire
 
 BOUND = 10.0
 FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 24000}
@@ -56,6 +57,9 @@ class RecordingWire:
     def write(self, message: bytes, deadline: Deadline) -> None:
         self.messages.append(message)
 
+    def post(self, message: bytes) -> None:
+        self.messages.append(message)
+
     def write_close(self, code: int, reason: str, deadline: Deadline) -> None:
         self._ended.set()
 
@@ -78,16 +82,11 @@ class OfficialSocket:
 
 @contextlib.contextmanager
 def our_connection(version: str = NEW) -> Iterator[tuple[Connection, list[bytes]]]:
-    wire = RecordingWire()
-    manager = ConnectionManager(
-        lambda deadline: cast(Wire, wire),
-        api_version=version,
-        timeout=Timeout(),
-        ping_interval=None,
-        reconnect=False,
-    )
-    with manager as connection:
-        yield connection, wire.messages
+    far_end = RecordingWire()
+    client = Cartesia(api_key="k", cartesia_version=version)
+    manager = client.tts.websocket_connect(ping_interval=None, reconnect=False)
+    with mock.patch.object(wire, "connect", return_value=far_end), manager as connection:
+        yield connection, far_end.messages
 
 
 def official_connection() -> tuple[Any, list[str]]:
@@ -268,6 +267,7 @@ calls = optional(
     generation_config=configs,
     max_buffer_delay_ms=st.none() | st.integers(0, 5000),
     locale=texts,
+    duration=st.floats(0, 9),
 )
 
 
@@ -305,9 +305,10 @@ def test_any_call_on_any_context_says_what_the_official_client_says() -> None:
 def test_a_voice_goes_out_in_the_shape_of_the_version(voice: Any, old: Any, new: Any) -> None:
     for version, shape in ((OLD, old), (NEW, new)):
         with our_connection(version) as (connection, messages):
-            connection.context("a").send(transcript="x", voice=voice)
-            connection.context("b", voice=voice).push("x")
-            connection.context("c", voice="other").push("x", voice=voice)
+            bare, own, other = (connection.context(voice=each) for each in (None, voice, "other"))
+            bare.send(transcript="x", voice=voice)
+            own.push("x")
+            other.push("x", voice=voice)
         assert [json.loads(message)["voice"] for message in messages] == [shape] * 3
 
 

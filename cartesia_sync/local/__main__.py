@@ -1,0 +1,64 @@
+"""``python -m cartesia_sync.local``: serve until Ctrl-C or a polite kill."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Optional
+
+from . import LocalServer
+
+__all__ = ["main"]
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Serve until interrupted. Prints where, once clients can connect.
+
+    Args:
+        arguments: What stands behind the command; ``None`` for the process's own.
+
+    Returns:
+        The exit status: 0, or 1 if the address cannot be listened on.
+
+    Threads: the main thread only, for it takes the signals SIGINT and SIGTERM.
+    """
+    parser = argparse.ArgumentParser(
+        prog="cartesia_sync.local", description="A local server of Cartesia's speech protocol."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=8765, help="the port; 0 for a free one (%(default)s)")
+    parser.add_argument(
+        "--pace",
+        type=float,
+        metavar="N",
+        help="stream audio at N times real time; as fast as it can if not given",
+    )
+    parser.add_argument(
+        "--engine", choices=("auto", "espeak", "signal"), default="auto", help="who speaks (%(default)s)"
+    )
+    options = parser.parse_args(arguments)
+
+    over = threading.Event()
+    handlers = {}
+    try:
+        with LocalServer(
+            host=options.host, port=options.port, pace=options.pace, engine=options.engine, record=False
+        ) as server:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                handlers[number] = signal.signal(number, lambda *_: over.set())
+            print(f"listening on {server.websocket_url}/tts/websocket (any API key); Ctrl-C ends it", flush=True)
+            over.wait()
+    except (ImportError, OSError, ValueError) as exc:
+        print(f"cartesia_sync.local: {exc}", file=sys.stderr)
+        return 1
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,307 @@
+"""One context's life: text is gathered into sentences, spoken, and streamed as events; until it is done.
+
+A context speaks sentence after sentence. Its audio is a matter of what it was asked, in which order, and not of when:
+only a buffer delay that runs out lets the clock decide where a sentence is cut. A new chunk begins with each sentence,
+so that no audio waits for text which has not come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Awaitable
+from dataclasses import dataclass, replace
+from typing import Callable, Optional, Union
+
+from . import messages
+from .messages import Generation, OutputFormat, RefusedError
+from .rules import Rules
+from .speech import Speaker, SpeechError, Spoken
+from .timing import Timed
+from .transcript import Sentence, Style, TextBuffer, has_words, read_tags
+
+__all__ = ["Context", "ContextStoppedError", "Units"]
+
+
+class ContextStoppedError(Exception):
+    """Raised by ``post``: this context is to say nothing any more."""
+
+
+class Units:
+    """How many contexts may generate at one time, on the whole server. Not thread-safe: the loop's own."""
+
+    def __init__(self, limit: Optional[int]) -> None:
+        self._limit = limit
+        self._taken = 0
+
+    def take(self) -> bool:
+        """Take one, if there is one left."""
+        if self._limit is not None and self._taken >= self._limit:
+            return False
+        self._taken += 1
+        return True
+
+    def give_back(self) -> None:
+        """Give one back that was taken."""
+        self._taken -= 1
+
+
+@dataclass(frozen=True)
+class _SegmentEnds:
+    """A flush: what comes behind it is the next segment."""
+
+    announce: bool
+
+
+@dataclass(frozen=True)
+class _SegmentWillEnd:
+    """A flush that is announced as soon as it is heard, before its audio."""
+
+
+@dataclass(frozen=True)
+class _End:
+    """Nothing follows."""
+
+    with_done: bool
+
+
+_Work = Union[Sentence, _SegmentWillEnd, _SegmentEnds, _End]
+
+
+class Context:
+    """One context on one connection.
+
+    Attributes:
+        id: What the client calls it.
+        sent: How many of its event frames have been sent; counted by whoever sends them.
+        over: Its last event has been handed out, or it was stopped.
+
+    Args:
+        first: The request that opens it. Its voice, model and format are the context's.
+        rules: The server's switches.
+        speaker: The server's voice.
+        units: The server's limit of contexts at work.
+        post: Sends one event of this context. Waits while the socket is slow, so that no audio piles up here.
+
+    Threads: the server's loop only.
+    """
+
+    def __init__(
+        self,
+        first: Generation,
+        *,
+        rules: Rules,
+        speaker: Speaker,
+        units: Units,
+        post: Callable[[str, Context], Awaitable[None]],
+    ) -> None:
+        self.id = first.context_id
+        self.sent = 0
+        self.over = False
+        self._first = first
+        self._rules = rules
+        self._speaker = speaker
+        self._units = units
+        self._has_unit = False
+        self._post = post
+        self._loop = asyncio.get_running_loop()
+        # Text that has come, and what is to be done with text that is ready.
+        self._buffer = TextBuffer()
+        self._buffer_timer: Optional[asyncio.TimerHandle] = None
+        self._work: asyncio.Queue[_Work] = asyncio.Queue()
+        self._finishing = False
+        # What has been streamed.
+        self._style = Style()
+        self._flush_id = 1
+        self._samples = 0  # since timestamps began at 0
+        self._last_audio: Optional[float] = None
+        self._next_due: Optional[float] = None
+
+    @property
+    def output_format(self) -> OutputFormat:
+        """The form of its audio."""
+        return self._first.output_format
+
+    # ---- asked by the connection, at once
+
+    def ask(self, request: Generation) -> None:
+        """Take in a request for this context, the first one included.
+
+        Raises:
+            RefusedError: No more is taken, or the request is for another voice than the ones before.
+        """
+        if self._finishing:
+            raise _closed(self.id, "Its last request was already sent.")
+        self._check_same(request)
+        delay = request.max_buffer_delay
+        if delay is None:
+            delay = self._rules.default_buffer_delay
+        ready = self._buffer.add(request.transcript, speed=request.speed, volume=request.volume)
+        cut = bool(ready)
+        if request.flush or not request.continue_ or delay == 0:
+            ready += self._buffer.take_rest()
+        unasked = self._rules.unasked_flush_done and delay == 0 and has_words(request.transcript)
+        ends_segment = request.flush or unasked
+        if ends_segment and self._rules.early_flush_done:
+            self._work.put_nowait(_SegmentWillEnd())
+        for sentence in ready:
+            self._work.put_nowait(sentence)
+        if ends_segment:
+            self._work.put_nowait(_SegmentEnds(announce=not self._rules.early_flush_done))
+        if not request.continue_:
+            self._end(with_done=True)
+        self._hold_rest(delay, fresh=cut)
+
+    def drop_rest(self, *, with_done: bool) -> None:
+        """Forget what has not been begun; the sentence that is being spoken is spoken to its end."""
+        while not self._work.empty():
+            self._work.get_nowait()
+        self._buffer.take_rest()
+        self._end(with_done=with_done)
+
+    def _check_same(self, request: Generation) -> None:
+        # The official client closes with its own defaults; so without words a request may say what it likes.
+        if not self._rules.strict_fields or not has_words(request.transcript):
+            return
+        for field in ("model_id", "voice", "output_format"):
+            if getattr(request, field) != getattr(self._first, field):
+                raise _closed(self.id, f"{field.partition('_id')[0]} and language cannot change in a context.")
+
+    def _end(self, *, with_done: bool) -> None:
+        self._finishing = True
+        self._work.put_nowait(_End(with_done))
+
+    def _hold_rest(self, delay: float, *, fresh: bool) -> None:
+        """See to it that text is held ``delay`` seconds at most, from when the oldest of it came."""
+        if self._buffer_timer is not None and (fresh or not self._buffer):
+            self._buffer_timer.cancel()
+            self._buffer_timer = None
+        if self._buffer and self._buffer_timer is None:
+            self._buffer_timer = self._loop.call_later(delay, self._hold_no_longer)
+
+    def _hold_no_longer(self) -> None:
+        self._buffer_timer = None
+        for sentence in self._buffer.take_rest():
+            self._work.put_nowait(sentence)
+
+    # ---- the context's own task
+
+    async def run(self) -> None:
+        """Speak until the end: asked for, or after nothing has come for a while.
+
+        Raises:
+            RefusedError: It cannot go on; the client is to be told.
+            ContextStoppedError: As ``post`` wished.
+        """
+        try:
+            while True:
+                item = await self._next()
+                if isinstance(item, Sentence):
+                    await self._speak(item)
+                elif isinstance(item, _SegmentWillEnd):
+                    await self._say(messages.flush_done_event(self.id, self._flush_id))
+                elif isinstance(item, _SegmentEnds):
+                    if item.announce:
+                        await self._say(messages.flush_done_event(self.id, self._flush_id))
+                    self._flush_id += 1
+                    if self._rules.timestamps_restart:
+                        self._samples = 0
+                else:
+                    self.over = True
+                    if item.with_done:
+                        await self._say(messages.done_event(self.id))
+                    return
+        finally:
+            self.over = True
+            if self._buffer_timer is not None:
+                self._buffer_timer.cancel()
+            if self._has_unit:
+                self._units.give_back()
+
+    async def _next(self) -> _Work:
+        """Wait for what is to be done next; the end, if nothing comes in time."""
+        while self._work.empty():
+            try:
+                return await asyncio.wait_for(self._work.get(), self._patience())
+            except asyncio.TimeoutError:
+                if not self._buffer and self._work.empty():
+                    self._finishing = True
+                    return _End(self._rules.done_at_expiry)
+        return self._work.get_nowait()
+
+    def _patience(self) -> Optional[float]:
+        """How long to wait for more: until the expiry, which begins with audio, and spares text that is held."""
+        if self._rules.expiry is None or self._last_audio is None or self._buffer:
+            return None
+        return max(0.0, self._last_audio + self._rules.expiry - self._loop.time())
+
+    async def _speak(self, sentence: Sentence) -> None:
+        if not self._has_unit:
+            self._has_unit = self._units.take()
+        if not self._has_unit:
+            raise RefusedError(
+                429,
+                "Too many concurrent requests",
+                "The concurrency limit has been reached; wait for another context to end.",
+                error_code="concurrency_limited",
+                context_id=self.id,
+            )
+        began = self._loop.time()
+        style = replace(self._style, speed=sentence.speed, volume=sentence.volume)
+        parts, self._style = read_tags(sentence.text, style)
+        if not parts:
+            return
+        form = self._first.output_format
+        try:
+            spoken = await self._speaker.say(parts, self._first.voice, form.encoding, form.sample_rate_hz)
+        except SpeechError as exc:
+            raise RefusedError(500, "Internal server error", str(exc), context_id=self.id) from exc
+        await self._stream(spoken, began)
+
+    async def _stream(self, spoken: Spoken, began: float) -> None:
+        """Send a sentence as chunks, each followed by the times of the words that end in it."""
+        form = self._first.output_format
+        step = self._rules.chunk_bytes - self._rules.chunk_bytes % form.sample_bytes
+        offset = self._samples / form.sample_rate_hz
+        words = deque(time.later(offset) for time in spoken.words if self._first.add_timestamps)
+        phonemes = deque(time.later(offset) for time in spoken.phonemes if self._first.add_phoneme_timestamps)
+        flush_id = self._flush_id if self._rules.flush_id_on_chunks else None
+        for start in range(0, len(spoken.audio), step):
+            audio = spoken.audio[start : start + step]
+            seconds = len(audio) / form.sample_bytes / form.sample_rate_hz
+            await self._keep_pace(seconds)
+            now = self._loop.time()
+            await self._say(messages.chunk_event(self.id, audio, flush_id, 1000 * (now - began)))
+            began = self._last_audio = self._loop.time()
+            self._samples += len(audio) // form.sample_bytes
+            is_last = start + step >= len(spoken.audio)
+            until = math.inf if is_last else self._samples / form.sample_rate_hz
+            for times, are_phonemes in ((words, False), (phonemes, True)):
+                covered = _take_until(times, until)
+                if covered:
+                    await self._say(messages.timestamps_event(self.id, covered, flush_id, phonemes=are_phonemes))
+
+    async def _keep_pace(self, seconds: float) -> None:
+        """Wait until it is this chunk's turn; the first one's is at once."""
+        if self._rules.pace is None:
+            return
+        now = self._loop.time()
+        # Who is late does not hurry to catch up.
+        due = now if self._next_due is None else max(now, self._next_due)
+        self._next_due = due + seconds / self._rules.pace
+        await asyncio.sleep(due - now)
+
+    async def _say(self, event: str) -> None:
+        await self._post(event, self)
+
+
+def _take_until(times: deque[Timed], until: float) -> list[Timed]:
+    taken = []
+    while times and times[0].end <= until:
+        taken.append(times.popleft())
+    return taken
+
+
+def _closed(context_id: str, why: str) -> RefusedError:
+    return RefusedError(400, "Context has closed", why, context_id=context_id)

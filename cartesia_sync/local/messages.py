@@ -1,0 +1,355 @@
+"""The JSON of both directions: what a client message asks for, and what an event says.
+
+Pure. Written from the service's documents by itself, and shares no code with the client: a mistake in one of the two
+readings shows in the tests, instead of cancelling out.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional, Union
+
+from . import sound
+from .speech import LANGUAGES, Voice, choose_voice
+from .timing import Timed
+
+__all__ = [
+    "NEWEST_VERSION",
+    "Cancel",
+    "Generation",
+    "OutputFormat",
+    "RefusedError",
+    "chunk_event",
+    "done_event",
+    "error_body",
+    "error_event",
+    "flush_done_event",
+    "parse_request",
+    "timestamps_event",
+]
+
+NEWEST_VERSION = "2026-08-14"
+_FIRST_STRUCTURED_VERSION = "2026-03-01"
+_PARTIAL_CONTENT = 206
+
+_CONTEXT_ID = re.compile(r"[A-Za-z0-9_-]+")
+_LANGUAGES_LISTED = ", ".join(sorted(LANGUAGES))
+_VOLUMES, _SPEEDS = (0.5, 2.0), (0.6, 1.5)
+_BUFFER_DELAYS_MS = (0, 5000)
+
+
+class RefusedError(Exception):
+    """A request that cannot be granted: the client's fault, told by an error event or an HTTP error.
+
+    Attributes: ``status``, ``title``, ``message``, ``error_code`` or None, ``context_id`` or None if it is not known.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        message: str,
+        *,
+        error_code: Optional[str] = None,
+        context_id: Optional[str] = None,
+    ) -> None:
+        super().__init__(f"{status} {title}: {message}")
+        self.status = status
+        self.title = title
+        self.message = message
+        self.error_code = error_code
+        self.context_id = context_id
+
+
+@dataclass(frozen=True)
+class OutputFormat:
+    """The form of the audio. Always raw, always mono."""
+
+    encoding: str
+    sample_rate_hz: int
+
+    @property
+    def sample_bytes(self) -> int:
+        """The size of one sample."""
+        return sound.ENCODINGS[self.encoding]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A request to speak, checked. ``None`` for what was not said."""
+
+    context_id: str
+    transcript: str
+    model_id: str
+    voice: Voice
+    output_format: OutputFormat
+    continue_: bool
+    flush: bool
+    max_buffer_delay: Optional[float]  # seconds
+    add_timestamps: bool
+    add_phoneme_timestamps: bool
+    speed: float
+    volume: float
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """A request to stop speaking."""
+
+    context_id: str
+
+
+# ---- what the client says
+
+
+def parse_request(message: object, version: str, *, strict_context_ids: bool = True) -> Union[Generation, Cancel]:
+    """Check a client message.
+
+    Args:
+        message: What its JSON says.
+        version: The API version of the connection.
+        strict_context_ids: Refuse ids with characters beyond ``[A-Za-z0-9_-]``.
+
+    Raises:
+        RefusedError: It is not what the protocol asks for. Names the context if the message does.
+    """
+    if not isinstance(message, dict):
+        raise RefusedError(400, "Invalid request", "A request is a JSON object.")
+    context_id = message.get("context_id")
+    if not isinstance(context_id, str) or not context_id:
+        raise RefusedError(400, "Invalid request", "context_id is required, as a string.")
+    try:
+        if strict_context_ids and not _CONTEXT_ID.fullmatch(context_id):
+            raise RefusedError(400, "Invalid context_id", "Only letters, digits, '_' and '-' are allowed in it.")
+        if _flag(message, "cancel"):
+            return Cancel(context_id)
+        return _generation(message, context_id, version)
+    except RefusedError as exc:
+        exc.context_id = context_id
+        raise
+
+
+def _generation(message: Mapping[str, Any], context_id: str, version: str) -> Generation:
+    model_id = _text(message, "model_id")
+    if not model_id.startswith("sonic"):
+        raise RefusedError(400, "Model not found", f"There is no model {model_id!r}.", error_code="model_not_found")
+    transcript = _text(message, "transcript")
+    voice_id = _voice_id(message.get("voice"), version)
+    language = _language(message)
+    config = message.get("generation_config")
+    if config is None:
+        config = {}
+    elif not isinstance(config, dict):
+        raise RefusedError(400, "Invalid generation_config", "generation_config is an object.")
+    delay_ms = _number(message, "max_buffer_delay_ms", _BUFFER_DELAYS_MS)
+    return Generation(
+        context_id=context_id,
+        transcript=transcript,
+        model_id=model_id,
+        voice=choose_voice(voice_id, language),
+        output_format=_output_format(message.get("output_format")),
+        continue_=_flag(message, "continue"),
+        flush=_flag(message, "flush"),
+        max_buffer_delay=None if delay_ms is None else delay_ms / 1000,
+        add_timestamps=_flag(message, "add_timestamps"),
+        add_phoneme_timestamps=_flag(message, "add_phoneme_timestamps"),
+        speed=_number(config, "speed", _SPEEDS) or 1.0,
+        volume=_number(config, "volume", _VOLUMES) or 1.0,
+    )
+
+
+def _text(message: Mapping[str, Any], field: str) -> str:
+    value = message.get(field)
+    if not isinstance(value, str):
+        raise RefusedError(400, "Invalid request", f"{field} is required, as a string.")
+    return value
+
+
+def _flag(message: Mapping[str, Any], field: str) -> bool:
+    value = message.get(field)
+    if value is not None and not isinstance(value, bool):
+        raise RefusedError(400, "Invalid request", f"{field} is a boolean.")
+    return bool(value)
+
+
+def _number(message: Mapping[str, Any], field: str, bounds: tuple[float, float]) -> Optional[float]:
+    value = message.get(field)
+    if value is None:
+        return None
+    # bool is an int in Python, and not in JSON.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not bounds[0] <= value <= bounds[1]:
+        raise RefusedError(400, "Invalid request", f"{field} is a number from {bounds[0]} to {bounds[1]}.")
+    return value
+
+
+def _voice_id(voice: object, version: str) -> uuid.UUID:
+    """The id in any of the three shapes, whatever the version: the service's papers do not say that it minds."""
+    said = voice
+    if isinstance(voice, dict):
+        if voice.get("mode", "id") != "id":
+            raise RefusedError(400, "Invalid voice", "Only voices by id are supported.")
+        said = voice.get("id")
+    if not isinstance(said, str):
+        raise RefusedError(400, "Invalid voice", "voice is required, as an id or an object with an id.")
+    try:
+        voice_id = uuid.UUID(said)
+    except ValueError:
+        voice_id = None
+    # uuid.UUID also reads braces, URNs and bare digits.
+    if voice_id is None or str(voice_id) != said.lower():
+        raise RefusedError(
+            404 if _is_structured(version) else 400,
+            "Voice not found",
+            f"There is no voice {said!r}.",
+            error_code="voice_not_found",
+        )
+    return voice_id
+
+
+def _language(message: Mapping[str, Any]) -> str:
+    language, locale = message.get("language"), message.get("locale")
+    if language is not None and locale is not None:
+        raise RefusedError(400, "Invalid request", "language and locale exclude each other.")
+    said = "en" if language is None and locale is None else locale if language is None else language
+    if not isinstance(said, str):
+        raise RefusedError(400, "Invalid request", "language and locale are strings.")
+    code = said.partition("-")[0].lower() if language is None else said
+    if code not in LANGUAGES:
+        raise RefusedError(
+            400,
+            "Language not supported",
+            f"{said!r} is none of {_LANGUAGES_LISTED}.",
+            error_code="language_not_supported",
+        )
+    return code
+
+
+def _output_format(value: object) -> OutputFormat:
+    if not isinstance(value, dict):
+        raise RefusedError(400, "Invalid output_format", "output_format is required, as an object.")
+    if value.get("container") != "raw":
+        raise RefusedError(400, "Invalid output_format", "The only container on a WebSocket is 'raw'.")
+    encoding, sample_rate_hz = value.get("encoding"), value.get("sample_rate")
+    if not isinstance(encoding, str) or encoding not in sound.ENCODINGS:
+        raise RefusedError(
+            400,
+            "Invalid output_format",
+            f"encoding is one of {', '.join(sound.ENCODINGS)}.",
+            error_code="unsupported_audio_format",
+        )
+    if type(sample_rate_hz) is not int or sample_rate_hz not in sound.SAMPLE_RATES_HZ:
+        raise RefusedError(
+            400,
+            "Invalid output_format",
+            f"sample_rate is one of {', '.join(map(str, sound.SAMPLE_RATES_HZ))}.",
+            error_code="unsupported_audio_format",
+        )
+    return OutputFormat(encoding, sample_rate_hz)
+
+
+# ---- what the server says
+
+
+def chunk_event(context_id: str, audio: bytes, flush_id: Optional[int], step_time_ms: float) -> str:
+    """A piece of audio."""
+    # Put together by hand: the JSON encoder would look at every character of the base64 text.
+    data = base64.b64encode(audio).decode("ascii")
+    tail = _json(
+        {
+            "done": False,
+            "status_code": _PARTIAL_CONTENT,
+            "step_time": round(step_time_ms, 3),
+            "context_id": context_id,
+            **_flush_id(flush_id),
+        }
+    )
+    return f'{{"type":"chunk","data":"{data}",{tail[1:]}'
+
+
+def timestamps_event(context_id: str, times: Sequence[Timed], flush_id: Optional[int], *, phonemes: bool) -> str:
+    """When words, or phonemes, are heard: seconds from the start of the context, to the millisecond."""
+    return _json(
+        {
+            "type": "phoneme_timestamps" if phonemes else "timestamps",
+            "done": False,
+            "status_code": _PARTIAL_CONTENT,
+            "context_id": context_id,
+            "phoneme_timestamps" if phonemes else "word_timestamps": {
+                "phonemes" if phonemes else "words": [time.text for time in times],
+                "start": [_cut_to_ms(time.start) for time in times],
+                "end": [_cut_to_ms(time.end) for time in times],
+            },
+            **_flush_id(flush_id),
+        }
+    )
+
+
+def flush_done_event(context_id: str, flush_id: int) -> str:
+    """The segment of that number is over."""
+    return _json(
+        {
+            "type": "flush_done",
+            "done": False,
+            "flush_done": True,
+            "flush_id": flush_id,
+            "status_code": _PARTIAL_CONTENT,
+            "context_id": context_id,
+        }
+    )
+
+
+def done_event(context_id: str) -> str:
+    """The context is over."""
+    return _json({"type": "done", "done": True, "status_code": _PARTIAL_CONTENT, "context_id": context_id})
+
+
+def error_event(refused: RefusedError, version: str, request_id: str, *, done: bool = True) -> str:
+    """Something went wrong, in the shape of the connection's API version."""
+    event: dict[str, object] = {"type": "error", "done": done, "status_code": refused.status}
+    if _is_structured(version):
+        event.update(_error_object(refused, request_id))
+    else:
+        event["error"] = f"{refused.title}: {refused.message}"
+    if refused.context_id is not None:
+        event["context_id"] = refused.context_id
+    return _json(event)
+
+
+def error_body(refused: RefusedError, version: str, request_id: str) -> tuple[str, str]:
+    """The body of an HTTP error, and its content type, in the shape of the API version."""
+    if _is_structured(version):
+        return _json(_error_object(refused, request_id)), "application/json"
+    return f"{refused.title}: {refused.message}", "text/plain"
+
+
+def _error_object(refused: RefusedError, request_id: str) -> dict[str, object]:
+    return {
+        "error_code": refused.error_code,
+        "title": refused.title,
+        "message": refused.message,
+        "request_id": request_id,
+    }
+
+
+def _cut_to_ms(seconds: float) -> float:
+    # Cut, not rounded: nothing is to end after the audio that it belongs to.
+    return math.floor(seconds * 1000 + 1e-6) / 1000
+
+
+def _flush_id(flush_id: Optional[int]) -> dict[str, int]:
+    return {} if flush_id is None else {"flush_id": flush_id}
+
+
+def _is_structured(version: str) -> bool:
+    # Dates in this form are in order as text. What is no date is taken for the newest.
+    return not re.fullmatch(r"\d{4}-\d\d-\d\d", version) or version >= _FIRST_STRUCTURED_VERSION
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,172 @@
+"""Samples: silence, loudness, resampling, encodings, and a made-up voice. The one file of the server that uses numpy.
+
+All sound inside the server is mono at 22,050 Hz, in floating point where 1.0 is full scale, until ``encode`` brings it
+into the form that a request asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import random
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import companding
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.float64]
+
+__all__ = [
+    "ENCODINGS",
+    "RATE_HZ",
+    "SAMPLE_RATES_HZ",
+    "babble",
+    "encode",
+    "from_int16",
+    "join",
+    "louder",
+    "resample",
+    "silence",
+]
+
+RATE_HZ = 22050
+SAMPLE_RATES_HZ = (8000, 16000, 22050, 24000, 44100, 48000)
+# Bytes a sample.
+ENCODINGS = {"pcm_f32le": 4, "pcm_s16le": 2, "pcm_mulaw": 1, "pcm_alaw": 1}
+
+_HALF_WIDTH = 24  # zero crossings of the sinc on either side: more than 100 dB of rejection with the window below
+_KAISER_BETA = 11.0
+_PASSBAND = 0.95  # the cut lies a little below the lower Nyquist frequency, so that the slope ends before it
+_KNEE = 0.85  # below it the limiter does nothing
+
+
+def from_int16(data: bytes) -> Samples:
+    """Samples from 16-bit integers in the machine's order."""
+    return np.frombuffer(data, dtype=np.int16) / 32768.0
+
+
+def silence(seconds: float) -> Samples:
+    """So many seconds of nothing."""
+    return np.zeros(round(seconds * RATE_HZ))
+
+
+def join(parts: Sequence[Samples]) -> Samples:
+    """One after the other."""
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def louder(samples: Samples, gain: float) -> Samples:
+    """Multiply by ``gain``, and bend what would pass full scale smoothly below it rather than cut or wrap it."""
+    scaled = samples * gain
+    over = np.abs(scaled) > _KNEE
+    excess = np.abs(scaled[over]) - _KNEE
+    scaled[over] = np.sign(scaled[over]) * (_KNEE + (1 - _KNEE) * np.tanh(excess / (1 - _KNEE)))
+    return scaled
+
+
+def resample(samples: Samples, rate_hz: int) -> Samples:
+    """Bring samples from 22,050 Hz to another rate, without delay: what was at second t stays at second t.
+
+    A windowed sinc, one set of weights for each of the positions that an output sample can have between two input
+    samples.
+    """
+    up, down = _ratio(rate_hz)
+    if up == down or not len(samples):
+        return samples
+    weights = _weights(up, down)
+    taps = weights.shape[1]
+    count = -(-len(samples) * up // down)
+    padded = np.concatenate((np.zeros(taps // 2 - 1), samples, np.zeros(taps // 2 + 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, taps)
+    out = np.empty(count)
+    for first in range(min(up, count)):
+        positions = out[first::up]
+        # In double precision: the order in which a sum is taken must not reach the bytes.
+        positions[:] = windows[first * down // up :: down][: len(positions)] @ weights[first * down % up]
+    return out
+
+
+def _ratio(rate_hz: int) -> tuple[int, int]:
+    common = math.gcd(rate_hz, RATE_HZ)
+    return rate_hz // common, RATE_HZ // common
+
+
+@functools.cache
+def _weights(up: int, down: int) -> Samples:
+    """The filter, as rows: row p weighs the inputs around a position p/up of the way from one to the next."""
+    cutoff = _PASSBAND * min(1.0, up / down)
+    half = math.ceil(_HALF_WIDTH / cutoff)
+    offsets = np.arange(1 - half, half + 1)[None, :] - np.arange(up)[:, None] / up
+    window = np.i0(_KAISER_BETA * np.sqrt(np.clip(1 - (offsets / half) ** 2, 0, 1))) / np.i0(_KAISER_BETA)
+    rows: Samples = cutoff * np.sinc(cutoff * offsets) * window
+    # Every row passes a constant unchanged; else the positions would hum against each other.
+    weights: Samples = rows / rows.sum(axis=1, keepdims=True)
+    return weights
+
+
+def encode(samples: Samples, encoding: str) -> bytes:
+    """The bytes of one of ``ENCODINGS``, little-endian. Samples beyond full scale become full scale."""
+    if encoding == "pcm_f32le":
+        return np.clip(samples, -1.0, 1.0).astype("<f4").tobytes()
+    integers = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype("<i2")
+    if encoding == "pcm_s16le":
+        return integers.tobytes()
+    table = companding.mulaw_table() if encoding == "pcm_mulaw" else companding.alaw_table()
+    companded: NDArray[np.uint8] = np.frombuffer(table, dtype=np.uint8)[integers.view("<u2")]
+    return companded.tobytes()
+
+
+# ---- a made-up voice, for machines without eSpeak NG
+
+# The two lowest resonances of the mouth in Hz, which is what tells vowels apart.
+_FORMANTS = {"a": (730, 1090), "e": (530, 1840), "i": (270, 2290), "o": (570, 840), "u": (300, 870), "y": (280, 2000)}
+_VOWEL_S, _CONSONANT_S = 0.095, 0.06
+
+
+def babble(word: str, *, pitch_hz: float, speed: float) -> tuple[Samples, list[tuple[str, float]]]:
+    """Say one word in a language of nobody: a vowel or a hiss for each letter, the same for the same word.
+
+    Args:
+        word: What to say.
+        pitch_hz: How high the voice is.
+        speed: 1.0 is calm; 2.0 takes half the time.
+
+    Returns:
+        The samples, and each letter with the second in which it starts.
+    """
+    parts: list[Samples] = []
+    letters: list[tuple[str, float]] = []
+    done = 0
+    for letter in filter(str.isalnum, word.lower()):
+        formants = _FORMANTS.get(letter)
+        count = round(RATE_HZ * (_VOWEL_S if formants else _CONSONANT_S) / speed)
+        sound = _vowel(formants, pitch_hz, count) if formants else _hiss(letter, count)
+        # Fade in and out over half of it each, so that letters join without clicks.
+        parts.append(sound * np.hanning(count + 2)[1:-1])
+        letters.append((letter, done / RATE_HZ))
+        done += count
+    return join(parts), letters
+
+
+def _vowel(formants: tuple[int, int], pitch_hz: float, count: int) -> Samples:
+    time = np.arange(count) / RATE_HZ
+    out: Samples = np.zeros(count)
+    weight_sum = 0.0
+    for harmonic in range(1, int(4000 // pitch_hz)):
+        frequency = harmonic * pitch_hz
+        weight = sum(1 / (1 + ((frequency - formant) / 120) ** 2) for formant in formants) / math.sqrt(harmonic)
+        weight_sum += weight
+        out += weight * np.sin(2 * np.pi * frequency * time)
+    out *= 0.6 / weight_sum
+    return out
+
+
+def _hiss(letter: str, count: int) -> Samples:
+    # The standard library's generator gives the same numbers on every version and machine.
+    noise = random.Random(f"hiss {letter}")
+    return np.array([noise.uniform(-0.08, 0.08) for _ in range(count)])

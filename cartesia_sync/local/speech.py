@@ -1,0 +1,366 @@
+"""Text to sound: a voice speaks a sentence, and says when each word and phoneme is heard.
+
+Two engines speak: eSpeak NG in a process of its own (``worker``), and a made-up voice where that is not to be had.
+``Speaker`` hides which. All work is done on one thread of its own, one sentence after the other: eSpeak NG is several
+hundred times faster than speech, so one process serves many contexts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Optional, Union
+
+from . import sound
+from .timing import Timed, phoneme_times, word_times
+from .transcript import Pause, Say
+
+__all__ = ["LANGUAGES", "Speaker", "SpeechError", "Spoken", "Voice", "choose_voice"]
+
+# The service's languages that eSpeak NG knows by the same name, and those that it calls otherwise.
+_SAME_NAME = (
+    "ar", "bg", "bn", "cs", "da", "de", "el", "es", "fi", "fr", "gu", "he", "hi", "hr", "hu", "id", "it", "ja", "ka",
+    "kn", "ko", "ml", "mr", "ms", "nl", "or", "pa", "pl", "ro", "ru", "sk", "sv", "ta", "te", "th", "tr", "uk", "ur",
+    "vi",
+)  # fmt: skip
+LANGUAGES = {
+    **{code: code for code in _SAME_NAME},
+    "en": "en-us",
+    "no": "nb",
+    "pt": "pt-br",
+    "tl": "ms",  # eSpeak NG has no Tagalog; Malay is its nearest relative there
+    "zh": "cmn",
+}
+_BY_CHARACTER = frozenset({"zh", "ja"})  # no spaces between words: the service times their characters
+
+# The voices of the service's own examples, each with a speaker of its own.
+_KNOWN_SPEAKERS = {
+    uuid.UUID("6ccbfb76-1fc6-48f7-b71d-91ac6298247b"): "f2",
+    uuid.UUID("a0e99841-438c-4a64-b679-ae501e7d6091"): "m3",
+    uuid.UUID("694f9389-aac1-45b6-b726-9d9369183238"): "f3",
+    uuid.UUID("f786b574-daa5-4673-aa0c-cbe3e8534c02"): "f1",
+    uuid.UUID("9626c31c-bec5-4cca-baa8-f8ba9e84c8bc"): "f4",
+    uuid.UUID("e07c00bc-4134-4eae-9ea4-1a55fb45746b"): "f5",
+    uuid.UUID("228fca29-3a0a-435c-8728-5cb483251068"): "m1",
+    uuid.UUID("5ee9feff-1265-424a-9d7f-8e4d431a12c7"): "m7",
+}
+# For all other voices. Variants whose output is not the same each time (the Klatt synthesizers) are left out.
+_SPEAKERS = (
+    *_KNOWN_SPEAKERS.values(),
+    "m2", "m4", "m5", "m6", "Alex", "Andrea", "Annie", "anika", "linda", "steph",
+)  # fmt: skip
+
+_WORDS_A_MINUTE = 175
+# Leaves room for a volume above 1, and for what resampling adds at the peaks.
+_HEADROOM = 0.8
+_CLAUSE_ENDS = tuple(
+    ".!?,;:\"')]\u2026\u201d\u2019\u00bb\u061f\u0964\u06d4\u3002\uff01\uff1f\uff0c\uff1b\uff1a\u300d\u300f\uff09"
+)
+
+
+class SpeechError(Exception):
+    """The engine could not speak: the server's fault, not the text's."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Who speaks: eSpeak NG's language and variant, and whether words are timed by character."""
+
+    language: str
+    speaker: str
+    by_character: bool = False
+
+    @property
+    def espeak_name(self) -> str:
+        """What eSpeak NG calls it."""
+        return f"{self.language}+{self.speaker}"
+
+
+def choose_voice(voice_id: uuid.UUID, language: str) -> Voice:
+    """The voice behind an id: always the same one, and a different one for each id of the service's examples.
+
+    Args:
+        voice_id: Any UUID.
+        language: One of ``LANGUAGES``.
+    """
+    speaker = _KNOWN_SPEAKERS.get(voice_id) or _SPEAKERS[voice_id.int % len(_SPEAKERS)]
+    return Voice(LANGUAGES[language], speaker, language in _BY_CHARACTER)
+
+
+class Spoken(NamedTuple):
+    """A spoken sentence: encoded audio, and when its words and phonemes are heard in it (seconds)."""
+
+    audio: bytes
+    seconds: float
+    words: list[Timed]
+    phonemes: list[Timed]
+
+
+class _Utterance(NamedTuple):
+    samples: sound.Samples
+    words: list[Timed]
+    phonemes: list[Timed]
+
+
+class Speaker:
+    """The voice of a whole server.
+
+    Args:
+        engine: ``"espeak"``, ``"signal"``, or ``"auto"`` for the first where it can be had and else the second, which
+            is then said on stderr, once a process.
+
+    Raises:
+        ImportError: ``"espeak"`` was asked for, and the package that brings it is not installed.
+        ValueError: No such engine.
+
+    Threads: ``say`` belongs to an event loop; ``close`` may be called once, by any thread. The engine is started with
+    the first sentence.
+    """
+
+    def __init__(self, engine: str = "auto") -> None:
+        if engine not in ("auto", "espeak", "signal"):
+            raise ValueError(f"engine must be 'auto', 'espeak' or 'signal', not {engine!r}")
+        folder = None if engine == "signal" else _espeak_folder()
+        if engine == "espeak" and folder is None:
+            raise ImportError("no espeakng-loader here; pip install 'cartesia-sync[local]'")
+        if engine == "auto" and folder is None:
+            _say_that_espeak_is_missing("espeakng-loader is not installed")
+        self._may_fall_back = engine == "auto"
+        self._engine: Union[_Espeak, _Babbler] = _Babbler() if folder is None else _Espeak(folder)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="cartesia-sync-local-speech")
+
+    async def say(self, parts: Sequence[Union[Say, Pause]], voice: Voice, encoding: str, sample_rate_hz: int) -> Spoken:
+        """Speak the parts of one sentence, one after the other. The same call gives the same bytes.
+
+        Raises:
+            SpeechError: The engine failed.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._say, parts, voice, encoding, sample_rate_hz)
+
+    def close(self) -> None:
+        """End the engine and its thread. Blocks for the sentence in work at most, without it for milliseconds."""
+        # The process first: that wakes the thread if it is waiting for an answer.
+        self._engine.kill()
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._engine.close()
+
+    # ---- speech thread only
+
+    def _say(self, parts: Sequence[Union[Say, Pause]], voice: Voice, encoding: str, sample_rate_hz: int) -> Spoken:
+        pieces: list[sound.Samples] = []
+        words: list[Timed] = []
+        phonemes: list[Timed] = []
+        so_far = 0
+        for part in parts:
+            if isinstance(part, Pause):
+                piece = sound.silence(part.seconds)
+            else:
+                utterance = self._speak(part, voice)
+                piece = sound.louder(utterance.samples, _HEADROOM * part.style.volume * part.style.volume_ratio)
+                words += [word.later(so_far / sound.RATE_HZ) for word in utterance.words]
+                phonemes += [phoneme.later(so_far / sound.RATE_HZ) for phoneme in utterance.phonemes]
+            pieces.append(piece)
+            so_far += len(piece)
+        samples = sound.resample(sound.join(pieces), sample_rate_hz)
+        return Spoken(sound.encode(samples, encoding), len(samples) / sample_rate_hz, words, phonemes)
+
+    def _speak(self, part: Say, voice: Voice) -> _Utterance:
+        try:
+            return self._engine.speak(part, voice)
+        except _EngineMissingError as exc:
+            if not self._may_fall_back:
+                raise
+            _say_that_espeak_is_missing(str(exc))
+            self._engine.close()
+            self._engine = _Babbler()
+            return self._engine.speak(part, voice)
+
+
+_said_that_espeak_is_missing = False
+
+
+def _say_that_espeak_is_missing(why: str) -> None:
+    global _said_that_espeak_is_missing
+    if not _said_that_espeak_is_missing:
+        _said_that_espeak_is_missing = True
+        print(f"cartesia_sync.local: no speech, only a speech-like signal ({why})", file=sys.stderr)
+
+
+def _espeak_folder() -> Optional[Path]:
+    """The folder that holds the package which brings eSpeak NG. The package is not imported in this process."""
+    spec = importlib.util.find_spec("espeakng_loader")
+    return Path(spec.origin).parent.parent if spec is not None and spec.origin else None
+
+
+# ---- eSpeak NG
+
+
+# Control characters mean nothing in speech, and a NUL would end the text; half a surrogate pair is no text at all.
+_UNSPEAKABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class _EngineMissingError(SpeechError):
+    """eSpeak NG is installed and does not start."""
+
+
+class _Espeak:
+    """eSpeak NG, behind a pipe.
+
+    Threads: ``kill`` may be called by any; all else belongs to the speech thread, and to whoever closes after its end.
+    ``_process_lock`` guards that no process is started after ``kill``.
+    """
+
+    _LENGTHS = struct.Struct(">II")
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process_lock = threading.Lock()
+        self._process: Optional[subprocess.Popen[bytes]] = None
+        self._killed = False
+
+    def speak(self, part: Say, voice: Voice) -> _Utterance:
+        style = part.style
+        asked = {
+            "text": _UNSPEAKABLE.sub(" ", part.text),
+            "voice": voice.espeak_name,
+            "rate": round(_WORDS_A_MINUTE * style.speed * style.speed_ratio),
+            "pause": part.text.endswith(_CLAUSE_ENDS),
+        }
+        try:
+            header, data = self._ask(asked)
+        except (OSError, EOFError):
+            # It crashed. A new one gets one chance: the fault may lie in this very text.
+            self.close()
+            try:
+                header, data = self._ask(asked)
+            except (OSError, EOFError) as exc:
+                self.close()
+                raise SpeechError(f"the speech process died: {exc}") from exc
+        if "error" in header:
+            raise SpeechError(header["error"])
+        rate_hz = header["sample_rate_hz"]
+        samples = sound.from_int16(data)
+        total = len(samples) / rate_hz
+        phonemes = phoneme_times([(name, sample / rate_hz) for name, sample in header["phonemes"]], total)
+        starts = [(offset, sample / rate_hz) for offset, sample in header["words"]]
+        words = word_times(part.text, starts, phonemes, total, by_character=voice.by_character)
+        return _Utterance(samples, words, phonemes)
+
+    def kill(self) -> None:
+        """End the process and start no other. A thread that waits for its answer wakes."""
+        with self._process_lock:
+            self._killed = True
+            if self._process is not None:
+                self._process.kill()
+
+    def close(self) -> None:
+        """End the process and let go of it; the next text starts another, unless ``kill`` was called."""
+        with self._process_lock:
+            process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()  # not long: nothing survives a kill
+        for pipe in (process.stdin, process.stdout):
+            # Closing stdin tries to write what is left in its buffer.
+            with contextlib.suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+
+    def _ask(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        process = self._process or self._start()
+        assert process.stdin is not None
+        data = json.dumps(asked).encode()
+        process.stdin.write(self._LENGTHS.pack(len(data), 0) + data)
+        process.stdin.flush()
+        return self._read(process)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # Isolated, and without a site of its own: a quick start, and no module of ours or of the user's can get
+        # between it and the standard library. A session of its own: Ctrl-C in the terminal does not reach it.
+        program = Path(__file__).with_name("worker.py")
+        command = [sys.executable, "-I", "-S", str(program), str(self._folder)]
+        with self._process_lock:
+            if self._killed:
+                raise SpeechError("the server has stopped")
+            self._process = process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=os.name == "posix",
+            )
+        try:
+            header, _ = self._read(process)
+        except EOFError as exc:
+            raise _EngineMissingError(f"eSpeak NG's process ended at once ({exc})") from exc
+        if "error" in header:
+            raise _EngineMissingError(header["error"])
+        return process
+
+    def _read(self, process: subprocess.Popen[bytes]) -> tuple[dict[str, Any], bytes]:
+        assert process.stdout is not None
+        lengths = process.stdout.read(self._LENGTHS.size)
+        if len(lengths) < self._LENGTHS.size:
+            raise EOFError("end of its output")
+        header_bytes, payload_bytes = self._LENGTHS.unpack(lengths)
+        body = process.stdout.read(header_bytes + payload_bytes)
+        if len(body) < header_bytes + payload_bytes:
+            raise EOFError("end of its output in the middle of a message")
+        return json.loads(body[:header_bytes]), body[header_bytes:]
+
+
+# ---- the made-up voice
+
+
+class _Babbler:
+    """Says a vowel or a hiss for each letter: speech-like, understood by nobody, timed truly."""
+
+    _GAP_S = 0.06
+    _PAUSE_S = 0.3
+
+    def speak(self, part: Say, voice: Voice) -> _Utterance:
+        speed = part.style.speed * part.style.speed_ratio
+        # Women's variants are f1 to f5; each speaker has a pitch of its own.
+        base = 190 if voice.speaker.startswith("f") else 110
+        pitch_hz = base + 4.0 * (sum(voice.speaker.encode()) % 12)
+        pieces: list[sound.Samples] = []
+        starts: list[tuple[int, float]] = []
+        letters: list[tuple[str, float]] = []
+        so_far = 0
+        for word in re.finditer(r"\S+", part.text):
+            samples, names = sound.babble(word.group(), pitch_hz=pitch_hz, speed=speed)
+            begin = so_far / sound.RATE_HZ
+            starts.append((word.start(), begin))
+            letters += [(name, begin + start) for name, start in names]
+            gap = sound.silence(self._GAP_S / speed)
+            letters.append(("", begin + len(samples) / sound.RATE_HZ))
+            pieces += [samples, gap]
+            so_far += len(samples) + len(gap)
+        if part.text.endswith(_CLAUSE_ENDS):
+            pieces.append(sound.silence(self._PAUSE_S / speed))
+        samples = sound.join(pieces)
+        total = len(samples) / sound.RATE_HZ
+        phonemes = phoneme_times(letters, total)
+        words = word_times(part.text, starts, phonemes, total, by_character=voice.by_character)
+        return _Utterance(samples, words, phonemes)
+
+    def kill(self) -> None:
+        """Nothing to end."""
+
+    def close(self) -> None:
+        """Nothing to let go."""

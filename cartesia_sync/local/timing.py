@@ -1,0 +1,121 @@
+"""When each word and each phoneme is heard: from the engine's events to spans of seconds.
+
+Pure. An engine says where words and phonemes *start*, by its own idea of a word: numbers and hyphens are several,
+"of the" may be one. Callers want every token of the transcript as it was written, with a start and an end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple, Optional
+
+__all__ = ["Timed", "phoneme_times", "word_times"]
+
+_TOKEN = re.compile(r"\S+")
+_CHARACTER = re.compile(r"\S")
+
+
+class Timed(NamedTuple):
+    """A word or a phoneme, and when it is heard, in seconds from the beginning of the audio."""
+
+    text: str
+    start: float
+    end: float
+
+    def later(self, seconds: float) -> Timed:
+        """The same, so many seconds later."""
+        return Timed(self.text, self.start + seconds, self.end + seconds)
+
+
+def phoneme_times(starts: Sequence[tuple[str, float]], total: float) -> list[Timed]:
+    """Give every phoneme its end: the start of the next one, of a pause, or the end of the audio.
+
+    Args:
+        starts: Names and starts in seconds, in the order in which they are heard. An empty name is a pause.
+        total: The length of the audio in seconds.
+    """
+    spans = []
+    for index, (name, start) in enumerate(starts):
+        end = starts[index + 1][1] if index + 1 < len(starts) else total
+        if name:
+            spans.append(Timed(name, min(start, total), min(max(start, end), total)))
+    return spans
+
+
+def word_times(
+    text: str,
+    starts: Sequence[tuple[int, float]],
+    phonemes: Sequence[Timed],
+    total: float,
+    *,
+    by_character: bool = False,
+) -> list[Timed]:
+    r"""Give every token of the text, ``\S+``, a start and an end.
+
+    A token starts at the first word event inside it and ends with its last phoneme. Tokens without an event of their
+    own share the span of the one before, by length; a token without a letter or digit is a moment, not a span.
+
+    Args:
+        text: What was spoken.
+        starts: Where words start: offset in the text (code points, from 0) and seconds, in the order heard.
+        phonemes: All phonemes of the audio.
+        total: The length of the audio in seconds.
+        by_character: Take every character for a token, as suits text without spaces between its words.
+
+    Returns:
+        One span for each token, in order; none overlaps another, none passes ``total``.
+    """
+    tokens = list((_CHARACTER if by_character else _TOKEN).finditer(text))
+    voiced = [token for token in tokens if any(map(str.isalnum, token.group()))]
+    heard = _spans_of_voiced(voiced, starts, phonemes, total)
+    spans: list[Timed] = []
+    for token in tokens:
+        span = heard.get(token.start())
+        if span is None:
+            moment = spans[-1].end if spans else min((start for start, _ in heard.values()), default=0.0)
+            span = (moment, moment)
+        spans.append(Timed(token.group(), *span))
+    return spans
+
+
+def _spans_of_voiced(
+    tokens: Sequence[re.Match[str]],
+    starts: Sequence[tuple[int, float]],
+    phonemes: Sequence[Timed],
+    total: float,
+) -> dict[int, tuple[float, float]]:
+    """The spans of the tokens that have a sound, by their offset."""
+    # Where a group begins: the tokens with an event of their own. The first group takes in all tokens before it.
+    groups: list[tuple[int, float]] = []
+    for offset, time in starts:
+        index = next((i for i, token in enumerate(tokens) if token.end() > offset), None)
+        if index is not None and (not groups or index > groups[-1][0]):
+            earliest = groups[-1][1] if groups else 0.0
+            groups.append((index, min(max(time, earliest), total)))
+    if not groups:
+        groups = [(0, 0.0)]
+    groups[0] = (0, groups[0][1])
+
+    spans: dict[int, tuple[float, float]] = {}
+    for number, (first, start) in enumerate(groups):
+        after, limit = groups[number + 1] if number + 1 < len(groups) else (len(tokens), total)
+        end = _last_sound(phonemes, start, limit)
+        members = tokens[first:after]
+        letters = sum(len(token.group()) for token in members)
+        begin, spoken = start, 0
+        for token in members:
+            spoken += len(token.group())
+            finish = min(start + (end - start) * spoken / letters, end)
+            spans[token.start()] = (begin, finish)
+            begin = finish
+    return spans
+
+
+def _last_sound(phonemes: Sequence[Timed], start: float, limit: float) -> float:
+    """The end of the last phoneme that starts in the span, or the span's own end."""
+    last: Optional[float] = None
+    for phoneme in phonemes:
+        if start <= phoneme.start < limit:
+            last = min(phoneme.end, limit)
+    return limit if last is None else last

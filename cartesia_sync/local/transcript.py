@@ -1,0 +1,201 @@
+"""What a transcript says: where its sentences end, and what its tags ask for.
+
+Pure. Text arrives in pieces and is spoken in sentences. Where a sentence ends is read from the text, not from how it
+was cut into pieces, so that the same requests always make the same audio. Two things can still cut a sentence in
+another place: a buffer delay that runs out (the clock decides), and a piece which happens to end with a full stop that
+the next piece would have shown to be none ("version 2" then ".5" is safe, "example." then "com" is not).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Optional, Union
+
+__all__ = ["Pause", "Say", "Sentence", "Style", "TextBuffer", "has_words", "read_tags"]
+
+# A sentence's end: the mark, whatever closes behind it, and the space that proves it. Scripts which write no space
+# between sentences need no proof; neither does an empty line.
+_CLOSING = "[\"'\u201d\u2019\u00bb)\\]\u300d\u300f\uff09]*"
+_MARK = "[.!?\u2026\u061f\u0964\u06d4]+"  # ... and the ellipsis, the Arabic, Hindi and Urdu ones
+_WIDE_MARK = "[\u3002\uff01\uff1f]+"
+_END = re.compile(rf"{_MARK}{_CLOSING}(?=\s)|{_WIDE_MARK}{_CLOSING}|\n[^\S\n]*\n")
+# At the end of what has come so far, the mark alone will do, so that nobody waits for a sentence that is whole.
+_END_SO_FAR = re.compile(rf"{_MARK}{_CLOSING}$")
+# A full stop behind these is none, nor behind a single letter: "J. S. Bach", "e.g. this".
+_ABBREVIATION = re.compile(r"(?:^|[\s(.])(?:mr|mrs|ms|dr|st|vs|prof|sr|jr|[^\W\d_])$", re.IGNORECASE)
+# A sentence without an end is cut at a space, for the sake of memory.
+_LONGEST = 500
+
+_TAG = re.compile(
+    r"<\s*(?P<name>speed|volume|emotion|break)\b(?P<attributes>[^<>]*?)/?\s*>"
+    r"|<\s*spell\s*>(?P<spelled>.*?)<\s*/\s*spell\s*>"
+    r"|\[laughter\]",
+    re.IGNORECASE | re.DOTALL,
+)
+_OPEN_TAG = re.compile(
+    r"<[^<>\s][^<>]{0,80}$|<\s*spell\s*>(?:(?!<\s*/\s*spell\s*>).){0,200}$", re.IGNORECASE | re.DOTALL
+)
+_ATTRIBUTE = re.compile(r"""(\w+)\s*=\s*["']\s*([\d.]+)\s*(ms|s)?\s*["']""", re.IGNORECASE)
+_RATIO_RANGE = (0.5, 2.0)
+_LONGEST_BREAK_S = 30.0
+
+
+@dataclass(frozen=True)
+class Style:
+    """How to speak: factors of the usual rate and loudness. ``..._ratio`` is what a tag asked for, on top."""
+
+    speed: float = 1.0
+    volume: float = 1.0
+    speed_ratio: float = 1.0
+    volume_ratio: float = 1.0
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Text to be spoken in one breath, tags and all, in the style of the request that brought it."""
+
+    text: str
+    speed: float = 1.0
+    volume: float = 1.0
+
+
+@dataclass(frozen=True)
+class Say:
+    """Words to speak."""
+
+    text: str
+    style: Style
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Silence to keep."""
+
+    seconds: float
+
+
+def has_words(text: str) -> bool:
+    """Whether there is anything in it to be spoken: a letter or a digit."""
+    return any(map(str.isalnum, text))
+
+
+class TextBuffer:
+    """Text that has arrived and is not yet spoken. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._speed = 1.0
+        self._volume = 1.0
+
+    def __bool__(self) -> bool:
+        return has_words(self._text)
+
+    def add(self, text: str, *, speed: float = 1.0, volume: float = 1.0) -> list[Sentence]:
+        """Append a piece; return the sentences that are whole now.
+
+        A piece in another style than the text before it ends that text's sentence.
+        """
+        if not text:
+            return []
+        sentences = []
+        if (speed, volume) != (self._speed, self._volume):
+            sentences = self.take_rest()
+            self._speed, self._volume = speed, volume
+        self._text += text
+        start = 0
+        while True:
+            length = _sentence_length(self._text[start : start + _LONGEST], start + _LONGEST >= len(self._text))
+            if length is None:
+                break
+            sentences += self._sentence(self._text[start : start + length])
+            start += length
+        self._text = self._text[start:].lstrip()
+        return sentences
+
+    def take_rest(self) -> list[Sentence]:
+        """Hand out what is there, be it a whole sentence or not."""
+        rest, self._text = self._text, ""
+        return self._sentence(rest)
+
+    def _sentence(self, text: str) -> list[Sentence]:
+        return [Sentence(text.strip(), self._speed, self._volume)] if has_words(text) else []
+
+
+def _sentence_length(text: str, is_all: bool) -> Optional[int]:
+    """How long the first sentence is, or None if it has not ended yet.
+
+    Args:
+        text: At most ``_LONGEST`` characters.
+        is_all: Nothing has come behind them so far.
+    """
+    for match in _END.finditer(text):
+        if _is_end(text, match):
+            return match.end()
+    if not is_all:
+        return text.rfind(" ", 1) + 1 or len(text)
+    so_far = _END_SO_FAR.search(text)
+    if so_far is None or not _is_end(text, so_far):
+        return None
+    may_be_decimal_point = so_far.group() == "." and text[: so_far.start()][-1:].isdigit()
+    return None if may_be_decimal_point else so_far.end()
+
+
+def _is_end(text: str, match: re.Match[str]) -> bool:
+    before = text[: match.start()]
+    if match.group().startswith(".") and _ABBREVIATION.search(before[-8:]):
+        return False
+    # A full stop inside a tag, <break time="1. ... ends nothing.
+    return _OPEN_TAG.search(before) is None
+
+
+def read_tags(text: str, style: Style) -> tuple[list[Union[Say, Pause]], Style]:
+    """Part the words from the tags between them.
+
+    ``<speed>`` and ``<volume>`` hold from there on, ``<break>`` is a pause, ``<spell>`` spells, ``<emotion>`` and
+    ``[laughter]`` are left out. What no tag's form fits is text.
+
+    Returns:
+        What to do, in order, and the style which holds behind it.
+    """
+    parts: list[Union[Say, Pause]] = []
+    words = ""
+    position = 0
+
+    def say() -> None:
+        nonlocal words
+        if has_words(words):
+            parts.append(Say(words.strip(), style))
+        words = ""
+
+    for tag in _TAG.finditer(text):
+        words += text[position : tag.start()]
+        position = tag.end()
+        name = (tag.group("name") or "").lower()
+        attributes = {
+            key.lower(): (number, unit) for key, number, unit in _ATTRIBUTE.findall(tag.group("attributes") or "")
+        }
+        if tag.group("spelled") is not None:
+            words += " " + " ".join(character for character in tag.group("spelled") if character.isalnum()) + " "
+        elif name == "break":
+            seconds = _number(*attributes.get("time", ("", "")))
+            if seconds:
+                say()
+                parts.append(Pause(min(seconds, _LONGEST_BREAK_S)))
+        elif name in ("speed", "volume"):
+            ratio = _number(*attributes.get("ratio", ("", "")))
+            if ratio:
+                say()
+                low, high = _RATIO_RANGE
+                style = replace(style, **{f"{name}_ratio": min(max(ratio, low), high)})
+    words += text[position:]
+    say()
+    return parts, style
+
+
+def _number(digits: str, unit: str) -> Optional[float]:
+    """Read a number of a tag; a number with ``ms`` becomes seconds. None for what is no number."""
+    try:
+        return float(digits) / (1000 if unit.lower() == "ms" else 1)
+    except ValueError:
+        return None

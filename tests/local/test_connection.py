@@ -1,0 +1,550 @@
+"""One socket: what it answers to nonsense, how it ends, and every fault that can strike it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import uuid
+from typing import Any, Callable
+
+import pytest
+from aiohttp import WSMessage, WSMsgType
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError
+
+from cartesia_sync.local import (
+    Binary,
+    Close,
+    Delay,
+    Eof,
+    ErrorEvent,
+    ExtraFields,
+    Garbage,
+    Hold,
+    InvalidFrame,
+    LateFrames,
+    LocalServer,
+    Reset,
+    Silence,
+    StopReading,
+    Unfinished,
+    UnknownEvent,
+)
+from cartesia_sync.local.connection import Connection
+from cartesia_sync.local.contexts import Units
+from cartesia_sync.local.ledger import Ledger
+from cartesia_sync.local.speech import Speaker, Spoken, choose_voice
+from cartesia_sync.local.transcript import Pause
+
+BOUND = 10.0
+Dial = Callable[..., Any]
+AudioOf = Callable[..., bytes]
+
+
+@pytest.mark.parametrize(
+    "nonsense", ["", "{", "nonsense", "[1]", "7", "null", '{"a":', "[" * 100_000, b"\x00\x01", '{"context_id":7}']
+)
+def test_nonsense_is_an_error_without_a_context_and_ends_nothing(dial: Dial, nonsense: Any) -> None:
+    with LocalServer() as server:
+        peer = dial(server)
+        peer.say(nonsense)
+        event = peer.event()
+        assert (event["type"], event["status_code"], event["done"]) == ("error", 400, True)
+        assert "context_id" not in event
+        peer.ask("a", "Hello.")
+        assert peer.until("a")[-1]["type"] == "done"
+
+
+def test_an_error_names_the_connection_and_the_context(dial: Dial) -> None:
+    with LocalServer() as server:
+        peer = dial(server)
+        peer.ask("a", "Hello.", voice="nobody")
+        event = peer.event()
+        assert event["request_id"] == peer.websocket.response.headers["X-Request-Id"]
+    assert (event["context_id"], event["error_code"], event["status_code"]) == ("a", "voice_not_found", 404)
+
+
+def test_an_error_ends_the_context_that_it_names_and_no_other(dial: Dial) -> None:
+    go_on = threading.Event()
+    with LocalServer(faults=[Hold(go_on, after=1)], chunk_bytes=512) as server:
+        peer = dial(server)
+        for context_id in ("a", "b"):
+            peer.ask(context_id, "A sentence that takes a while.")
+        peer.event()
+        peer.ask("a", "More.", model_id="none")
+        server.wait_for(lambda server: len(server.heard) == 3, BOUND)
+        go_on.set()
+        events = peer.until("a", "b")
+    ends = {event["context_id"]: event["type"] for event in events if event["done"]}
+    assert ends == {"a": "error", "b": "done"}
+    assert [event["type"] for event in events if event["context_id"] == "a"] == ["error"]
+
+
+def test_what_is_heard_is_written_down_by_connection(dial: Dial) -> None:
+    with LocalServer() as server:
+        one, other = dial(server), dial(server)
+        one.say({"context_id": "x", "cancel": True})
+        server.wait_for(lambda server: len(server.heard) == 1, BOUND)
+        for message in ("nonsense", "[1]", b"\x00"):
+            other.say(message)
+        server.wait_for(lambda server: len(server.heard) == 4, BOUND)
+        assert server.heard == [
+            (0, {"context_id": "x", "cancel": True}),
+            (1, "nonsense"),
+            (1, "[1]"),
+            (1, b"\x00"),
+        ]
+
+
+def test_a_ping_is_answered_with_its_payload(dial: Dial) -> None:
+    with LocalServer() as server:
+        pong = dial(server).websocket.ping(b"payload")
+        assert pong.wait(BOUND)
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 4321])
+def test_a_close_is_answered_with_its_code(dial: Dial, code: int) -> None:
+    with LocalServer() as server:
+        peer = dial(server)
+        peer.websocket.close(code, "bye")
+        assert peer.websocket.protocol.close_rcvd.code == code
+        server.wait_for(lambda server: server.open_connections == 0, BOUND)
+
+
+def test_a_peer_that_vanishes_is_noticed(dial: Dial) -> None:
+    with LocalServer(pace=0.001) as server:
+        peer = dial(server)
+        peer.ask("a", "Hello.")
+        peer.event()
+        peer.websocket.socket.shutdown(socket.SHUT_RDWR)
+        server.wait_for(lambda server: server.open_connections == 0, BOUND)
+
+
+def test_a_peer_that_breaks_the_framing_is_told_so(dial: Dial) -> None:
+    with LocalServer() as server:
+        peer = dial(server)
+        peer.websocket.socket.sendall(b"\xff\x85\x00\x00\x00\x00wrong")
+        with pytest.raises(ConnectionClosedError) as caught:
+            peer.event()
+        assert caught.value.rcvd.code == 1002
+        server.wait_for(lambda server: server.open_connections == 0, BOUND)
+
+
+class FullSocket:
+    """A WebSocket whose buffers are full until ``drained`` is set."""
+
+    def __init__(self, *messages: str) -> None:
+        self.messages = list(messages)
+        self.sent: list[str] = []
+        self.stuck, self.drained = asyncio.Event(), asyncio.Event()
+
+    async def receive(self) -> WSMessage:
+        if not self.messages:
+            await asyncio.get_running_loop().create_future()
+        return WSMessage(WSMsgType.TEXT, self.messages.pop(0), None)
+
+    async def send_str(self, text: str) -> None:
+        self.sent.append(text)
+        self.stuck.set()
+        await self.drained.wait()
+
+
+class Pinging:
+    """A WebSocket on which a ping comes in."""
+
+    def __init__(self) -> None:
+        self.pings = 1
+        self.answered = asyncio.Event()
+
+    async def receive(self) -> WSMessage:
+        if not self.pings:
+            await asyncio.get_running_loop().create_future()
+        self.pings -= 1
+        return WSMessage(WSMsgType.PING, b"payload", None)
+
+    async def pong(self, payload: bytes) -> None:
+        assert payload == b"payload"
+        self.answered.set()
+
+
+class NoTransport:
+    def close(self) -> None:
+        pass
+
+
+class CountingSpeaker(Speaker):
+    said = 0
+
+    async def say(self, *arguments: Any) -> Spoken:
+        self.said += 1
+        return await super().say(*arguments)
+
+
+def connection_on(websocket: Any, speaker: Speaker, **switches: Any) -> Connection:
+    """A connection on a socket of the test's making; it does not listen."""
+    server = LocalServer(idle_timeout=None, engine="signal", **switches)
+    server.stop()
+    return Connection(
+        number=0,
+        request_id="r",
+        version="2026-08-14",
+        socket=websocket,
+        transport=NoTransport(),  # type: ignore[arg-type]  # no more of it is used
+        rules=server._rules,
+        ledger=Ledger((), record=False),
+        speaker=speaker,
+        units=Units(None),
+    )
+
+
+def test_nobody_gets_ahead_of_a_slow_reader(request_for: Callable[..., dict[str, Any]]) -> None:
+    """While the socket is full, one event waits, one sentence is spoken, and the rest stays text."""
+    request = request_for("a", "One sentence. Another. And a third.")
+    speaker = CountingSpeaker("signal")
+
+    async def scene() -> None:
+        websocket: Any = FullSocket(json.dumps(request))
+        serving = asyncio.ensure_future(connection_on(websocket, speaker).serve())
+        await websocket.stuck.wait()
+        # Speech is made in the order of asking: had more been asked for, it would be counted before this is made.
+        await Speaker.say(speaker, [Pause(0.1)], choose_voice(uuid.UUID(int=1), "en"), "pcm_s16le", 8000)
+        assert (speaker.said, len(websocket.sent)) == (1, 1)
+        websocket.drained.set()
+        while json.loads(websocket.sent[-1])["type"] != "done":
+            websocket.stuck.clear()
+            await websocket.stuck.wait()
+        assert speaker.said == 3
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+
+    try:
+        asyncio.run(asyncio.wait_for(scene(), BOUND))
+    finally:
+        speaker.close()
+
+
+def test_idle_connections_are_closed_with_the_services_words(dial: Dial) -> None:
+    with LocalServer(idle_timeout=0.05) as server:
+        peer = dial(server)
+        with pytest.raises(ConnectionClosed) as caught:
+            peer.event()
+    assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (1000, "connection idle timeout")
+
+
+@pytest.mark.parametrize("count", [False, True])
+def test_pings_are_traffic_only_if_the_switch_says_so(count: bool) -> None:
+    """Asked of the clock itself: how fast a real ping is would decide otherwise."""
+
+    async def scene() -> None:
+        websocket: Any = Pinging()
+        connection = connection_on(websocket, Speaker("signal"), pings_keep_open=count)
+        connection._last_traffic = -1.0
+        serving = asyncio.ensure_future(connection.serve())
+        await websocket.answered.wait()
+        assert (connection._last_traffic > 0) is count
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+
+    asyncio.run(asyncio.wait_for(scene(), BOUND))
+
+
+# ---- faults
+
+
+def events_and_end(peer: Any) -> tuple[list[dict[str, Any]], ConnectionClosed]:
+    """All events up to the end of the connection."""
+    events = []
+    while True:
+        try:
+            events.append(peer.event())
+        except ConnectionClosed as end:
+            return events, end
+
+
+WAYS = {
+    "close": (Close, lambda end: end.rcvd is not None and (end.rcvd.code, end.rcvd.reason) == (1011, "oops")),
+    "eof": (Eof, lambda end: end.rcvd is None),
+    "reset": (Reset, lambda end: end.rcvd is None and isinstance(end.__cause__, ConnectionResetError)),
+}
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_connection_ends_after_so_many_events(dial: Dial, way: str, after: int) -> None:
+    kind, is_right = WAYS[way]
+    fault = Close(1011, "oops", after=after) if kind is Close else kind(after=after)
+    with LocalServer(faults=[fault], chunk_bytes=512) as server:
+        peer = dial(server)
+        peer.ask("a", "Hello there, how are you?")
+        events, end = events_and_end(peer)
+        assert is_right(end), end
+        # A reset may overtake what was sent before it.
+        assert len(events) == after or (way == "reset" and len(events) < after)
+        assert all(event["type"] == "chunk" for event in events)
+        server.wait_for(lambda server: server.open_connections == 0, BOUND)
+        again = dial(server)
+        again.ask("a", "Hello.")
+        assert again.until("a")[-1]["type"] == "done"
+
+
+def test_a_connection_may_end_when_all_is_said(dial: Dial) -> None:
+    with LocalServer(engine="signal") as server:
+        peer = dial(server)
+        peer.ask("a", "Hello.")
+        count = len(peer.until("a"))
+        peer.websocket.close()
+        server.wait_for(lambda server: server.open_connections == 0, BOUND)
+        server.inject(Close(1012, after=count))
+        peer = dial(server)
+        peer.ask("a", "Hello.")
+        events, end = events_and_end(peer)
+    assert len(events) == count
+    assert events[-1]["type"] == "done"
+    assert end.rcvd is not None
+    assert end.rcvd.code == 1012
+
+
+def test_a_fault_of_one_context_counts_its_events_only(dial: Dial) -> None:
+    with LocalServer(faults=[Close(1011, "oops", after=2, context_id="b")], chunk_bytes=512) as server:
+        peer = dial(server)
+        peer.ask("a", "Hello there.")
+        peer.until("a")
+        peer.ask("b", "Hello there.")
+        events, _ = events_and_end(peer)
+    assert [event["context_id"] for event in events] == ["b", "b"]
+
+
+def test_faults_strike_one_connection_each(dial: Dial) -> None:
+    with LocalServer(faults=[Close(1011), Close(1012)]) as server:
+        codes = []
+        for _ in range(2):
+            peer = dial(server)
+            peer.ask("a", "Hello.")
+            _, end = events_and_end(peer)
+            assert end.rcvd is not None
+            codes.append(end.rcvd.code)
+    assert codes == [1011, 1012]
+
+
+def test_silence_is_deaf_to_nothing_and_says_nothing(dial: Dial) -> None:
+    with LocalServer(faults=[Silence(after=1)], chunk_bytes=512) as server:
+        peer = dial(server)
+        peer.ask("a", "Hello there.")
+        peer.event()
+        pong = peer.websocket.ping()
+        peer.say("still heard")
+        server.wait_for(lambda server: len(server.heard) == 2, BOUND)
+        # Events, a pong, and an error would all have come before an answer on a second connection.
+        other = dial(server)
+        other.ask("a", "Hello there.")
+        other.until("a")
+        with pytest.raises(TimeoutError):
+            peer.websocket.recv(timeout=0)
+        assert not pong.is_set()
+        peer.websocket.socket.shutdown(socket.SHUT_RDWR)  # a close frame would not be answered
+        server.wait_for(lambda server: server.open_connections == 1, BOUND)
+
+
+def test_stop_reading_hears_so_many_messages_and_goes_on_sending(dial: Dial) -> None:
+    with LocalServer(faults=[StopReading(after=1)]) as server:
+        peer, other = dial(server), dial(server)
+        peer.ask("a", "Hello.")
+        assert peer.until("a")[-1]["type"] == "done"
+        peer.say("not heard")
+        other.ask("b", "Hello.")  # the fault strikes once, and this one is first to hear its first message
+        other.until("b")
+        assert [heard.connection for heard in server.heard] == [0, 1]
+        peer.websocket.socket.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("fault", "frame"),
+    [(Garbage(after=1), '{"type":"chunk","data":'), (Binary(after=1), b'{"type":"chunk"}')],
+)
+def test_a_wrong_message_comes_once_and_all_goes_on(dial: Dial, fault: Any, frame: Any) -> None:
+    with LocalServer(faults=[fault]) as server:
+        peer = dial(server)
+        peer.ask("a", "Hello there.")
+        assert peer.event()["type"] == "chunk"
+        assert peer.websocket.recv(timeout=BOUND) == frame
+        assert peer.until("a")[-1]["type"] == "done"
+
+
+def test_an_invalid_frame_is_invalid(dial: Dial) -> None:
+    with LocalServer(faults=[InvalidFrame(after=1)]) as server:
+        peer = dial(server)
+        peer.ask("a", "Hello there.")
+        events, end = events_and_end(peer)
+        assert len(events) == 1
+        assert end.rcvd is None
+        assert end.sent is not None
+        assert end.sent.code == 1002  # the peer could not read it
+
+
+def test_an_unknown_event_names_its_context(dial: Dial) -> None:
+    with LocalServer(faults=[UnknownEvent(after=1)]) as server:
+        peer = dial(server)
+        peer.ask("a", "Hello there.")
+        events = peer.until("a")
+    assert events[1]["type"] not in ("chunk", "timestamps", "phoneme_timestamps", "flush_done", "done", "error")
+    assert events[1]["context_id"] == "a"
+    assert set(events[1]) - {"type", "context_id", "done", "status_code"}
+    assert events[-1]["type"] == "done"
+
+
+def test_extra_fields_are_in_every_event_of_their_connection(dial: Dial) -> None:
+    with LocalServer(faults=[ExtraFields()]) as server:
+        peer, other = dial(server), dial(server)
+        peer.ask("a", "Hello there.", add_timestamps=True, flush=True)
+        assert all("zz_new_field" in event for event in peer.until("a"))
+        other.ask("a", "Hello there.")
+        assert not any("zz_new_field" in event for event in other.until("a"))
+
+
+@pytest.mark.parametrize(("after", "types"), [(0, ["error"]), (2, ["chunk", "chunk", "error"])])
+def test_an_error_event_ends_its_context(dial: Dial, after: int, types: list[str]) -> None:
+    fault = ErrorEvent(429, "concurrency_limited", "Too many", "Wait.", after=after)
+    with LocalServer(faults=[fault], chunk_bytes=512, expiry=0.001) as server:
+        peer = dial(server)
+        peer.ask("a", "Hello there.")
+        events = peer.until("a")
+        assert [event["type"] for event in events] == types
+        error = events[-1]
+        assert (error["status_code"], error["error_code"], error["title"], error["message"], error["context_id"]) == (
+            429,
+            "concurrency_limited",
+            "Too many",
+            "Wait.",
+            "a",
+        )
+        assert peer.fence() == []
+        peer.ask("b", "Hello there.")
+        assert peer.until("b")[-1]["type"] == "done"
+
+
+@pytest.mark.parametrize("fault", [ErrorEvent(with_context=False, after=1), ErrorEvent(done=False, after=1)])
+def test_an_error_event_that_ends_nothing_ends_nothing(dial: Dial, fault: ErrorEvent) -> None:
+    with LocalServer(faults=[fault], chunk_bytes=512) as server:
+        peer = dial(server)
+        peer.ask("a", "Hello there.")
+        events = peer.until("a")
+    assert events[1]["type"] == "error"
+    assert events[1]["done"] is fault.done
+    assert ("context_id" in events[1]) is fault.with_context
+    assert events[-1]["type"] == "done"
+
+
+def test_an_error_event_has_the_shape_of_the_version(dial: Dial) -> None:
+    with LocalServer(faults=[ErrorEvent(500, None, "Broken", "Badly.")]) as server:
+        peer = dial(server, "?cartesia_version=2025-11-04")
+        peer.ask("a", "Hello there.")
+        assert peer.event() == {
+            "type": "error",
+            "done": True,
+            "status_code": 500,
+            "error": "Broken: Badly.",
+            "context_id": "a",
+        }
+
+
+def test_every_context_has_its_error_if_times_has_no_end(dial: Dial) -> None:
+    with LocalServer(faults=[ErrorEvent(times=None)]) as server:
+        peer = dial(server)
+        for context_id in ("a", "b", "c"):
+            peer.ask(context_id, "Hello.")
+            assert peer.event()["type"] == "error"
+
+
+def test_an_unfinished_context_just_stops(dial: Dial) -> None:
+    with LocalServer(faults=[Unfinished(after=2)], chunk_bytes=512, expiry=0.001, concurrency_limit=1) as server:
+        peer = dial(server)
+        peer.ask("a", "Hello there.", continue_=True)
+        assert [peer.event()["type"] for _ in range(2)] == ["chunk", "chunk"]
+        peer.ask("b", "Hello there.")  # has the place that the other held
+        assert {event["context_id"] for event in peer.until("b")} == {"b"}
+        assert peer.fence() == []
+
+
+def test_late_frames_follow_a_cancel(dial: Dial, audio_of: AudioOf) -> None:
+    with LocalServer(faults=[LateFrames(2), LateFrames(0, done=False)], pace=1.0, chunk_bytes=1000) as server:
+        peer = dial(server)
+        for context_id, types in (("a", ["chunk", "chunk", "done"]), ("b", [])):
+            peer.ask(context_id, "A long sentence, cancelled early.")
+            assert peer.event()["context_id"] == context_id
+            peer.say({"context_id": context_id, "cancel": True})
+            # Chunks may be on their way already; the late ones hold silence.
+            events = [
+                event for event in peer.fence() if event["type"] == "done" or set(audio_of([event], context_id)) == {0}
+            ]
+            assert [event["type"] for event in events] == types
+            assert all(event["context_id"] == context_id for event in events)
+
+
+def test_a_hold_of_the_connection_holds_all_contexts_but_pongs(dial: Dial) -> None:
+    go_on = threading.Event()
+    with LocalServer(faults=[Hold(go_on, after=1)], chunk_bytes=512) as server:
+        peer, other = dial(server), dial(server)
+        peer.ask("a", "Hello there.")
+        assert peer.event()["context_id"] == "a"
+        peer.ask("b", "Hello there.")
+        server.wait_for(lambda server: len(server.heard) == 2, BOUND)
+        other.ask("c", "Hello there.")  # spoken after both
+        other.until("c")
+        assert peer.websocket.ping().wait(BOUND)
+        with pytest.raises(TimeoutError):
+            peer.websocket.recv(timeout=0)
+        go_on.set()
+        assert {event["context_id"] for event in peer.until("a", "b")} == {"a", "b"}
+
+
+def test_a_hold_of_one_context_holds_no_other(dial: Dial) -> None:
+    go_on = threading.Event()
+    with LocalServer(faults=[Hold(go_on, context_id="a")]) as server:
+        peer = dial(server)
+        peer.ask("a", "Hello there.")
+        peer.ask("b", "Hello there.")
+        assert {event["context_id"] for event in peer.until("b")} == {"b"}
+        go_on.set()
+        assert peer.until("a")[-1]["type"] == "done"
+
+
+def test_a_hold_is_cancelled_with_its_context_and_ends_with_the_server(dial: Dial) -> None:
+    with LocalServer(
+        faults=[Hold(threading.Event(), context_id="a"), Hold(threading.Event(), context_id="b")]
+    ) as server:
+        peer = dial(server)
+        peer.ask("a", "Hello there.")
+        peer.ask("b", "Hello there.")
+        peer.say({"context_id": "a", "cancel": True})
+        assert peer.fence() == []
+
+
+def test_a_delay_comes_before_each_event_and_ends_when_cleared(dial: Dial) -> None:
+    with LocalServer(faults=[Delay(0.001, jitter=0.001)], chunk_bytes=512) as server:
+        peer = dial(server)
+        peer.ask("a", "Hello there.")
+        assert peer.until("a")[-1]["type"] == "done"
+        server.inject(Delay(3600.0))
+        peer.ask("b", "Hello there.")
+        other = dial(server)
+        other.ask("c", "Hello there.")
+        other.until("c")  # the delay's only target is the first connection
+        with pytest.raises(TimeoutError):
+            peer.websocket.recv(timeout=0)
+        server.clear_faults()
+        peer.ask("d", "Hello there.")
+        assert {event["context_id"] for event in peer.until("d")} == {"d"}
+
+
+def test_extra_fields_keep_events_what_they_are(dial: Dial) -> None:
+    with LocalServer(faults=[ExtraFields(context_id="a", times=None)]) as server:
+        peer = dial(server)
+        peer.ask("b", "Hello there.")
+        assert not any("zz_flag" in event for event in peer.until("b"))
+        peer.ask("a", "Hello there.")
+        raw = peer.websocket.recv(timeout=BOUND)
+        assert json.loads(raw)["type"] == "chunk"
+        assert json.loads(raw)["zz_flag"] is True

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from websockets.sync.client import connect
+
+from cartesia_sync.local import LocalServer
+from cartesia_sync.local.__main__ import main
+
+BOUND = 10.0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_until_a_signal_and_ends_quietly(number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cartesia_sync.local", "--port", "0", "--engine", "signal"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            found = re.search(r"ws://\S+/tts/websocket", line)
+            assert found is not None, line
+            with connect(found.group(), additional_headers={"X-API-Key": "any"}) as websocket:
+                websocket.send("?")
+                assert "error" in str(websocket.recv(timeout=BOUND))
+                process.send_signal(number)
+                _, errors = process.communicate(timeout=BOUND)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert errors == ""
+
+
+def test_a_taken_port_is_a_message_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with LocalServer() as server:
+        assert main(["--port", str(server.port), "--engine", "signal"]) == 1
+    assert str(server.port) in capsys.readouterr().err
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cartesia_sync.local.messages import (
+    Cancel,
+    Generation,
+    OutputFormat,
+    RefusedError,
+    chunk_event,
+    done_event,
+    error_body,
+    error_event,
+    flush_done_event,
+    parse_request,
+    timestamps_event,
+)
+from cartesia_sync.local.timing import Timed
+
+NEW, FIRST_STRUCTURED, OLD = "2026-08-14", "2026-03-01", "2025-11-04"
+VOICE = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
+GOOD: dict[str, Any] = {
+    "model_id": "sonic-3.5",
+    "transcript": "Hello.",
+    "voice": VOICE,
+    "output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 24000},
+    "context_id": "turn-17",
+}
+
+
+def parsed(version: str = NEW, **fields: Any) -> Generation:
+    request = parse_request({**GOOD, **fields}, version)
+    assert isinstance(request, Generation)
+    return request
+
+
+def refusal(message: Any, version: str = NEW) -> RefusedError:
+    with pytest.raises(RefusedError) as caught:
+        parse_request(message, version)
+    return caught.value
+
+
+def test_what_is_not_said_has_a_default() -> None:
+    request = parsed()
+    assert request.output_format == OutputFormat("pcm_s16le", 24000)
+    assert not any((request.continue_, request.flush, request.add_timestamps, request.add_phoneme_timestamps))
+    assert (request.max_buffer_delay, request.speed, request.volume) == (None, 1.0, 1.0)
+    assert request.voice.language == "en-us"
+
+
+def test_null_is_as_good_as_nothing() -> None:
+    names = ("continue", "flush", "max_buffer_delay_ms", "add_timestamps", "language", "locale", "generation_config")
+    assert parsed(**dict.fromkeys(names)) == parsed()
+
+
+def test_what_is_said_is_read() -> None:
+    request = parsed(
+        **{"continue": True},
+        flush=True,
+        max_buffer_delay_ms=250,
+        add_timestamps=True,
+        add_phoneme_timestamps=True,
+        generation_config={"speed": 1.2, "volume": 0.5, "emotion": "calm"},
+        language="de",
+    )
+    assert request.continue_
+    assert request.flush
+    assert request.add_timestamps
+    assert request.add_phoneme_timestamps
+    assert (request.max_buffer_delay, request.speed, request.volume) == (0.25, 1.2, 0.5)
+    assert request.voice.language == "de"
+
+
+@pytest.mark.parametrize("version", [OLD, FIRST_STRUCTURED, NEW])
+@pytest.mark.parametrize("voice", [VOICE, VOICE.upper(), {"id": VOICE}, {"mode": "id", "id": VOICE, "new": 1}])
+def test_a_voice_may_have_any_shape_in_any_version(voice: Any, version: str) -> None:
+    assert parsed(version, voice=voice) == parsed()
+
+
+@pytest.mark.parametrize("field", ["speed", "duration", "stream", "pronunciation_dict_id", "accent", "whatever"])
+def test_other_fields_are_passed_over(field: str) -> None:
+    assert parsed(**{field: {"x": [1]}}) == parsed()
+
+
+@pytest.mark.parametrize(
+    ("fields", "language"),
+    [({"language": "zh"}, "cmn"), ({"locale": "en-GB"}, "en-us"), ({"locale": "PT-br"}, "pt-br"), ({}, "en-us")],
+)
+def test_language_and_locale_choose_the_language(fields: dict[str, str], language: str) -> None:
+    assert parsed(**fields).voice.language == language
+
+
+def test_a_cancel_needs_nothing_but_its_context() -> None:
+    assert parse_request({"context_id": "a", "cancel": True}, NEW) == Cancel("a")
+
+
+@pytest.mark.parametrize(
+    "message", [None, 7, "text", [], {}, {"context_id": None}, {"context_id": 7}, {"context_id": ""}]
+)
+def test_without_a_readable_context_the_refusal_names_none(message: Any) -> None:
+    refused = refusal(message)
+    assert (refused.status, refused.context_id) == (400, None)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({missing: None} for missing in ("model_id", "transcript", "voice", "output_format")),
+        {"transcript": 7},
+        {"model_id": "whisper", "code": "model_not_found"},
+        {"language": "xx", "code": "language_not_supported"},
+        {"language": "EN", "code": "language_not_supported"},
+        {"locale": "xx-YY", "code": "language_not_supported"},
+        {"language": 7},
+        {"language": "en", "locale": "en-GB"},
+        {"voice": 7},
+        {"voice": {}},
+        {"voice": {"mode": "embedding", "embedding": [0.0]}},
+        {"output_format": {"container": "wav", "encoding": "pcm_s16le", "sample_rate": 24000}},
+        {
+            "output_format": {"container": "raw", "encoding": "mp3", "sample_rate": 24000},
+            "code": "unsupported_audio_format",
+        },
+        {
+            "output_format": {"container": "raw", "encoding": [], "sample_rate": 24000},
+            "code": "unsupported_audio_format",
+        },
+        {
+            "output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 11025},
+            "code": "unsupported_audio_format",
+        },
+        {
+            "output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 8000.0},
+            "code": "unsupported_audio_format",
+        },
+        {"continue": "yes"},
+        {"flush": 1},
+        {"cancel": "yes"},
+        {"max_buffer_delay_ms": 5001},
+        {"max_buffer_delay_ms": -1},
+        {"max_buffer_delay_ms": True},
+        {"max_buffer_delay_ms": "3000"},
+        {"generation_config": []},
+        {"generation_config": {"speed": 1.6}},
+        {"generation_config": {"volume": 0.4}},
+        {"generation_config": {"volume": float("nan")}},
+        {"context_id": "with space"},
+        {"context_id": "ü"},
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_refused_by_name(fields: dict[str, Any]) -> None:
+    code = fields.get("code")
+    refused = refusal({**GOOD, **fields})
+    assert (refused.status, refused.error_code) == (400, code)
+    assert refused.context_id == fields.get("context_id", "turn-17")
+
+
+@pytest.mark.parametrize(("version", "status"), [(OLD, 400), (FIRST_STRUCTURED, 404), (NEW, 404), ("soon", 404)])
+@pytest.mark.parametrize("voice", ["nobody", "{" + VOICE + "}", VOICE.replace("-", ""), ""])
+def test_what_is_no_uuid_is_no_voice(voice: str, version: str, status: int) -> None:
+    refused = refusal({**GOOD, "voice": voice}, version)
+    assert (refused.status, refused.error_code) == (status, "voice_not_found")
+
+
+def test_context_ids_may_be_anything_if_the_switch_says_so() -> None:
+    request = parse_request({**GOOD, "context_id": "with space"}, NEW, strict_context_ids=False)
+    assert request.context_id == "with space"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*GOOD, "continue", "flush", "language", "generation_config", "cancel"]), JSON))
+def test_whatever_a_field_holds_the_answer_is_a_request_or_a_refusal(fields: dict[str, Any]) -> None:
+    try:
+        parse_request({**GOOD, **fields}, NEW)
+    except RefusedError as refused:
+        json.loads(error_event(refused, NEW, "r"))
+
+
+def test_a_chunk_says_what_the_service_says() -> None:
+    audio = bytes(range(256))
+    event = json.loads(chunk_event('a"b', audio, 2, 41.69999))
+    assert base64.b64decode(event.pop("data"), validate=True) == audio
+    assert event == {
+        "type": "chunk",
+        "done": False,
+        "status_code": 206,
+        "step_time": 41.7,
+        "context_id": 'a"b',
+        "flush_id": 2,
+    }
+    assert "flush_id" not in json.loads(chunk_event("a", audio, None, 0))
+
+
+def test_timestamps_are_three_arrays_cut_to_milliseconds() -> None:
+    times = [Timed("Good", 0.0204, 0.2999), Timed("morning.", 0.3, 0.8)]
+    event = json.loads(timestamps_event("a", times, None, phonemes=False))
+    assert event["type"] == "timestamps"
+    assert event["word_timestamps"] == {"words": ["Good", "morning."], "start": [0.02, 0.3], "end": [0.299, 0.8]}
+    event = json.loads(timestamps_event("a", times[:1], 3, phonemes=True))
+    assert event["type"] == "phoneme_timestamps"
+    assert event["phoneme_timestamps"] == {"phonemes": ["Good"], "start": [0.02], "end": [0.299]}
+    assert event["flush_id"] == 3
+
+
+def test_ends_say_what_the_service_says() -> None:
+    assert json.loads(flush_done_event("a", 1)) == {
+        "type": "flush_done",
+        "done": False,
+        "flush_done": True,
+        "flush_id": 1,
+        "status_code": 206,
+        "context_id": "a",
+    }
+    assert json.loads(done_event("a")) == {"type": "done", "done": True, "status_code": 206, "context_id": "a"}
+
+
+@pytest.mark.parametrize("version", [FIRST_STRUCTURED, NEW, "nonsense", ""])
+def test_errors_are_structured_since_2026_03_01(version: str) -> None:
+    refused = RefusedError(404, "Voice not found", "None.", error_code="voice_not_found", context_id="a")
+    assert json.loads(error_event(refused, version, "r-1")) == {
+        "type": "error",
+        "done": True,
+        "status_code": 404,
+        "error_code": "voice_not_found",
+        "title": "Voice not found",
+        "message": "None.",
+        "request_id": "r-1",
+        "context_id": "a",
+    }
+    body, content_type = error_body(refused, version, "r-1")
+    assert content_type == "application/json"
+    assert json.loads(body) == {
+        "error_code": "voice_not_found",
+        "title": "Voice not found",
+        "message": "None.",
+        "request_id": "r-1",
+    }
+
+
+@pytest.mark.parametrize("version", ["2024-06-10", OLD, "2026-02-28"])
+def test_older_versions_get_the_legacy_error(version: str) -> None:
+    refused = RefusedError(400, "Invalid transcript", "It is empty.")
+    assert json.loads(error_event(refused, version, "r-1", done=False)) == {
+        "type": "error",
+        "done": False,
+        "status_code": 400,
+        "error": "Invalid transcript: It is empty.",
+    }
+    assert error_body(refused, version, "r-1") == ("Invalid transcript: It is empty.", "text/plain")

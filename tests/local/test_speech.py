@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cartesia_sync.local import sound, speech
+from cartesia_sync.local.speech import LANGUAGES, Speaker, SpeechError, Spoken, choose_voice
+from cartesia_sync.local.transcript import Pause, Say, Style
+
+ENGINES = ["signal"]
+if importlib.util.find_spec("espeakng_loader") is not None:
+    ENGINES.append("espeak")
+
+EXAMPLES = [
+    uuid.UUID(text)
+    for text in (
+        "6ccbfb76-1fc6-48f7-b71d-91ac6298247b",
+        "a0e99841-438c-4a64-b679-ae501e7d6091",
+        "694f9389-aac1-45b6-b726-9d9369183238",
+        "f786b574-daa5-4673-aa0c-cbe3e8534c02",
+        "9626c31c-bec5-4cca-baa8-f8ba9e84c8bc",
+        "e07c00bc-4134-4eae-9ea4-1a55fb45746b",
+        "228fca29-3a0a-435c-8728-5cb483251068",
+        "5ee9feff-1265-424a-9d7f-8e4d431a12c7",
+    )
+]
+VOICE = choose_voice(EXAMPLES[0], "en")
+PLAIN = Style()
+
+
+@pytest.fixture(params=ENGINES)
+def speaker(request: pytest.FixtureRequest) -> Iterator[Speaker]:
+    made = Speaker(request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def espeak() -> Iterator[Speaker]:
+    if "espeak" not in ENGINES:
+        pytest.skip("no eSpeak NG for this machine")
+    made = Speaker("espeak")
+    yield made
+    made.close()
+
+
+def say(speaker: Speaker, *parts: Any, voice: Any = VOICE, encoding: str = "pcm_s16le", rate: int = 22050) -> Spoken:
+    return asyncio.run(
+        speaker.say([Say(part, PLAIN) if isinstance(part, str) else part for part in parts], voice, encoding, rate)
+    )
+
+
+def samples_of(spoken: Spoken) -> np.ndarray:
+    return np.frombuffer(spoken.audio, "<i2") / 32768
+
+
+def rms(samples: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(samples**2)))
+
+
+def test_speech_is_audible_and_not_clipped(speaker: Speaker) -> None:
+    samples = samples_of(say(speaker, "The quick brown fox jumps over the lazy dog."))
+    assert 1.5 < len(samples) / 22050 < 6
+    assert 0.02 < rms(samples) < 0.3
+    assert 0.2 < np.max(np.abs(samples)) < 0.95
+    assert abs(np.mean(samples)) < 0.01
+
+
+@pytest.mark.parametrize("encoding", sound.ENCODINGS)
+def test_every_form_of_audio_lasts_as_long_as_it_says(espeak: Speaker, encoding: str) -> None:
+    plain = say(espeak, "Hello.")
+    for rate in sound.SAMPLE_RATES_HZ:
+        spoken = say(espeak, "Hello.", encoding=encoding, rate=rate)
+        assert len(spoken.audio) == round(spoken.seconds * rate) * sound.ENCODINGS[encoding]
+        assert spoken.seconds == pytest.approx(plain.seconds, abs=1 / rate)
+        assert spoken.words == plain.words
+
+
+def test_the_same_words_make_the_same_bytes_in_another_process(speaker: Speaker) -> None:
+    again = Speaker("signal" if isinstance(speaker._engine, speech._Babbler) else "espeak")
+    say(again, "First something else!")
+    try:
+        assert say(speaker, "Same each time, is it?") == say(again, "Same each time, is it?")
+    finally:
+        again.close()
+
+
+def test_every_speaker_is_the_same_each_time_and_unlike_the_others(espeak: Speaker) -> None:
+    heard = set()
+    for name in speech._SPEAKERS:
+        voice = speech.Voice("en-us", name)
+        audio = say(espeak, "The same words.", voice=voice).audio
+        assert audio == say(espeak, "The same words.", voice=voice).audio, name
+        assert np.max(np.abs(np.frombuffer(audio, "<i2"))) < 32000, f"{name} is clipped"
+        heard.add(audio)
+    assert len(heard) == len(speech._SPEAKERS)
+
+
+def test_every_language_has_a_voice(espeak: Speaker) -> None:
+    for language in LANGUAGES:
+        assert say(espeak, "2 3.", voice=choose_voice(EXAMPLES[0], language)).seconds > 0.1, language
+
+
+def test_the_services_example_voices_are_eight_speakers() -> None:
+    assert len({choose_voice(example, "en") for example in EXAMPLES}) == 8
+
+
+def test_any_voice_id_is_somebody_and_always_the_same() -> None:
+    ids = [uuid.UUID(int=number) for number in range(100)]
+    voices = [choose_voice(voice_id, "de") for voice_id in ids]
+    assert voices == [choose_voice(voice_id, "de") for voice_id in ids]
+    assert len(set(voices)) > 10
+
+
+def test_word_times_lie_where_the_sound_is(speaker: Speaker) -> None:
+    """Between the words' spans, and only there, is silence of any length."""
+    spoken = say(speaker, "Stop, please. Now.")
+    samples = samples_of(spoken)
+    assert [word.text for word in spoken.words] == ["Stop,", "please.", "Now."]
+    for word in spoken.words:
+        inside = samples[int(word.start * 22050) : int(word.end * 22050)]
+        assert rms(inside) > 0.02, word
+    for word, following in zip(spoken.words, spoken.words[1:]):
+        gap = samples[int((word.end + 0.02) * 22050) : int((following.start - 0.02) * 22050)]
+        assert rms(gap) < 0.01, (word, following)
+    assert spoken.words[-1].end <= spoken.seconds
+
+
+def test_phonemes_belong_to_the_words(speaker: Speaker) -> None:
+    spoken = say(speaker, "Hello, hello.")
+    assert len(spoken.phonemes) >= 6
+    edges = [edge for phoneme in spoken.phonemes for edge in (phoneme.start, phoneme.end)]
+    assert edges == sorted(edges)
+    assert spoken.phonemes[-1].end <= spoken.seconds
+
+
+def test_a_break_is_silence_and_what_follows_comes_later(speaker: Speaker) -> None:
+    plain = say(speaker, "One", "two")
+    broken = say(speaker, "One", Pause(0.5), "two")
+    assert broken.seconds == pytest.approx(plain.seconds + 0.5, abs=0.001)
+    assert broken.words[1].start == pytest.approx(plain.words[1].start + 0.5, abs=0.001)
+    middle = broken.words[1].start - 0.25
+    assert rms(samples_of(broken)[int((middle - 0.1) * 22050) : int((middle + 0.1) * 22050)]) < 0.001
+
+
+def test_speed_and_volume_are_obeyed(speaker: Speaker) -> None:
+    text = "A sentence of some length"
+    usual, quick = say(speaker, text), say(speaker, Say(text, Style(speed=1.5)))
+    assert quick.seconds < 0.8 * usual.seconds
+    soft, loud = say(speaker, Say(text, Style(volume=0.5))), say(speaker, Say(text, Style(volume=2.0)))
+    assert rms(samples_of(soft)) == pytest.approx(rms(samples_of(usual)) / 2, rel=0.01)
+    assert rms(samples_of(loud)) > 1.5 * rms(samples_of(usual))
+    assert np.max(np.abs(samples_of(loud))) < 1.0
+
+
+@pytest.mark.parametrize("text", ["\x00 a\x00b", "half \ud800 a pair", "tab\tand\nline", "🙂 ok", "x" * 500])
+def test_odd_text_is_spoken_too(speaker: Speaker, text: str) -> None:
+    spoken = say(speaker, text)
+    assert spoken.seconds > 0
+    assert [word.text for word in spoken.words] == text.split()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_a_process_that_dies_is_replaced(espeak: Speaker) -> None:
+    before = say(espeak, "Hello.")
+    process = espeak._engine._process  # type: ignore[union-attr]  # the fixture's engine
+    assert process is not None
+    os.kill(process.pid, signal.SIGTERM)
+    assert say(espeak, "Hello.") == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_close_wakes_a_sentence_that_hangs(espeak: Speaker) -> None:
+    say(espeak, "Hello.")
+    process = espeak._engine._process  # type: ignore[union-attr]  # the fixture's engine
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+
+    async def speak_and_close() -> None:
+        speaking = asyncio.ensure_future(espeak.say([Say("Hello.", PLAIN)], VOICE, "pcm_s16le", 8000))
+        await asyncio.sleep(0)
+        await asyncio.get_running_loop().run_in_executor(None, espeak.close)
+        with pytest.raises((SpeechError, asyncio.CancelledError)):
+            await speaking
+
+    asyncio.run(speak_and_close())
+
+
+def test_auto_falls_back_and_says_so_once(tmp_path: Path) -> None:
+    """In a process of its own: what is said once, and what is importable, are the process's."""
+    program = (
+        "import asyncio, sys\n"
+        "from cartesia_sync.local import speech\n"
+        "from cartesia_sync.local.transcript import Say, Style\n"
+        "from pathlib import Path\n"
+        "speech._espeak_folder = lambda: Path(sys.argv[1]) if sys.argv[1] else None\n"
+        "for _ in range(2):\n"
+        "    speaker = speech.Speaker('auto')\n"
+        "    voice = speech.Voice('en-us', 'f1')\n"
+        "    spoken = asyncio.run(speaker.say([Say('Hello.', Style())], voice, 'pcm_s16le', 8000))\n"
+        "    assert spoken.seconds > 0\n"
+        "    speaker.close()\n"
+        "try:\n"
+        "    speech.Speaker('espeak')\n"
+        "except ImportError as exc:\n"
+        "    assert 'cartesia-sync[local]' in str(exc)\n"
+        "else:\n"
+        "    assert sys.argv[1]\n"
+    )
+    for folder in ("", str(tmp_path)):  # not installed; installed and broken
+        ended = subprocess.run(
+            [sys.executable, "-c", program, folder], capture_output=True, text=True, timeout=20, check=False
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stderr.count("speech-like signal") == 1
+
+
+def test_a_broken_engine_that_was_asked_for_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speech, "_espeak_folder", lambda: tmp_path)
+    speaker = Speaker("espeak")
+    try:
+        with pytest.raises(SpeechError, match="espeakng_loader"):
+            say(speaker, "Hello.")
+    finally:
+        speaker.close()
+
+
+def test_an_unknown_engine_is_refused() -> None:
+    with pytest.raises(ValueError, match="engine"):
+        Speaker("parrot")

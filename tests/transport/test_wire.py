@@ -1,0 +1,570 @@
+"""Frames in and out of an open connection, with the far end under the test's own hand."""
+
+from __future__ import annotations
+
+import select
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from cartesia_sync.errors import (
+    APIConnectionError,
+    MessageTooBigError,
+    ProtocolError,
+    WebSocketConnectionClosedError,
+    WriteTimeoutError,
+)
+from cartesia_sync.transport.deadline import Deadline
+from cartesia_sync.transport.duplex import READ_AHEAD_BYTES
+
+from .conftest import Ends, Waits
+from .peer import BINARY, BOUND, CLOSE, CONT, PING, PONG, TEXT, Said, close_frame, frame
+
+NOW = 0.0
+LARGE = bytes(range(256)) * 4096
+"""A megabyte: more than small buffers hold."""
+
+
+def soon() -> Deadline:
+    return Deadline(BOUND)
+
+
+def read(ends: Ends) -> Any:
+    return ends.wire.read(soon())
+
+
+def hear_the_end(ends: Ends) -> WebSocketConnectionClosedError:
+    with pytest.raises(WebSocketConnectionClosedError) as caught:
+        read(ends)
+    return caught.value
+
+
+def let_arrive(ends: Ends) -> None:
+    """Wait until what the far end sent can be read."""
+    assert select.select([ends.sock], [], [], BOUND)[0]
+
+
+# ---- framing
+
+WHOLE = [
+    pytest.param(frame(b"hello"), b"hello", id="text"),
+    pytest.param(frame(b"h\x00\xff", BINARY), b"h\x00\xff", id="binary"),
+    pytest.param(frame(b"m" * 300), b"m" * 300, id="length of two bytes"),
+    pytest.param(frame(b"beat", PING), b"", id="ping"),
+    pytest.param(frame(b"beat", PONG), b"", id="pong"),
+    pytest.param(frame(b"hel", fin=False) + frame(b"lo", CONT), b"hello", id="fragments"),
+]
+
+
+@pytest.mark.parametrize(("sent", "message"), WHOLE)
+def test_a_frame_may_be_split_anywhere(connect_ends: Callable[..., Ends], sent: bytes, message: bytes) -> None:
+    """Between the halves there is silence: reading gives None, and goes on in the middle later."""
+    ends = connect_ends()
+    for position in range(1, len(sent)):
+        calls = ends.duplex.recv_calls
+        ends.far.send(sent[:position])
+        let_arrive(ends)
+        assert ends.wire.read(Deadline(NOW)) is None
+        assert ends.duplex.recv_calls == calls + 1
+        ends.far.send(sent[position:])
+        assert read(ends) == message
+
+
+@pytest.mark.parametrize("position", range(1, len(close_frame(1011, "tired"))))
+def test_a_close_frame_may_be_split_anywhere(ends: Ends, position: int) -> None:
+    sent = close_frame(1011, "tired")
+    ends.far.send(sent[:position])
+    let_arrive(ends)
+    assert ends.wire.read(Deadline(NOW)) is None
+    ends.far.send(sent[position:])
+    end = hear_the_end(ends)
+    assert (end.code, end.reason) == (1011, "tired")
+
+
+def test_frames_in_one_segment_are_given_one_by_one(either: Ends) -> None:
+    either.far.send(frame(b"one"), frame(b"beat", PING), frame(b"two"), frame(b"", PONG), frame(b"three"))
+    assert [read(either) for _ in range(5)] == [b"one", b"", b"two", b"", b"three"]
+    assert either.wire.read(Deadline(NOW)) is None
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 65537, 300_000])
+def test_every_form_of_length_is_read(either: Ends, threads: ThreadPoolExecutor, size: int) -> None:
+    data = LARGE[:size]
+    sent = threads.submit(either.far.send, frame(data), frame(b"next"))
+    assert read(either) == data
+    assert read(either) == b"next"
+    sent.result(BOUND)
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 65537, 300_000])
+def test_every_form_of_length_is_written(either: Ends, threads: ThreadPoolExecutor, size: int) -> None:
+    data = LARGE[:size]
+    written = threads.submit(either.wire.write, data, soon())
+    assert either.far.hear() == Said(TEXT, data)
+    written.result(BOUND)
+
+
+def test_a_message_in_fragments_is_given_whole(ends: Ends) -> None:
+    ends.far.send(frame(b"a", fin=False), frame(b"", CONT, fin=False), frame(b"b", CONT, fin=False))
+    ends.far.send(frame(b"c", CONT), frame(b"d"))
+    assert [read(ends), read(ends)] == [b"abc", b"d"]
+
+
+def test_a_message_whose_first_fragment_is_empty_is_given_whole(ends: Ends) -> None:
+    ends.far.send(frame(b"", fin=False), frame(b"a", CONT), frame(b"", fin=False), frame(b"", CONT), frame(b"b"))
+    assert [read(ends), read(ends), read(ends)] == [b"a", b"", b"b"]
+
+
+def test_a_ping_between_fragments_does_not_part_the_message(ends: Ends) -> None:
+    ends.far.send(frame(b"a", fin=False), frame(b"beat", PING), frame(b"b", CONT))
+    assert [read(ends), read(ends)] == [b"", b"ab"]
+    assert ends.far.hear() == Said(PONG, b"beat")
+
+
+def test_a_silence_between_fragments_does_not_part_the_message(ends: Ends) -> None:
+    ends.far.send(frame(b"a", fin=False))
+    let_arrive(ends)
+    assert ends.wire.read(Deadline(NOW)) is None
+    ends.far.send(frame(b"b", CONT))
+    assert read(ends) == b"ab"
+
+
+def test_small_frames_cost_one_recv_together(ends: Ends) -> None:
+    """Read one by one from the socket, a frame costs two calls, and a handshake some two hundred."""
+    ends.far.send(frame(b"small") * 1000)
+    for _ in range(1000):
+        assert read(ends) == b"small"
+    assert ends.duplex.recv_calls <= 2
+
+
+def test_the_read_ahead_shrinks_after_a_large_message(ends: Ends, threads: ThreadPoolExecutor) -> None:
+    sent = threads.submit(ends.far.send, frame(LARGE), frame(b"small"))
+    assert read(ends) == LARGE
+    assert read(ends) == b"small"
+    sent.result(BOUND)
+    assert len(ends.duplex._ahead) == READ_AHEAD_BYTES
+
+
+# ---- what a service must not send
+
+NOT_ALLOWED = [
+    *(pytest.param(frame(b"x", rsv=bits), id=f"reserved bits {bits:03b}") for bits in range(1, 8)),
+    *(pytest.param(frame(b"x", opcode), id=f"opcode {opcode}") for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)),
+    pytest.param(frame(b"x", masked=True), id="masked"),
+    pytest.param(frame(b"", masked=True), id="masked and empty"),
+    pytest.param(frame(b"x" * 126, PING), id="ping of 126 bytes"),
+    pytest.param(frame(b"x" * 126, PONG), id="pong of 126 bytes"),
+    pytest.param(frame(b"\x03\xe8" + b"x" * 124, CLOSE), id="close of 126 bytes"),
+    pytest.param(frame(b"x", PING, fin=False), id="ping in fragments"),
+    pytest.param(frame(b"x", PONG, fin=False), id="pong in fragments"),
+    pytest.param(frame(b"\x03\xe8", CLOSE, fin=False), id="close in fragments"),
+    pytest.param(frame(b"x", CONT), id="the end of a message that did not begin"),
+    pytest.param(frame(b"x", CONT, fin=False), id="the middle of a message that did not begin"),
+    pytest.param(frame(b"x", fin=False) + frame(b"y"), id="a message inside another"),
+    pytest.param(frame(b"", fin=False) + frame(b"y", fin=False), id="a message in fragments inside another"),
+    pytest.param(frame(b"\x03", CLOSE), id="close of one byte"),
+    *(
+        pytest.param(close_frame(code), id=f"close with code {code}")
+        for code in (0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535)
+    ),
+    pytest.param(b"HTTP/1.1 500 Oh no\r\n\r\n", id="HTTP"),
+]
+
+
+@pytest.mark.parametrize("sent", NOT_ALLOWED)
+def test_what_a_service_must_not_send_is_refused(ends: Ends, sent: bytes) -> None:
+    ends.far.send(sent)
+    with pytest.raises(ProtocolError):
+        read(ends)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(frame(rsv=4, length=1 << 20)[:10], id="reserved bit"),
+        pytest.param(frame(opcode=3, length=1 << 20)[:10], id="opcode"),
+        pytest.param(frame(masked=True, length=1 << 20)[:10], id="masked"),
+        pytest.param(frame(opcode=PING, length=1 << 20)[:10], id="ping of a megabyte"),
+    ],
+)
+def test_what_a_service_must_not_send_is_refused_by_its_head_alone(ends: Ends, head: bytes) -> None:
+    """None of the payload comes: who waited for it would hear only silence."""
+    ends.far.send(head)
+    with pytest.raises(ProtocolError):
+        read(ends)
+
+
+@pytest.mark.parametrize("length", [1001, 1 << 20, 1 << 40, (1 << 64) - 1])
+def test_a_message_over_the_limit_is_refused_before_it_is_read(connect_ends: Callable[..., Ends], length: int) -> None:
+    ends = connect_ends(max_message_bytes=1000)
+    ends.far.send(frame(b"", length=length))
+    with pytest.raises(MessageTooBigError, match="max_message_bytes") as caught:
+        read(ends)
+    assert caught.value.limit_bytes == 1000
+    assert ends.duplex.recv_calls == 1
+    assert len(ends.duplex._ahead) == READ_AHEAD_BYTES
+
+
+def test_a_message_of_exactly_the_limit_is_taken(connect_ends: Callable[..., Ends]) -> None:
+    ends = connect_ends(max_message_bytes=1000)
+    ends.far.send(frame(b"x" * 1000), frame(b"y" * 600, fin=False), frame(b"y" * 400, CONT))
+    assert [read(ends), read(ends)] == [b"x" * 1000, b"y" * 1000]
+
+
+def test_a_message_that_grows_over_the_limit_is_refused(connect_ends: Callable[..., Ends]) -> None:
+    ends = connect_ends(max_message_bytes=1000)
+    ends.far.send(frame(b"x" * 600, fin=False), frame(b"x" * 300, CONT, fin=False), frame(b"x" * 101, CONT))
+    with pytest.raises(MessageTooBigError) as caught:
+        read(ends)
+    assert caught.value.limit_bytes == 1000
+
+
+def test_the_fragment_that_is_too_much_is_refused_before_it_is_read(connect_ends: Callable[..., Ends]) -> None:
+    """Its payload never comes: who waited for it would hear only silence."""
+    ends = connect_ends(max_message_bytes=1000)
+    ends.far.send(frame(b"x" * 600, fin=False), frame(b"", CONT, length=401))
+    with pytest.raises(MessageTooBigError):
+        read(ends)
+
+
+def test_the_limit_counts_each_message_for_itself(connect_ends: Callable[..., Ends]) -> None:
+    ends = connect_ends(max_message_bytes=1000)
+    for _ in range(3):
+        ends.far.send(frame(b"x" * 500, fin=False), frame(b"x" * 500, CONT))
+        assert read(ends) == b"x" * 1000
+
+
+# ---- the service closes
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "reason", "answer"),
+    [
+        pytest.param(frame(b"", CLOSE), 1005, "", b"", id="no code"),
+        pytest.param(close_frame(1000), 1000, "", b"\x03\xe8", id="code"),
+        pytest.param(
+            close_frame(1000, "connection idle timeout"), 1000, "connection idle timeout", b"\x03\xe8", id="r"
+        ),
+        pytest.param(close_frame(4999, "x" * 123), 4999, "x" * 123, b"\x13\x87", id="the longest reason"),
+        pytest.param(frame(b"\x03\xf3\xff\xfe", CLOSE), 1011, "\ufffd\ufffd", b"\x03\xf3", id="not UTF-8"),
+    ],
+)
+def test_a_close_is_told_and_answered_with_the_same_code(
+    either: Ends, sent: bytes, code: int, reason: str, answer: bytes
+) -> None:
+    either.far.send(sent)
+    end = hear_the_end(either)
+    assert (end.code, end.reason) == (code, reason)
+    assert str(code) in str(end)
+    assert reason in str(end)
+    assert either.far.hear() == Said(CLOSE, answer)
+
+
+def test_a_close_leaves_what_follows_it_unread(ends: Ends) -> None:
+    ends.far.send(frame(b"before"), close_frame(1001), frame(b"after"))
+    assert read(ends) == b"before"
+    assert hear_the_end(ends).code == 1001
+
+
+def test_a_service_that_does_not_wait_for_the_answer_has_closed_all_the_same(either: Ends) -> None:
+    either.far.send(frame(b"first"), close_frame(1011, "tired"))
+    assert read(either) == b"first"
+    either.far.reset()
+    end = hear_the_end(either)
+    assert (end.code, end.reason) == (1011, "tired")
+
+
+def test_the_answer_to_our_own_close_is_not_answered_again(ends: Ends) -> None:
+    ends.wire.write_close(1000, "bye", soon())
+    assert ends.far.hear() == Said(CLOSE, b"\x03\xe8bye")
+    ends.far.send(close_frame(1000))
+    assert hear_the_end(ends).code == 1000
+    ends.wire.free()
+    assert ends.far.sock.recv(100) == b""
+
+
+def test_an_end_without_a_close_is_told_apart(either: Ends) -> None:
+    either.far.stop_sending()
+    end = hear_the_end(either)
+    assert (end.code, end.reason) == (None, "")
+    assert "without a close frame" in str(end)
+    assert isinstance(end.__cause__, EOFError)
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x81", b"\x81\x05he", frame(b"he", fin=False)])
+def test_an_end_in_the_middle_is_an_end(either: Ends, sent: bytes) -> None:
+    either.far.send(sent)
+    either.far.stop_sending()
+    assert hear_the_end(either).code is None
+
+
+def test_a_reset_is_an_end_without_a_code(either: Ends) -> None:
+    either.far.reset()
+    end = hear_the_end(either)
+    assert (end.code, end.reason) == (None, "")
+    assert isinstance(end.__cause__, (OSError, EOFError))
+
+
+def test_messages_and_the_reason_are_heard_though_a_pong_could_not_be_sent(either: Ends) -> None:
+    """A service that restarts says why, and does not wait; its pings were on their way before."""
+    either.far.send(frame(b"one"), frame(b"beat", PING), frame(b"beat", PING), frame(b"two"), close_frame(1012, "bye"))
+    assert read(either) == b"one"
+    either.far.reset()
+    assert [read(either), read(either), read(either)] == [b"", b"", b"two"]
+    end = hear_the_end(either)
+    assert (end.code, end.reason) == (1012, "bye")
+
+
+def test_the_reason_is_heard_though_a_writer_was_in_the_middle_of_its_frame(
+    narrow: Ends, threads: ThreadPoolExecutor
+) -> None:
+    """A service that finds a message too big says so, and reads no further."""
+    writing = threads.submit(narrow.wire.write, LARGE, soon())
+    narrow.far.read(2)  # so that the rest of it is on its way
+    narrow.far.send(close_frame(1009, "too big"))
+    let_arrive(narrow)
+    narrow.far.reset()
+    with pytest.raises(WebSocketConnectionClosedError):
+        writing.result(BOUND)
+    end = hear_the_end(narrow)
+    assert (end.code, end.reason) == (1009, "too big")
+
+
+# ---- pings
+
+
+def test_a_ping_is_answered_with_its_payload(either: Ends) -> None:
+    for payload in (b"", b"beat", b"x" * 125):
+        either.far.send(frame(payload, PING))
+        assert read(either) == b""
+        assert either.far.hear() == Said(PONG, payload)
+
+
+def test_our_ping_is_one_that_a_service_answers(either: Ends) -> None:
+    either.wire.ping()
+    assert either.far.hear() == Said(PING, b"")
+
+
+def test_a_pong_leaves_after_the_frame_that_is_on_its_way_and_before_the_next(
+    narrow: Ends, threads: ThreadPoolExecutor
+) -> None:
+    turn = threading.Lock()
+
+    def write(message: bytes) -> None:
+        with turn:
+            narrow.wire.write(message, soon())
+
+    first = threads.submit(write, LARGE)
+    assert select.select([narrow.far.sock], [], [], BOUND)[0]  # the first frame is on its way, and stuck
+    narrow.far.send(frame(b"a", PING), frame(b"b", PING))
+    assert [read(narrow), read(narrow)] == [b"", b""]
+    second = threads.submit(write, b"second")
+    heard = [narrow.far.hear() for _ in range(4)]
+    assert heard == [Said(TEXT, LARGE), Said(PONG, b"a"), Said(PONG, b"b"), Said(TEXT, b"second")]
+    first.result(BOUND)
+    second.result(BOUND)
+
+
+def test_a_pong_that_cannot_leave_at_once_leaves_while_the_reader_waits_for_the_next_message(
+    narrow: Ends, threads: ThreadPoolExecutor
+) -> None:
+    """Nobody writes, and the peer does not read: the reader gives the ping, and goes on."""
+    narrow.wire.post(LARGE)
+    narrow.far.send(frame(b"a", PING), frame(b"hello"))
+    assert [read(narrow), read(narrow)] == [b"", b"hello"]
+    assert narrow.wire.read(Deadline(NOW)) is None
+    reading = threads.submit(narrow.wire.read, soon())
+    assert [narrow.far.hear(), narrow.far.hear()] == [Said(TEXT, LARGE), Said(PONG, b"a")]
+    narrow.far.send(frame(b"done"))
+    assert reading.result(BOUND) == b"done"
+
+
+def test_what_another_thread_leaves_in_line_leaves_at_the_readers_next_turn(
+    waits: Waits, connect_ends: Callable[..., Ends], threads: ThreadPoolExecutor
+) -> None:
+    for tls in (False, True):
+        waits.reader.clear()
+        ends = connect_ends(tls=tls, small_buffers=True)
+        reading = threads.submit(lambda wire: [wire.read(soon()), wire.read(soon())], ends.wire)
+        assert waits.reader.wait(BOUND)
+        ends.wire.post(LARGE)
+        ends.far.send(frame(b"turn"))
+        assert ends.far.hear() == Said(TEXT, LARGE)
+        ends.far.send(frame(b"done"))
+        assert reading.result(BOUND) == [b"turn", b"done"]
+
+
+def test_a_post_leaves_at_once_where_it_can(either: Ends) -> None:
+    either.wire.post(b"cancel")
+    assert either.far.hear() == Said(TEXT, b"cancel")
+
+
+# ---- writers
+
+
+def test_writers_that_take_turns_write_whole_messages(narrow: Ends, threads: ThreadPoolExecutor) -> None:
+    turn = threading.Lock()
+    sizes = [1, 125, 126, 3000, 20_000, 70_000]
+
+    def write_all(letter: bytes) -> None:
+        for size in sizes:
+            with turn:
+                narrow.wire.write(letter * size, soon())
+
+    writers = [threads.submit(write_all, letter) for letter in (b"a", b"b", b"c", b"d", b"e", b"f")]
+    heard = [narrow.far.hear() for _ in range(len(writers) * len(sizes))]
+    for writer in writers:
+        writer.result(BOUND)
+    assert {said.opcode for said in heard} == {TEXT}
+    for letter in (b"a", b"b", b"c", b"d", b"e", b"f"):
+        assert [said.data for said in heard if said.data[:1] == letter] == [letter * size for size in sizes]
+
+
+def test_a_reader_and_writers_and_pings_do_not_disturb_each_other(either: Ends, threads: ThreadPoolExecutor) -> None:
+    """Each message is echoed, with a ping before it: so every frame of either side crosses one of the other."""
+    count = 150
+    turn = threading.Lock()
+    messages = {bytes([letter]) * 3000 + str(number).encode() for letter in b"abc" for number in range(count)}
+
+    def write_all(letter: int) -> None:
+        for number in range(count):
+            with turn:
+                either.wire.write(bytes([letter]) * 3000 + str(number).encode(), soon())
+
+    def echo_all() -> int:
+        left, pongs = len(messages), 0
+        while left:
+            said = either.far.hear()
+            if said.opcode == PONG:
+                pongs += 1
+            else:
+                either.far.send(frame(b"beat", PING), frame(said.data))
+                left -= 1
+        while pongs < len(messages):
+            assert either.far.hear() == Said(PONG, b"beat")
+            pongs += 1
+        return pongs
+
+    jobs = [threads.submit(write_all, letter) for letter in b"abc"]
+    echoing = threads.submit(echo_all)
+    heard = [read(either) for _ in range(2 * len(messages))]
+    for job in jobs:
+        job.result(BOUND)
+    assert echoing.result(BOUND) == len(messages)
+    assert heard.count(b"") == len(messages)
+    assert set(heard) - {b""} == messages
+
+
+def test_a_peer_that_stops_reading_ends_the_connection_for_everybody(narrow: Ends) -> None:
+    with pytest.raises(WriteTimeoutError, match=r"did not take a message of \d+ bytes") as caught:
+        narrow.wire.write(LARGE, Deadline(NOW))
+    assert caught.value.timeout == NOW
+    with pytest.raises(WebSocketConnectionClosedError):  # at once: half of the frame before may be out
+        narrow.wire.write(b"next", Deadline(None))
+    end = hear_the_end(narrow)
+    assert "did not take a message" in str(end)
+    assert end.code is None
+    with pytest.raises(WebSocketConnectionClosedError):
+        narrow.wire.ping()
+    narrow.far.wait_until_gone()
+
+
+def test_a_reader_that_waits_hears_why_the_writer_ended_the_connection(
+    waits: Waits, connect_ends: Callable[..., Ends], threads: ThreadPoolExecutor
+) -> None:
+    for tls in (False, True):
+        waits.reader.clear()
+        ends = connect_ends(tls=tls, small_buffers=True)
+        reading = threads.submit(ends.wire.read, Deadline(None))
+        assert waits.reader.wait(BOUND)
+        with pytest.raises(WriteTimeoutError):
+            ends.wire.write(LARGE, Deadline(NOW))
+        with pytest.raises(WebSocketConnectionClosedError, match="did not take a message"):
+            reading.result(BOUND)
+
+
+def test_nothing_follows_a_frame_that_was_torn(narrow: Ends) -> None:
+    """The peer would take it for the rest of that frame."""
+    with pytest.raises(WriteTimeoutError):
+        narrow.wire.write(b"a" * len(LARGE), Deadline(NOW))
+    narrow.wire.post(b"b" * 1000)
+    with pytest.raises(EOFError, match="the client was gone"):
+        narrow.far.hear()
+
+
+def test_writing_to_a_service_that_has_gone_ends_the_connection(either: Ends) -> None:
+    either.far.reset()
+    with pytest.raises(WebSocketConnectionClosedError) as caught:
+        either.wire.write(LARGE * 8, soon())
+    assert isinstance(caught.value.__cause__, OSError)
+    assert hear_the_end(either).code is None
+
+
+# ---- the end, from this side
+
+
+def test_shut_wakes_a_waiting_reader_and_a_waiting_writer(
+    waits: Waits, connect_ends: Callable[..., Ends], threads: ThreadPoolExecutor
+) -> None:
+    for tls in (False, True):
+        waits.reader.clear()
+        waits.writer.clear()
+        ends = connect_ends(tls=tls, small_buffers=True)
+        reading = threads.submit(ends.wire.read, Deadline(None))
+        writing = threads.submit(ends.wire.write, LARGE, Deadline(None))
+        assert waits.reader.wait(BOUND)
+        assert waits.writer.wait(BOUND)
+        ends.wire.shut()
+        for waiting in (reading, writing):
+            with pytest.raises(WebSocketConnectionClosedError):
+                waiting.result(BOUND)
+
+
+def test_free_leaves_the_descriptor_to_a_writer_that_waits_on_it(
+    waits: Waits, connect_ends: Callable[..., Ends], threads: ThreadPoolExecutor
+) -> None:
+    ends = connect_ends(small_buffers=True)
+    waits.let_writer_go.clear()
+    writing = threads.submit(ends.wire.write, LARGE, Deadline(None))
+    assert waits.writer.wait(BOUND)
+    ends.wire.free()
+    assert ends.sock.fileno() != -1
+    waits.let_writer_go.set()
+    with pytest.raises(WebSocketConnectionClosedError):
+        writing.result(BOUND)
+    assert ends.sock.fileno() == -1
+
+
+@pytest.mark.parametrize("end", ["shut", "free"])
+def test_the_end_can_be_asked_for_again_and_again(either: Ends, end: str) -> None:
+    getattr(either.wire, end)()
+    either.wire.shut()
+    either.wire.free()
+    either.wire.free()
+    either.wire.shut()
+    assert either.sock.fileno() == -1
+
+
+@pytest.mark.parametrize("end", ["shut", "free"])
+def test_use_after_the_end_raises_our_exceptions(either: Ends, end: str) -> None:
+    getattr(either.wire, end)()
+    uses: list[Callable[[], object]] = [
+        lambda: either.wire.read(Deadline(None)),
+        lambda: either.wire.write(b"x", Deadline(None)),
+        lambda: either.wire.write_close(1000, "", Deadline(None)),
+        either.wire.ping,
+    ]
+    for use in uses:
+        with pytest.raises(APIConnectionError):
+            use()
+    either.wire.post(b"x")  # says nothing: the next read does
+
+
+def test_drop_leaves_the_connection_alone(either: Ends) -> None:
+    either.wire.drop()
+    assert either.sock.fileno() == -1
+    with pytest.raises(APIConnectionError):
+        either.wire.write(b"x", soon())
