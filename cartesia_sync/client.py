@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import ssl
 from collections.abc import Mapping
@@ -38,7 +39,10 @@ class Cartesia:
         default_headers: Sent with everything, in place of ours of the same name.
         timeout: Seconds to wait: one number, or a ``Timeout`` for each clock; None is no limit.
         max_retries: How often an attempt to connect is repeated that failed for a reason which may pass.
-        ssl_context: How to verify the service, in place of the system's trust store; shared by all connections.
+        allow_insecure: Whether the key may be sent in clear, by ``http://`` and ``ws://``, to a host that is not this
+            machine. To this machine it may.
+        ssl_context: How to verify the service, in place of the system's and certifi's authorities, or those that
+            REQUESTS_CA_BUNDLE or SSL_CERT_FILE name; shared by all connections.
 
     Raises:
         MissingCredentialsError: Neither a key nor a token is given, and the environment has no key.
@@ -58,6 +62,7 @@ class Cartesia:
         default_headers: Optional[Mapping[str, str]] = None,
         timeout: Union[float, Timeout, None] = DEFAULT_TIMEOUT,
         max_retries: int = DEFAULT_MAX_RETRIES,
+        allow_insecure: bool = False,
         ssl_context: Optional[ssl.SSLContext] = None,
     ) -> None:
         if api_key is None and token is None:
@@ -73,6 +78,9 @@ class Cartesia:
         self.websocket_base_url = _checked_url(
             websocket_base_url or "ws" + self.base_url[len("http") :], ("ws", "wss"), "websocket_base_url"
         )
+        if not allow_insecure:
+            for url in (self.base_url, self.websocket_base_url):
+                _check_secure(url)
         self.cartesia_version = cartesia_version
         self.timeout = Timeout.of(timeout)
         self.max_retries = max_retries
@@ -100,7 +108,9 @@ class Cartesia:
     @cached_property
     def _trust(self) -> ssl.SSLContext:
         """One TLS context for all connections: making one reads the whole trust store."""
-        return self._ssl_context or ssl.create_default_context()
+        from .transport.surroundings import default_trust
+
+        return self._ssl_context or default_trust()
 
     def dialler(
         self,
@@ -131,20 +141,42 @@ class Cartesia:
 
 
 def _checked_url(url: str, schemes: tuple[str, ...], what: str) -> str:
-    parts = urlsplit(url)
+    """Give it without a slash at its end. No message shows it, since it may hold a credential."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # raises where it is no number
+    except ValueError:
+        raise ValueError(f"{what} is not a URL") from None
+    if not url.isprintable() or " " in url:
+        raise ValueError(f"{what} holds a space or a line break")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError(f"{what} holds no user name, password, query or fragment: credentials are sent in headers")
     if parts.scheme not in schemes or not parts.hostname:
-        raise ValueError(f"{what} begins with {' or '.join(f'{scheme}://' for scheme in schemes)}; got {url!r}")
-    if parts.username or parts.password or parts.query:
-        raise ValueError(f"{what} holds no user name, password or query: credentials are sent in headers")
+        raise ValueError(f"{what} begins with {' or '.join(f'{scheme}://' for scheme in schemes)} and names a host")
     return url.rstrip("/")
+
+
+def _check_secure(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "ws") and not _is_this_machine(parts.hostname or ""):
+        raise ValueError(
+            f"{url} would send the key in clear to another machine; use https:// or wss://, or say allow_insecure=True"
+        )
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")  # RFC 6761
 
 
 def _merged(headers: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
     """Put headers over others of the same name, whatever the case."""
     replaced = {name.lower() for name in more}
     merged = {name: value for name, value in headers.items() if name.lower() not in replaced}
-    for name, value in more.items():
+    merged.update(more)
+    for name, value in merged.items():
         if any(char in "\r\n\0" for char in f"{name}{value}"):
             raise ValueError(f"the header {name!r} holds a line break")
-        merged[name] = value
     return merged

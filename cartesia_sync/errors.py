@@ -17,6 +17,7 @@ a worker process can hand it to its parent.
      |    |    |    +-- TruncatedError           ... and this context had not been heard to its end
      |    |    +-- ProtocolError                 the service said what the protocol does not allow
      |    |    |    +-- MessageTooBigError       ... or more at once than we are willing to hold
+     |    |    |    +-- MalformedEventError      ... a message that is no event
      |    |    +-- ForkedError                   the connection belongs to the parent process
      |    +-- APIResponseValidationError         an answer that cannot be read
      |    +-- APIStatusError                     the service refused
@@ -30,6 +31,7 @@ a worker process can hand it to its parent.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Optional
 
@@ -164,6 +166,18 @@ class MessageTooBigError(ProtocolError):
         self.limit_bytes = limit_bytes
 
 
+class MalformedEventError(ProtocolError):
+    """The service sent a message that is no event.
+
+    Attributes:
+        context_id: The context that it names, as far as that can be read; None otherwise.
+    """
+
+    def __init__(self, message: str = "", *, context_id: Optional[str] = None) -> None:
+        super().__init__(message)
+        self.context_id = context_id
+
+
 class ForkedError(APIConnectionError):
     """The connection was opened before a fork and belongs to the parent process."""
 
@@ -172,7 +186,15 @@ class ForkedError(APIConnectionError):
 
 
 class APIResponseValidationError(APIError):
-    """The service answered with something that cannot be read."""
+    """The service answered with something that cannot be read.
+
+    Attributes:
+        status_code: The HTTP status of the answer.
+    """
+
+    def __init__(self, message: str = "", *, status_code: int = 0, body: object = None) -> None:
+        super().__init__(message, body=body)
+        self.status_code = status_code
 
 
 class APIStatusError(APIError):
@@ -211,9 +233,10 @@ class APIStatusError(APIError):
     def retry_after(self) -> Optional[float]:
         """Seconds the service asked us to wait, from its ``Retry-After`` header; None where it did not say."""
         try:
-            return float(self.headers["retry-after"])
+            seconds = float(self.headers["retry-after"])
         except (KeyError, ValueError):
             return None
+        return seconds if 0 <= seconds < math.inf else None
 
 
 class BadRequestError(APIStatusError):

@@ -109,10 +109,13 @@ class Connection:
         self._spawn(self._watch_idle())
         try:
             await self._read()
+            self._closing = True
+            # What has been written is still flushed; aiohttp cancels this task as soon as the socket is gone.
+            self._transport.close()
+            await asyncio.sleep(_CLOSE_TIMEOUT)
         finally:
             self._closing = True
-            # What has been written is still flushed. Also keeps aiohttp from sending a close frame of its own.
-            self._transport.close()
+            self._transport.abort()
             tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
@@ -121,7 +124,7 @@ class Connection:
     # ---- ways to end it
 
     def close(self, code: int = _NORMAL_CLOSURE, reason: str = "") -> None:
-        """Send a close frame, then read on until the peer answers, or for two seconds."""
+        """Send a close frame, then read on until the peer answers, or for two seconds. Once."""
         if self._closing:
             return
         self._closing = True
@@ -260,12 +263,16 @@ class Connection:
             pass
         except RefusedError as exc:
             self._forget(context)
-            await self._post(messages.error_event(exc, self._version, self._request_id))
+            self._refuse(exc)
+        except Exception as exc:  # a fault of ours: the loop's handler prints it, and the client is not left waiting
+            self._forget(context)
+            self._refuse(RefusedError(500, "Internal server error", repr(exc), context_id=context.id))
+            raise
         finally:
             self._forget(context)
 
     def _stop(self, context: Context) -> None:
-        context.over = True
+        context.stop()
         self._of_contexts[context].cancel()
         self._forget(context)
 
@@ -290,10 +297,10 @@ class Connection:
         """
         for delay in self._ledger.lasting(faults.Delay, **self._target(context)):
             await asyncio.sleep(delay.seconds + random.uniform(0, delay.jitter))
+        # An Event of threads calls nobody back, and a thread that waits for it could not be stopped: so we look.
         while self._is_held(context, alone=True):
             await asyncio.sleep(_HOLD_TICK)
         async with self._turn:
-            # An Event of threads calls nobody back, and a thread that waits for it could not be stopped: so we look.
             while self._is_held(context, alone=False):
                 await asyncio.sleep(_HOLD_TICK)
             await self._strike(context)
@@ -437,7 +444,9 @@ async def _for_ever() -> None:
 
 
 def _close_frame(code: Optional[int], reason: str = "") -> bytes:
-    payload = b"" if code is None else struct.pack(">H", code) + reason.encode()
+    # A control frame holds 125 bytes; of a longer reason as many whole characters as fit.
+    cut = reason.encode()[:123].decode("utf-8", "ignore").encode()
+    payload = b"" if code is None else struct.pack(">H", code) + cut
     return bytes((0x88, len(payload))) + payload
 
 

@@ -160,6 +160,12 @@ class Context:
         self._buffer.take_rest()
         self._end(with_done=with_done)
 
+    def stop(self) -> None:
+        """Let nothing begin any more. What runs is cancelled by whoever started it."""
+        self.over = True
+        if self._buffer_timer is not None:
+            self._buffer_timer.cancel()
+
     def _check_same(self, request: Generation) -> None:
         # The official client closes with its own defaults; so without words a request may say what it likes.
         if not self._rules.strict_fields or not has_words(request.transcript):
@@ -213,9 +219,7 @@ class Context:
                         await self._say(messages.done_event(self.id))
                     return
         finally:
-            self.over = True
-            if self._buffer_timer is not None:
-                self._buffer_timer.cancel()
+            self.stop()
             if self._has_unit:
                 self._units.give_back()
 

@@ -8,6 +8,9 @@ from typing import Optional, Union
 
 from .messages import Omit
 
+_MOST_SECONDS = 2_000_000
+"""Some three weeks: poll() counts milliseconds in 31 bits, and a lock refuses infinity."""
+
 
 @dataclass(frozen=True)
 class Timeout:
@@ -37,8 +40,11 @@ class Timeout:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value is not None and not (isinstance(value, (int, float)) and value >= 0):
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and not (is_number and value >= 0):
                 raise ValueError(f"timeout {field.name} is a number of seconds, 0 or more, or None; got {value!r}")
+            if value is not None and value > _MOST_SECONDS:
+                raise ValueError(f"timeout {field.name} is at most {_MOST_SECONDS} seconds; None is no limit")
 
     @classmethod
     def of(cls, value: Union[float, Timeout, None]) -> Timeout:

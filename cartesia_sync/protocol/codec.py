@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any, Union
 
 import msgspec
 
-from ..errors import ProtocolError
+from ..errors import MalformedEventError
 from .events import (
     Chunk,
     Done,
@@ -27,19 +29,6 @@ _FIELD_NAMES = {
     name: {"type", *(each.encode_name for each in msgspec.structs.fields(kind))} for name, kind in _KNOWN.items()
 }
 _decoder = msgspec.json.Decoder(_Known)
-_encoder = msgspec.json.Encoder()
-
-
-class MalformedEventError(ProtocolError):
-    """A message that is no event.
-
-    Attributes:
-        context_id: The context that it names, as far as that can be read; None otherwise.
-    """
-
-    def __init__(self, message: str = "", *, context_id: Union[str, None] = None) -> None:
-        super().__init__(message)
-        self.context_id = context_id
 
 
 def decode(frame: bytes) -> Event:
@@ -51,7 +40,7 @@ def decode(frame: bytes) -> Event:
         MalformedEventError: If it is not JSON, not an object, or of the wrong shape.
     """
     try:
-        event: Event = _decoder.decode(frame)
+        event: Event = _decoder.decode(str(frame, "utf-8"))  # msgspec checks no text that it skips
     except msgspec.ValidationError:
         return _decode_leniently(frame)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -73,12 +62,12 @@ def _decode_leniently(frame: bytes) -> Event:
     if not isinstance(name, str):
         raise MalformedEventError("an event has a type; the service sent one without", context_id=readable_id)
     if name not in _KNOWN:
-        return Unknown(type=name, fields=fields, context_id=readable_id, done=False)
+        return Unknown(fields=fields, context_id=readable_id)
     extra = {key: value for key, value in fields.items() if key not in _FIELD_NAMES[name]}
-    for key in extra:
-        del fields[key]
+    # Null is as good as missing, also where we expect a value: it must not cost the context.
+    known = {key: value for key, value in fields.items() if key not in extra and value is not None}
     try:
-        event: Event = msgspec.convert(fields, _Known)
+        event: Event = msgspec.convert(known, _Known)
     except msgspec.ValidationError as error:
         raise MalformedEventError(
             f"the service sent a {name} event of the wrong shape: {error}", context_id=readable_id
@@ -92,6 +81,24 @@ def encode(message: Any) -> bytes:
 
     Raises:
         TypeError: If the message holds something that JSON has no form for.
-        ValueError: If a text in it cannot be encoded (a lone surrogate).
+        ValueError: If a text in it cannot be encoded (a lone surrogate), a number is not finite, or it holds itself.
     """
-    return _encoder.encode(message)
+    try:
+        plain = msgspec.to_builtins(message, enc_hook=_plain)
+    except RecursionError as error:
+        raise ValueError("a message cannot hold itself") from error
+    # msgspec would write NaN as null
+    return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _plain(value: Any) -> Any:
+    """Turn what is a text, a number or a mapping by a class of its own into Python's own."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"JSON has no form for a {type(value).__name__}")

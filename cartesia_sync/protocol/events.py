@@ -56,11 +56,26 @@ class Heard(Struct, kw_only=True, dict=True):
     done: bool = False
     status_code: Optional[int] = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # msgspec's own leaves __dict__ out, and with it the extra fields and what a chunk knows of its encoding.
+        return _remake, (type(self), {name: getattr(self, name) for name in self.__struct_fields__}, self.__dict__)
+
+    def __copy__(self) -> Heard:
+        remake, arguments = self.__reduce__()
+        copied: Heard = remake(*arguments)
+        return copied
+
     @property
     def extra(self) -> dict[str, Any]:
         """The fields that the service sent and this version does not know, by name."""
         found: dict[str, Any] = self.__dict__.get("extra_fields", {})
         return found
+
+
+def _remake(kind: type[Heard], fields: dict[str, Any], rest: dict[str, Any]) -> Heard:
+    event = kind(**fields)
+    event.__dict__.update(rest)
+    return event
 
 
 class Chunk(Heard, tag_field="type", tag="chunk", forbid_unknown_fields=True):
@@ -173,7 +188,7 @@ class Error(Heard, tag_field="type", tag="error", forbid_unknown_fields=True):
     @property
     def error(self) -> str:
         """The title and the message in one text, as the official client words it."""
-        if self.legacy_text is not None:
+        if self.legacy_text:
             return self.legacy_text
         return ": ".join(part for part in (self.title, self.message) if part) or "unknown error"
 
@@ -182,12 +197,19 @@ class Unknown(Heard):
     """An event of a type that this version does not know.
 
     Attributes:
-        type: The type as the service named it.
         fields: The whole event as it came.
     """
 
-    type: str
     fields: dict[str, Any]
+
+    @property
+    def type(self) -> Literal["unknown"]:
+        """The type as the service named it.
+
+        To a type checker it is a name that no other event has, or ``event.type == "chunk"`` would narrow nothing.
+        """
+        name: Any = self.fields["type"]
+        return name  # type: ignore[no-any-return]  # see above
 
 
 Event = Union[Chunk, Timestamps, PhonemeTimestampsEvent, FlushDone, Done, Error, Unknown]

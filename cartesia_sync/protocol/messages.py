@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional, Union
 
-from msgspec import UNSET, Struct, UnsetType, field, to_builtins
+from msgspec import UNSET, Struct, UnsetType, field, structs
 
 VoiceOnWire = Union[str, Mapping[str, Any]]
 
@@ -37,7 +37,9 @@ class GenerationRequest(Struct, kw_only=True):
         """Add fields that have no name here, such as ``locale`` or ``duration``; they win over ours."""
         if not more:
             return self
-        return {**to_builtins(self), **more}
+        ours = {each.encode_name: getattr(self, each.name) for each in structs.fields(self)}
+        ours = {name: value for name, value in ours.items() if value is not UNSET}
+        return {**ours, **{name: value for name, value in more.items() if value is not UNSET}}
 
 
 class CancelRequest(Struct, kw_only=True):

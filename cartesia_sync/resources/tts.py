@@ -31,37 +31,46 @@ class TTSResource:
         timeout: Union[float, Timeout, None] = None,
         ping_interval: Optional[float] = DEFAULT_PING_INTERVAL,
         reconnect: bool = True,
+        max_message_bytes: Optional[int] = None,
+        max_queued_bytes: Optional[int] = None,
     ) -> ConnectionManager:
         """Prepare a WebSocket connection; ``with`` or ``.enter()`` opens it.
 
         Args:
             extra_query: Added to the URL.
             extra_headers: Sent with the handshake, in place of the client's of the same name.
-            websocket_connection_options: ``max_size``, the largest message that is accepted, in bytes (16 MiB by
-                default). The other options of the official client are those of its transport library; they are
-                accepted, and mean nothing here.
+            websocket_connection_options: ``max_size`` means ``max_message_bytes``. The other options of the official
+                client are those of its transport library; they are accepted, and mean nothing here.
             timeout: The clocks, in place of the client's.
             ping_interval: Seconds of silence before a ping, and again before the connection counts as lost. None
                 sends no pings.
             reconnect: Whether a push to a new context opens a new connection when the last one is lost.
+            max_message_bytes: The largest message that is accepted, 16 MiB by default; a larger one ends the
+                connection before it is read.
+            max_queued_bytes: How much may wait to be received in all contexts together, 256 MiB by default; where it
+                is more, the context in which most waits ends. For the limit of one context see
+                ``Connection.context``.
 
         Threads: any. Does not wait.
         """
         from ..streaming.connection import ConnectionManager
+        from ..streaming.link import MAX_CONNECTION_QUEUED_BYTES
 
-        options = dict(websocket_connection_options or {})
+        if max_message_bytes is None:
+            max_message_bytes = dict(websocket_connection_options or {}).get("max_size")
         return ConnectionManager(
             self._client.dialler(
                 "/tts/websocket",
                 extra_query or {},
                 extra_headers or {},
-                max_message_bytes=options.get("max_size"),
+                max_message_bytes=max_message_bytes,
             ),
             api_version=self._client.cartesia_version,
             timeout=self._client.timeout if timeout is None else Timeout.of(timeout),
             ping_interval=ping_interval,
             reconnect=reconnect,
             max_retries=self._client.max_retries,
+            max_queued_bytes=MAX_CONNECTION_QUEUED_BYTES if max_queued_bytes is None else max_queued_bytes,
         )
 
     def websocket(self, **options: Any) -> TtsWebsocket:

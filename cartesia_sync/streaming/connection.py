@@ -21,7 +21,7 @@ from ..protocol.messages import CancelRequest, GenerationRequest, Omit, omit
 from ..transport.deadline import Deadline
 from ..transport.wire import Wire
 from .context import Context, say
-from .line import Line
+from .line import MAX_QUEUED_BYTES, Line
 from .link import Link
 from .mailbox import End
 from .merge import await_first, receive_any
@@ -83,6 +83,7 @@ class Connection:
         pronunciation_dict_id: Optional[str] = None,
         use_normalized_timestamps: Optional[bool] = None,
         on_disconnect: Literal["raise", "replay"] = "raise",
+        max_queued_bytes: int = MAX_QUEUED_BYTES,
     ) -> Context:
         """Begin a context: one transcript, whose audio comes by itself. Nothing is sent before the first push.
 
@@ -110,6 +111,10 @@ class Connection:
                 if all its text had been sent and nothing of it was heard; else it raises too. The service may have
                 spoken it already, and then bills it twice.
 
+            max_queued_bytes: How much may wait to be received, 64 MiB by default: at 44.1 kHz and 32 bits more than
+                six minutes. A context that has more ends, with a ``MailboxFullError`` after what had arrived, and is
+                cancelled; the others are not hurt.
+
         Raises:
             ContextStateError: The id is in use, or was used on this connection.
             ValueError: The id is empty or holds control characters.
@@ -123,7 +128,7 @@ class Connection:
             raise ValueError(f"a context id is a text of one or more printable characters; got {context_id!r}")
         if on_disconnect not in ("raise", "replay"):
             raise ValueError(f"on_disconnect is 'raise' or 'replay'; got {on_disconnect!r}")
-        line = Line(context_id, replays=on_disconnect == "replay")
+        line = Line(context_id, replays=on_disconnect == "replay", limit_bytes=max_queued_bytes)
         context = Context(
             self,
             line,
@@ -303,6 +308,7 @@ class ConnectionManager:
         ping_interval: Optional[float],
         reconnect: bool,
         max_retries: int,
+        max_queued_bytes: int,
     ) -> None:
         self._dial = dial
         self._api_version = api_version
@@ -310,6 +316,7 @@ class ConnectionManager:
         self._ping_interval = ping_interval
         self._reconnect = reconnect
         self._max_retries = max_retries
+        self._max_queued_bytes = max_queued_bytes
         self._connection: Optional[Connection] = None
 
     def enter(self) -> Connection:
@@ -331,6 +338,7 @@ class ConnectionManager:
             ping_interval=self._ping_interval,
             reconnect=self._reconnect,
             max_retries=self._max_retries,
+            max_queued_bytes=self._max_queued_bytes,
         )
         link.connect()
         return Connection(link, api_version=self._api_version, timeout=self._timeout)

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from ..errors import APIError, ConcurrencyError, ContextStateError, status_error
 from ..protocol import codec
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from .connection import Connection
     from .speech import Speech
+
+T = TypeVar("T")
 
 DEFAULT_MODEL_ID = "sonic-latest"
 DEFAULT_VOICE_ID = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
@@ -203,10 +205,10 @@ class Context:
         """
         if not isinstance(transcript, str):
             raise TypeError(f"a transcript is a str; got {type(transcript).__name__}")
-        wanted_format = output_format or self._output_format or dict(DEFAULT_OUTPUT_FORMAT)
+        wanted_format = _first_given(output_format, self._output_format, dict(DEFAULT_OUTPUT_FORMAT))
         request = GenerationRequest(
             context_id=self.context_id,
-            model_id=model_id or self._model_id or DEFAULT_MODEL_ID,
+            model_id=_first_given(model_id, self._model_id, DEFAULT_MODEL_ID),
             transcript=transcript,
             voice=voice_on_the_wire(voice, self._api_version),
             output_format=wanted_format,
@@ -536,6 +538,13 @@ def error_of(event: Error) -> APIError:
         request_id=event.request_id,
         doc_url=event.doc_url,
     )
+
+
+def _first_given(call: Optional[T], context: Optional[T], default: T) -> T:
+    """Choose the call's value, else the context's; an empty one counts: it is the service's to refuse."""
+    if call is not None:
+        return call
+    return default if context is None else context
 
 
 def _sound_of(output_format: Any) -> Optional[RawFormat]:

@@ -14,6 +14,8 @@ from ..errors import (
     FirstEventTimeoutError,
     ForkedError,
     GapTimeoutError,
+    MailboxFullError,
+    MalformedEventError,
     TruncatedError,
     WebSocketConnectionClosedError,
 )
@@ -28,17 +30,24 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+MAX_QUEUED_BYTES = 64 << 20
+"""What may wait in one context: six minutes of the largest format there is, and an hour of telephone audio and more.
+
+A context speaks minutes, and faster than it is played; so a program that plays in real time never meets the limit,
+and one that has stopped reading is told before it hurts.
+"""
+
 
 class Line:
     """One context, as the link knows it; the user's handle to it is ``Context``.
 
     Guarded by the link's state lock: ``state``, ``wire``, ``said``, ``loss``, ``ended_by``, ``awaits_replay``. Written
-    by the reader alone: ``heard_at``, ``trouble``. Written under the send lock: ``transcripts``, ``flushes``,
+    by the reader alone: ``heard_at``, ``trouble``, ``has_overflowed``. Written under the send lock: ``transcripts``, ``flushes``,
     ``first_said_at``, ``said_at``, ``sound``, ``kept`` (which the reader sets to None). Reading one of these without a
     lock gives a value that was true a moment ago, which is all that a clock or a message needs.
     """
 
-    def __init__(self, context_id: str, *, replays: bool = False) -> None:
+    def __init__(self, context_id: str, *, replays: bool = False, limit_bytes: int = MAX_QUEUED_BYTES) -> None:
         self.context_id = context_id
         self.kept: Optional[list[bytes]] = [] if replays else None  # messages to say again, until one is answered
         self.awaits_replay = False
@@ -46,7 +55,7 @@ class Line:
         self.has_given_audio = False  # the receiver's own, as is the next
         self._split_sample = b""  # what the last chunk held of a sample that the next one completes
         self.waits_for_text = False  # a pump's generator is slow, and the service cannot be blamed for it
-        self.mailbox = Mailbox()
+        self.mailbox = Mailbox(limit_bytes)
         self.state = State.OPEN
         self.wire: Optional[Wire] = None
         self.said = 0
@@ -56,6 +65,7 @@ class Line:
         self.said_at = 0.0
         self.heard_at: Optional[float] = None
         self.trouble: Optional[Error] = None
+        self.has_overflowed = False
         self.ended_by: Optional[Error] = None
         self.loss: Optional[CartesiaError] = None
 
@@ -84,15 +94,23 @@ class Line:
 
     # ---- reader thread only
 
-    def hear(self, event: Event) -> bool:
+    def has_room(self, weight: int) -> bool:
+        """Whether an event of that many bytes may be added to those that nobody has taken yet.
+
+        One alone may be larger than the limit: it is bound by the size of a message.
+        """
+        waiting = self.mailbox.waiting_bytes
+        return waiting == 0 or waiting + weight <= self.mailbox.limit_bytes
+
+    def hear(self, event: Event, weight: int) -> bool:
         """Pass an event on to the receiver."""
         self.heard_at = time.monotonic()
         self.kept = None
         if isinstance(event, Chunk):
-            return self.mailbox.put(event, len(event.audio))
+            return self.mailbox.put(event, weight, audio_bytes=len(event.audio))
         if isinstance(event, Error) and not (event.done and event.context_id):
             self.trouble = event
-        return self.mailbox.put(event)
+        return self.mailbox.put(event, weight)
 
     # ---- the receiver's thread
 
@@ -168,9 +186,21 @@ class Line:
         error.__cause__ = loss
         return error
 
-    def broken(self, fault: CartesiaError) -> CartesiaError:
+    def overflowed(self, limit_bytes: int, whose: str) -> MailboxFullError:
+        """Make the exception of a context whose events nobody took."""
+        error = MailboxFullError(
+            f"Context {self.context_id!r} was not read: its events reached the {whose}'s limit of {limit_bytes} bytes "
+            f"(max_queued_bytes), so it was ended and cancelled; {self._received()}.",
+            limit_bytes=limit_bytes,
+        )
+        self._remember(error)
+        return error
+
+    def broken(self, fault: MalformedEventError) -> MalformedEventError:
         """Make the exception of a context that a message of the service spoiled."""
-        error = type(fault)(f"Context {self.context_id!r} is not whole; {self._received()}. {fault}")
+        error = MalformedEventError(
+            f"Context {self.context_id!r} is not whole; {self._received()}. {fault}", context_id=self.context_id
+        )
         error.__cause__ = fault
         return error
 

@@ -18,6 +18,7 @@ from ..errors import (
     CartesiaError,
     ConnectTimeoutError,
     ForkedError,
+    MalformedEventError,
     ProtocolError,
     WebSocketConnectionClosedError,
     WriteTimeoutError,
@@ -34,6 +35,9 @@ from ..transport.wire import Wire
 from . import process
 from .line import Line
 from .mailbox import Bell, End
+
+MAX_CONNECTION_QUEUED_BYTES = 256 << 20
+"""What may wait in all contexts of a connection together: four that have stopped reading, before others are hurt."""
 
 log = logging.getLogger("cartesia_sync")
 _numbers = itertools.count(1)
@@ -79,12 +83,15 @@ class Link:
         ping_interval: Optional[float],
         reconnect: bool,
         max_retries: int = 0,
+        max_queued_bytes: int = MAX_CONNECTION_QUEUED_BYTES,
     ) -> None:
         self._dial = dial
         self._timeout = timeout
         self._ping_interval = ping_interval
         self._may_reconnect = reconnect
         self._max_retries = max_retries
+        self._max_queued_bytes = max_queued_bytes
+        self._allowance = max_queued_bytes  # the reader's own: what may come before all that waits is added up again
         self._connect_lock = threading.Lock()
         self._send_lock = threading.Lock()
         self._state_lock = threading.Lock()
@@ -442,11 +449,11 @@ class Link:
     def _hear(self, wire: Wire, message: bytes) -> None:
         try:
             event = codec.decode(message)
-        except codec.MalformedEventError as error:
+        except MalformedEventError as error:
             self._spoil(wire, error)
             return
         if event.context_id is None:
-            self._tell_all(event)
+            self._tell_all(event, len(message))
             return
         is_last = isinstance(event, Done) or (isinstance(event, Error) and event.done)
         with self._state_lock:
@@ -458,11 +465,41 @@ class Link:
             if is_last:
                 self._end_locked(line)
                 line.ended_by = event if isinstance(event, Error) else None
-        line.hear(event)
+        weight = len(message)
         if is_last:
+            line.hear(event, weight)
             line.mailbox.seal(End())
+        elif line.has_room(weight):
+            line.hear(event, weight)
+        else:
+            self._overflow(wire, line, line.mailbox.limit_bytes, "context")
+        self._allowance -= weight
+        if self._allowance < 0:
+            self._bound_all(wire)
 
-    def _tell_all(self, event: Event) -> None:
+    def _bound_all(self, wire: Wire) -> None:
+        """Add up what waits in all contexts; where it is too much, end the one in which most waits.
+
+        What waits in one that was ended for this is not counted any more, or the others would follow it.
+        """
+        lines = [line for line in self.readable_lines() if not line.has_overflowed]
+        self._allowance = self._max_queued_bytes - sum(line.mailbox.waiting_bytes for line in lines)
+        if self._allowance < 0:
+            live = [line for line in lines if not line.mailbox.is_sealed]
+            if live:
+                largest = max(live, key=lambda line: line.mailbox.waiting_bytes)
+                self._overflow(wire, largest, self._max_queued_bytes, "connection")
+
+    def _overflow(self, wire: Wire, line: Line, limit_bytes: int, whose: str) -> None:
+        with self._state_lock:
+            if not self._router.is_live(line.context_id):
+                return
+            self._end_locked(line)
+        line.has_overflowed = True
+        line.mailbox.seal(End(lambda: line.overflowed(limit_bytes, whose)))
+        wire.post(_cancel_message(line))
+
+    def _tell_all(self, event: Event, weight: int) -> None:
         """Give an error of the whole connection to every context that is spoken on it; it ends none of them."""
         if not isinstance(event, Error):
             self.stray_events += 1
@@ -470,9 +507,10 @@ class Link:
         with self._state_lock:
             lines = [line for line in self._router.live() if line.wire is not None]
         for line in lines:
-            line.hear(event)
+            if line.has_room(weight):
+                line.hear(event, weight)
 
-    def _spoil(self, wire: Wire, fault: codec.MalformedEventError) -> None:
+    def _spoil(self, wire: Wire, fault: MalformedEventError) -> None:
         """End the context that an unreadable event names; count the event if it names none."""
         with self._state_lock:
             line = None if fault.context_id is None else self._router.find(fault.context_id)

@@ -36,13 +36,17 @@ class Mailbox:
     and what comes later is refused.
 
     Attributes:
+        limit_bytes: How much may wait to be taken; whoever puts minds it.
+        waiting_bytes: How much does.
         audio_bytes: How much audio was put, taken or not.
     """
 
-    def __init__(self) -> None:
-        # An item is a number of arrival and an event, or that and the class End; None is a nudge.
-        self._queue: queue.Queue[Optional[tuple[int, Union[Event, type[End]]]]] = queue.Queue()
-        self._lock = threading.Lock()  # guards _end and _bells; the queue has a lock of its own
+    def __init__(self, limit_bytes: int = 0) -> None:
+        # An item is a number of arrival, an event or the class End, and its weight; None is a nudge.
+        self._queue: queue.Queue[Optional[tuple[int, Union[Event, type[End]], int]]] = queue.Queue()
+        self._lock = threading.Lock()  # guards _end, _bells and waiting_bytes; the queue has a lock of its own
+        self.limit_bytes = limit_bytes
+        self.waiting_bytes = 0
         self._end: Optional[End] = None
         self._bells: tuple[Bell, ...] = ()
         self._end_is_taken = False  # the receiver's own
@@ -58,8 +62,8 @@ class Mailbox:
         """Whether the end has been taken."""
         return self._end_is_taken
 
-    def put(self, event: Event, audio_bytes: int = 0) -> bool:
-        """Add an event; False if the mailbox is sealed.
+    def put(self, event: Event, weight: int = 0, *, audio_bytes: int = 0) -> bool:
+        """Add an event that weighs so many bytes; False if the mailbox is sealed.
 
         Threads: the reader. Does not wait.
         """
@@ -67,7 +71,7 @@ class Mailbox:
             if self._end is not None:
                 return False
             self.audio_bytes += audio_bytes
-            self._put_locked(event)
+            self._put_locked(event, weight)
             return True
 
     def seal(self, end: End) -> bool:
@@ -91,17 +95,18 @@ class Mailbox:
             was_sealed = self._end is not None
             self._end = End()
             if discard:
-                self._drop()
+                self._drop_locked()
             if discard or not was_sealed:
                 self._put_locked(End)
 
-    def _put_locked(self, item: Union[Event, type[End]]) -> None:
-        number = next(_arrivals)
-        self._queue.put((number, item))
+    def _put_locked(self, item: Union[Event, type[End]], weight: int = 0) -> None:
+        self.waiting_bytes += weight
+        self._queue.put((next(_arrivals), item, weight))
         for bell in self._bells:
             bell.put(None)
 
-    def _drop(self) -> None:
+    def _drop_locked(self) -> None:
+        self.waiting_bytes = 0
         while True:
             try:
                 self._queue.get_nowait()
@@ -149,7 +154,10 @@ class Mailbox:
             item = self._queue.get_nowait() if timeout == 0 else self._queue.get(timeout=timeout)
             if item is None:
                 return None
-            if not isinstance(item[1], type):
-                return item[1]
+            _, event, weight = item
+            if not isinstance(event, type):
+                with self._lock:
+                    self.waiting_bytes = max(self.waiting_bytes - weight, 0)  # 0 already where all was dropped
+                return event
             self._end_is_taken = True
         return self._end

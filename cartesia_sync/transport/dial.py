@@ -1,33 +1,181 @@
-"""Open a TCP or TLS socket to the service, within one deadline."""
+"""Open a TCP or TLS socket to the service, within one deadline: the name, all its addresses, a proxy, TLS."""
 
 from __future__ import annotations
 
+import base64
+import errno
+import queue
 import selectors
 import socket
 import ssl
-from typing import Optional, Union
+import threading
+from collections.abc import Sequence
+from itertools import chain, zip_longest
+from typing import Any, Optional, Union
+from urllib.parse import unquote, urlsplit
 
 from .deadline import Deadline
 
 Stream = Union[socket.socket, ssl.SSLSocket]
+_Address = tuple[Any, ...]  # as socket.getaddrinfo gives them
+
+HEAD_START = 0.25
+"""Seconds that an address is given before the next one is tried beside it (RFC 8305 advises 250 ms)."""
+_MAX_PROXY_HEAD_BYTES = 16 << 10
 
 
-def dial(host: str, port: int, ssl_context: Optional[ssl.SSLContext], deadline: Deadline) -> Stream:
+def dial(
+    host: str, port: int, ssl_context: Optional[ssl.SSLContext], deadline: Deadline, *, proxy: Optional[str] = None
+) -> Stream:
     """Connect, and shake hands over TLS where a context is given.
+
+    Args:
+        host: A name or an address.
+        port: The port.
+        ssl_context: How to verify the service; None speaks in clear.
+        deadline: For everything together.
+        proxy: The URL of an HTTP proxy that is asked for a tunnel (CONNECT), with its user name and password.
 
     Raises:
         TimeoutError: The deadline passed first.
-        OSError: The name, the address or the certificate is not one to talk to.
+        OSError: The name, the addresses, the proxy or the certificate is not one to talk to.
+        ValueError: The proxy's URL is not one of an HTTP proxy.
 
-    Threads: any. Waits until the deadline; the name's resolution is the system's and cannot be cut short.
+    Threads: any. Waits until the deadline.
     """
-    sock = socket.create_connection((host, port), timeout=deadline.left())
+    way = _tunnel(proxy, host, port, deadline) if proxy else _connect(_resolve(host, port, deadline), deadline)
     try:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock if ssl_context is None else _secure(sock, host, ssl_context, deadline)
+        way.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return way if ssl_context is None else _secure(way, host, ssl_context, deadline)
+    except BaseException:
+        way.close()
+        raise
+
+
+# ---- the name
+
+
+def _resolve(host: str, port: int, deadline: Deadline) -> list[_Address]:
+    """Give the addresses of a name. The system's resolver cannot be cut short: it has a thread, to be left behind."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        pass  # a name then
+    answers: queue.SimpleQueue[Union[list[_Address], OSError]] = queue.SimpleQueue()
+
+    def resolve() -> None:
+        try:
+            answers.put(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+        except (OSError, UnicodeError) as error:  # UnicodeError: no name that could be asked for
+            answers.put(error if isinstance(error, OSError) else OSError(f"{host!r} is no host name: {error}"))
+
+    threading.Thread(target=resolve, name="cartesia-sync-resolver", daemon=True).start()
+    try:
+        answer = answers.get(timeout=deadline.left())
+    except queue.Empty:
+        raise TimeoutError(f"the name {host} was not resolved in time") from None
+    if isinstance(answer, OSError):
+        raise answer
+    return answer
+
+
+def _by_turns(addresses: Sequence[_Address]) -> list[_Address]:
+    """Order them so that the families take turns, the resolver's first choice first (RFC 8305, section 4)."""
+    first = addresses[0][0]
+    ours = [each for each in addresses if each[0] == first]
+    others = [each for each in addresses if each[0] != first]
+    return [each for each in chain.from_iterable(zip_longest(ours, others)) if each is not None]
+
+
+# ---- the addresses
+
+
+def _connect(addresses: Sequence[_Address], deadline: Deadline) -> socket.socket:
+    """Connect to the first address that answers; one that does not answer holds nobody up for long."""
+    waiting = _by_turns(addresses)
+    failures: list[OSError] = []
+    with selectors.DefaultSelector() as selector:
+        try:
+            while waiting or selector.get_map():
+                if waiting:
+                    _start(waiting.pop(0), selector, failures)
+                left = deadline.left()
+                pause = left if not waiting else HEAD_START if left is None else min(left, HEAD_START)
+                if not selector.get_map():
+                    continue
+                for key, _ in selector.select(pause):
+                    sock: socket.socket = key.fileobj  # type: ignore[assignment]  # what _start registered
+                    selector.unregister(sock)
+                    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                    if not code:
+                        return sock
+                    failures.append(OSError(code, f"{errno.errorcode.get(code, code)} from {key.data}"))
+                    sock.close()
+                if deadline.expired:
+                    raise TimeoutError("no address answered in time")
+        finally:
+            for key in list(selector.get_map().values()):
+                key.fileobj.close()  # type: ignore[union-attr]  # as above
+    raise failures[0]
+
+
+def _start(address: _Address, selector: selectors.BaseSelector, failures: list[OSError]) -> None:
+    family, kind, protocol, _, where = address
+    try:
+        sock = socket.socket(family, kind, protocol)
+    except OSError as error:  # a family that this machine has not
+        failures.append(error)
+        return
+    sock.setblocking(False)
+    try:
+        sock.connect(where)
+    except (BlockingIOError, InterruptedError):
+        pass  # on its way
+    except OSError as error:
+        sock.close()
+        failures.append(error)
+        return
+    selector.register(sock, selectors.EVENT_WRITE, data=where[0])
+
+
+# ---- the proxy
+
+
+def _tunnel(proxy: str, host: str, port: int, deadline: Deadline) -> socket.socket:
+    """Ask an HTTP proxy for a tunnel."""
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    if parts.scheme != "http" or not parts.hostname:
+        raise ValueError(f"a WebSocket goes through an http:// proxy; got one with the scheme {parts.scheme!r}")
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    request = f"CONNECT {where} HTTP/1.1\r\nHost: {where}\r\n"
+    if parts.username:
+        credential = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        request += f"Proxy-Authorization: Basic {base64.b64encode(credential.encode()).decode()}\r\n"
+    sock = _connect(_resolve(parts.hostname, parts.port or 80, deadline), deadline)
+    try:
+        sock.settimeout(deadline.left())  # nobody else uses it yet
+        sock.sendall(f"{request}\r\n".encode("ascii"))
+        head = bytearray()
+        while not head.endswith(b"\r\n\r\n"):
+            if deadline.expired:
+                raise TimeoutError("the proxy did not answer in time")
+            sock.settimeout(deadline.left())
+            piece = sock.recv(1)  # no byte of what comes through the tunnel
+            if not piece:
+                raise ConnectionError("the proxy closed the connection")
+            head += piece
+            if len(head) > _MAX_PROXY_HEAD_BYTES:
+                raise ConnectionError("the proxy did not answer in HTTP")
+        status = bytes(head.split(b"\r\n", 1)[0]).decode("latin-1")
+        if status.split(" ", 2)[1:2] != ["200"]:
+            raise ConnectionError(f"the proxy {parts.hostname} refused the tunnel: {status}")
+        return sock
     except BaseException:
         sock.close()
         raise
+
+
+# ---- TLS
 
 
 def _secure(sock: socket.socket, host: str, context: ssl.SSLContext, deadline: Deadline) -> ssl.SSLSocket:

@@ -30,6 +30,7 @@ from .deadline import Deadline
 from .dial import dial
 from .duplex import Duplex, SilenceError
 from .refusal import MAX_BODY_BYTES, refusal
+from .surroundings import proxy_for
 
 MAX_MESSAGE_BYTES = 16 << 20
 _MAX_HEAD_BYTES = 64 << 10
@@ -225,7 +226,7 @@ def connect(
     host, port = parts.hostname or "", parts.port or (443 if secure else 80)
     where = f"{host}:{port}"
     try:
-        duplex = Duplex(dial(host, port, ssl_context if secure else None, deadline))
+        duplex = Duplex(dial(host, port, ssl_context if secure else None, deadline, proxy=proxy_for(url)))
     except TimeoutError as error:
         raise _connect_timeout(where, deadline) from error
     except socket.timeout as error:  # not a TimeoutError before Python 3.10

@@ -103,6 +103,21 @@ def test_a_ping_is_answered_with_its_payload(dial: Dial) -> None:
         assert pong.wait(BOUND)
 
 
+def test_a_fault_of_the_server_itself_is_told_to_the_client_and_printed(
+    dial: Dial, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: Any) -> Spoken:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(Speaker, "say", broken)
+    with LocalServer() as server:
+        peer = dial(server)
+        peer.ask("a", "Hello.")
+        event = peer.event()
+    assert (event["status_code"], event["context_id"]) == (500, "a")
+    assert "a bug" in caplog.text
+
+
 @pytest.mark.parametrize("code", [1000, 1001, 4321])
 def test_a_close_is_answered_with_its_code(dial: Dial, code: int) -> None:
     with LocalServer() as server:
@@ -169,7 +184,7 @@ class Pinging:
 
 
 class NoTransport:
-    def close(self) -> None:
+    def abort(self) -> None:
         pass
 
 
@@ -288,6 +303,15 @@ def test_a_connection_ends_after_so_many_events(dial: Dial, way: str, after: int
         again = dial(server)
         again.ask("a", "Hello.")
         assert again.until("a")[-1]["type"] == "done"
+
+
+def test_a_long_reason_is_cut_to_what_a_frame_holds(dial: Dial) -> None:
+    with LocalServer(faults=[Close(4000, "ä" * 100)]) as server:
+        peer = dial(server)
+        peer.ask("a", "Hello.")
+        _, end = events_and_end(peer)
+    assert end.rcvd is not None
+    assert end.rcvd.reason == "ä" * 61
 
 
 def test_a_connection_may_end_when_all_is_said(dial: Dial) -> None:

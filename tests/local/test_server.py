@@ -83,7 +83,7 @@ def test_what_was_seen_can_be_read_after_the_end(dial: Dial) -> None:
 
 
 @needs_proc
-@pytest.mark.parametrize("state", ["idle", "speaking", "held", "silent", "deaf", "waiting", "half-open"])
+@pytest.mark.parametrize("state", ["idle", "speaking", "held", "silent", "deaf", "waiting", "half-open", "full"])
 def test_stop_leaves_nothing_whatever_is_going_on(dial: Dial, state: str, tmp_path: Path, monkeypatch: Any) -> None:
     """The threads and sockets are counted by the fixture of all tests."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -97,6 +97,10 @@ def test_stop_leaves_nothing_whatever_is_going_on(dial: Dial, state: str, tmp_pa
             peer.event()
         if state == "waiting":
             peer.ask("a", "held text", continue_=True, max_buffer_delay_ms=5000)
+        if state == "full":  # the peer's buffers and the socket's: nobody reads, and much is to be said
+            form = {"container": "raw", "encoding": "pcm_f32le", "sample_rate": 48000}
+            peer.ask("b", "This is a sentence that takes a while to say. " * 50, output_format=form)
+            server.wait_for(lambda server: len(server.heard) == 2, BOUND)
         if state == "half-open":
             raw = socket.create_connection((server.host, server.port), BOUND)
             raw.sendall(b"GET /tts/websocket HTTP/1.1\r\n")

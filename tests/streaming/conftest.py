@@ -104,11 +104,12 @@ class StepWire:
 class Stage:
     """A connection over step wires, and the wires it has opened."""
 
-    def __init__(self, timeout: Timeout, *, reconnect: bool = True) -> None:
+    def __init__(self, timeout: Timeout, *, reconnect: bool = True, **settings: Any) -> None:
         self.wires: list[StepWire] = []
         self._dialled = threading.Condition()
         self.refuse: Optional[CartesiaError] = None
-        self.link = Link(self._dial, timeout=timeout, ping_interval=20.0, reconnect=reconnect)  # type: ignore[arg-type]  # a double
+        dial: Any = self._dial  # gives doubles
+        self.link = Link(dial, timeout=timeout, ping_interval=20.0, reconnect=reconnect, **settings)
         self.link.connect()
         self.connection = Connection(self.link, api_version="2026-08-14", timeout=timeout)
 

@@ -20,6 +20,7 @@ from cartesia_sync import (
     ContextTimeoutError,
     FirstEventTimeoutError,
     GapTimeoutError,
+    MailboxFullError,
     ProtocolError,
     RateLimitError,
     Timeout,
@@ -694,6 +695,68 @@ def test_a_timeout_names_the_trouble_that_the_connection_had_reported(stage: Any
     stage.wire.hear_error(None, message="cannot read that")
     with pytest.raises(GapTimeoutError, match="cannot read that"):
         list(context.receive())
+
+
+# ---- limits
+
+
+def test_a_context_that_is_not_read_ends_alone_at_its_limit(stage: Any) -> None:
+    asleep, awake = stage.context("a", max_queued_bytes=3000), stage.context("b", max_queued_bytes=3000)
+    asleep.push("x", continue_=False)
+    awake.push("x", continue_=False)
+    for _ in range(10):
+        stage.wire.hear_chunk("a", bytes(900))
+        stage.wire.hear_chunk("b", bytes(900))
+        next(awake.receive())
+    stage.wire.hear_done("a")
+    stage.wire.hear_done("b")
+    assert [event.type for event in awake.receive()] == ["done"]
+    receiver = asleep.receive()
+    assert [len(next(receiver).audio) for _ in range(2)] == [900, 900]
+    with pytest.raises(MailboxFullError, match="3000 bytes") as caught:
+        next(receiver)
+    assert (caught.value.limit_bytes, caught.value.audio_bytes, caught.value.context_id) == (3000, 1800, "a")
+    assert stage.wire.said[-1] == {"context_id": "a", "cancel": True}
+    assert len(stage.link._router) == 0
+
+
+def test_one_event_alone_may_be_larger_than_the_limit(stage: Any) -> None:
+    context = stage.context("a", max_queued_bytes=10)
+    context.push("x", continue_=False)
+    stage.wire.hear_chunk("a", bytes(900))
+    assert len(next(context.receive()).audio) == 900
+    stage.wire.hear_done("a")
+    assert [event.type for event in context.receive()] == ["done"]
+
+
+def test_the_end_of_a_context_is_never_refused_for_lack_of_room(stage: Any) -> None:
+    context = stage.context("a", max_queued_bytes=1300)
+    context.push("x", continue_=False)
+    stage.wire.hear_chunk("a", bytes(900))
+    stage.wire.hear_done("a")
+    assert len(context.audio()) == 900
+
+
+def test_where_all_contexts_together_reach_the_limit_the_one_in_which_most_waits_ends(
+    make_stage: Callable[..., Any],
+) -> None:
+    stage = make_stage(max_queued_bytes=10_000)
+    hog, other, awake = (stage.context(name) for name in ("hog", "other", "awake"))
+    for context in (hog, other, awake):
+        context.push("x", continue_=False)
+    for n in range(20):
+        if n < 5:
+            stage.wire.hear_chunk("hog", bytes(900))
+        if n < 4:
+            stage.wire.hear_chunk("other", bytes(900))
+        stage.wire.hear_chunk("awake", bytes(900))
+        next(awake.receive())
+    for name in ("other", "awake"):
+        stage.wire.hear_done(name)
+    assert [event.type for event in awake.receive()] == ["done"]
+    assert len(other.audio()) == 3600
+    with pytest.raises(MailboxFullError, match="connection's limit of 10000 bytes"):
+        hog.audio()
 
 
 # ---- nothing left behind

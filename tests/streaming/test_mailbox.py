@@ -82,13 +82,15 @@ def test_a_nudge_wakes_the_receiver_with_nothing() -> None:
         assert taken.result(BOUND) is None
 
 
-def test_audio_is_counted_whether_or_not_it_is_taken() -> None:
-    box = Mailbox()
-    box.put(Chunk(context_id="a", audio=b"1234"), 4)
-    box.put(Done(context_id="a"))
-    assert box.audio_bytes == 4
+def test_audio_is_counted_whether_or_not_it_is_taken_and_weight_until_it_is() -> None:
+    box = Mailbox(limit_bytes=100)
+    box.put(Chunk(context_id="a", audio=b"1234"), 60, audio_bytes=4)
+    box.put(Done(context_id="a"), 10)
+    assert (box.audio_bytes, box.waiting_bytes) == (4, 70)
     box.take(0)
-    assert box.audio_bytes == 4
+    assert (box.audio_bytes, box.waiting_bytes) == (4, 10)
+    box.excuse(discard=True)
+    assert (box.audio_bytes, box.waiting_bytes) == (4, 0)
 
 
 def test_of_many_threads_that_seal_at_once_exactly_one_wins() -> None:
