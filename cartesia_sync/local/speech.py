@@ -64,6 +64,7 @@ _SPEAKERS = (
 )  # fmt: skip
 
 _WORDS_A_MINUTE = 175
+_UTTERANCES_A_PROCESS = 5000
 # Leaves room for a volume above 1, and for what resampling adds at the peaks.
 _HEADROOM = 0.8
 _CLAUSE_ENDS = tuple(
@@ -231,8 +232,13 @@ class _Espeak:
         self._process_lock = threading.Lock()
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._killed = False
+        self._spoken = 0
 
     def speak(self, part: Say, voice: Voice) -> _Utterance:
+        # Each loading of the library leaves some 2 KB behind: in time a new process takes over.
+        self._spoken += 1
+        if self._spoken % _UTTERANCES_A_PROCESS == 0:
+            self.close()
         style = part.style
         asked = {
             "text": _UNSPEAKABLE.sub(" ", part.text),

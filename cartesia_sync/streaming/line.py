@@ -42,9 +42,9 @@ class Line:
     """One context, as the link knows it; the user's handle to it is ``Context``.
 
     Guarded by the link's state lock: ``state``, ``wire``, ``said``, ``loss``, ``ended_by``, ``awaits_replay``. Written
-    by the reader alone: ``heard_at``, ``trouble``, ``has_overflowed``. Written under the send lock: ``transcripts``, ``flushes``,
-    ``first_said_at``, ``said_at``, ``sound``, ``kept`` (which the reader sets to None). Reading one of these without a
-    lock gives a value that was true a moment ago, which is all that a clock or a message needs.
+    by the reader alone: ``heard_at``, ``trouble``, ``has_overflowed``. Written under the send lock: ``transcripts``,
+    ``flushes``, ``first_said_at``, ``said_at``, ``sound``, ``kept`` (which the reader sets to None). Reading one of
+    these without a lock gives a value that was true a moment ago, which is all that a clock or a message needs.
     """
 
     def __init__(self, context_id: str, *, replays: bool = False, limit_bytes: int = MAX_QUEUED_BYTES) -> None:

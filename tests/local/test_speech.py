@@ -171,6 +171,18 @@ def test_odd_text_is_spoken_too(speaker: Speaker, text: str) -> None:
     assert [word.text for word in spoken.words] == text.split()
 
 
+def test_a_process_is_replaced_after_long_service(espeak: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speech, "_UTTERANCES_A_PROCESS", 2)
+    processes, heard = set(), set()
+    for _ in range(4):
+        heard.add(say(espeak, "Hello.").audio)
+        process = espeak._engine._process  # type: ignore[union-attr]  # the fixture's engine
+        assert process is not None
+        processes.add(process.pid)
+    assert len(processes) == 3
+    assert len(heard) == 1
+
+
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 def test_a_process_that_dies_is_replaced(espeak: Speaker) -> None:
     before = say(espeak, "Hello.")

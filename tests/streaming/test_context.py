@@ -746,15 +746,15 @@ def test_where_all_contexts_together_reach_the_limit_the_one_in_which_most_waits
         context.push("x", continue_=False)
     for n in range(20):
         if n < 5:
-            stage.wire.hear_chunk("hog", bytes(900))
-        if n < 4:
+            stage.wire.hear_chunk("hog", bytes(1500))
+        if n < 2:
             stage.wire.hear_chunk("other", bytes(900))
         stage.wire.hear_chunk("awake", bytes(900))
         next(awake.receive())
     for name in ("other", "awake"):
         stage.wire.hear_done(name)
     assert [event.type for event in awake.receive()] == ["done"]
-    assert len(other.audio()) == 3600
+    assert len(other.audio()) == 1800
     with pytest.raises(MailboxFullError, match="connection's limit of 10000 bytes"):
         hog.audio()
 
