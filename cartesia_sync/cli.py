@@ -6,13 +6,11 @@ import argparse
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Optional
 
 from . import __version__
 from .client import Cartesia
@@ -21,8 +19,6 @@ from .streaming.context import DEFAULT_MODEL_ID, DEFAULT_VOICE_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from .local import LocalServer
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 SAY_FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 44100}
@@ -77,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     serve.add_argument("--port", type=int, default=8765, help="the port; 0 takes a free one (default: %(default)s)")
     serve.add_argument("--pace", type=float, metavar="X", help="send audio at X times real time (default: no limit)")
+    engines = ("auto", "espeak", "signal")
+    serve.add_argument("--engine", choices=engines, default="auto", help="who speaks (default: %(default)s)")
     serve.set_defaults(run=_serve)
     return parser
 
@@ -108,16 +106,12 @@ def _client(local: bool) -> Iterator[Cartesia]:
     if not local:
         yield Cartesia()
         return
-    with _local_server() as server:
-        yield Cartesia(api_key="local", base_url=server.url)
-
-
-def _local_server(**settings: Any) -> LocalServer:
     try:
         from .local import LocalServer
     except ImportError as error:
         raise ValueError(str(error)) from error
-    return LocalServer(**settings)
+    with LocalServer() as server:
+        yield Cartesia(api_key="local", base_url=server.url)
 
 
 def _player() -> tuple[str, ...]:
@@ -128,12 +122,9 @@ def _player() -> tuple[str, ...]:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    over = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: over.set())
-    server = _local_server(host=options.host, port=options.port, pace=options.pace, record=False)
-    with server:
-        print(f"listening on {server.url}", flush=True)
-        print("any key will do; Ctrl-C ends it", file=sys.stderr)
-        over.wait()
+    try:
+        from .local.__main__ import serve
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    serve(host=options.host, port=options.port, pace=options.pace, engine=options.engine)
     return 0

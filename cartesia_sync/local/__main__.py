@@ -11,7 +11,7 @@ from typing import Optional
 
 from . import LocalServer
 
-__all__ = ["main"]
+__all__ = ["main", "serve"]
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -23,7 +23,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     Returns:
         The exit status: 0, or 1 if the address cannot be listened on.
 
-    Threads: the main thread only, for it takes the signals SIGINT and SIGTERM.
+    Threads: as ``serve``.
     """
     parser = argparse.ArgumentParser(
         prog="cartesia_sync.local", description="A local server of Cartesia's speech protocol."
@@ -40,24 +40,30 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         "--engine", choices=("auto", "espeak", "signal"), default="auto", help="who speaks (%(default)s)"
     )
     options = parser.parse_args(arguments)
-
-    over = threading.Event()
-    handlers = {}
     try:
-        with LocalServer(
-            host=options.host, port=options.port, pace=options.pace, engine=options.engine, record=False
-        ) as server:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                handlers[number] = signal.signal(number, lambda *_: over.set())
-            print(f"listening on {server.websocket_url}/tts/websocket (any API key); Ctrl-C ends it", flush=True)
-            over.wait()
+        serve(host=options.host, port=options.port, pace=options.pace, engine=options.engine)
     except (ImportError, OSError, ValueError) as exc:
         print(f"cartesia_sync.local: {exc}", file=sys.stderr)
         return 1
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
     return 0
+
+
+def serve(*, host: str, port: int, pace: Optional[float], engine: str) -> None:
+    """Serve until SIGINT or SIGTERM; prints where, once clients can connect. The arguments are ``LocalServer``'s.
+
+    Raises:
+        OSError, ValueError, ImportError: As ``LocalServer``.
+
+    Threads: the main thread only, for it takes the two signals.
+    """
+    over = threading.Event()
+    server = LocalServer(host=host, port=port, pace=pace, engine=engine, record=False)
+    with server:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: over.set())
+        print(f"listening on {server.url}", flush=True)
+        print("any API key will do; Ctrl-C ends it", file=sys.stderr)
+        over.wait()
 
 
 if __name__ == "__main__":

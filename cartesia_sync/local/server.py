@@ -117,6 +117,8 @@ class LocalServer:
             strict_context_ids=strict_context_ids,
             pings_keep_open=pings_keep_open,
         )
+        if not 0 <= port <= 65535:
+            raise ValueError(f"port must be 0 to 65535; got {port}")
         self._host = host
         self._port = port
         self._api_keys = None if api_keys is None else frozenset(api_keys)
