@@ -59,8 +59,8 @@ def _resolve(host: str, port: int, deadline: Deadline) -> list[_Address]:
     """Give the addresses of a name. The system's resolver cannot be cut short: it has a thread, to be left behind."""
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        pass  # a name then
+    except (socket.gaierror, UnicodeError):
+        pass  # a name then, or none that could be asked for
     answers: queue.SimpleQueue[Union[list[_Address], OSError]] = queue.SimpleQueue()
 
     def resolve() -> None:
@@ -146,7 +146,11 @@ def _tunnel(proxy: str, host: str, port: int, deadline: Deadline) -> socket.sock
     parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     if parts.scheme != "http" or not parts.hostname:
         raise ValueError(f"a WebSocket goes through an http:// proxy; got one with the scheme {parts.scheme!r}")
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        name = host.encode("idna").decode() if not host.isascii() else host
+    except UnicodeError as error:
+        raise OSError(f"{host!r} is no host name: {error}") from None
+    where = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
     request = f"CONNECT {where} HTTP/1.1\r\nHost: {where}\r\n"
     if parts.username:
         credential = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -24,6 +24,9 @@ MOST_READ_AHEAD_BYTES = 1 << 20
 """One recv serves several frames: without it a frame costs four. While more is waiting than one recv could take, the
 next takes twice as much: the fewer the reader's turns, the fewer the changes between its thread and the receivers'."""
 
+MOST_QUEUED_FRAMES = 1000
+"""How many may stand in line before ``queue`` adds nothing more; they are pongs and cancels, and small."""
+
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)  # no descriptor of its own, unlike epoll
 
@@ -90,7 +93,10 @@ class Duplex:
         room = memoryview(self._ahead)[self._end :]
         while True:
             with self._io_lock:
-                self._move_on_locked()
+                try:
+                    self._move_on_locked()
+                except OSError:
+                    pass  # what came before the end is still to be read, and the reason may be among it
                 try:
                     count = self._sock.recv_into(room)
                 except (BlockingIOError, ssl.SSLWantReadError):
@@ -126,11 +132,15 @@ class Duplex:
     def queue(self, frame: bytes) -> None:
         """Put a frame in line and send what leaves at once; the reader's own later reads see to the rest.
 
+        Where a peer has long read nothing the frame is left out: one that sends pings and takes no pong must not fill
+        our memory.
+
         Threads: any. Does not wait. What another thread than the reader leaves in line waits for the reader's next
         turn.
         """
         with self._io_lock:
-            self._queue_locked(frame)
+            if len(self._unsent) < MOST_QUEUED_FRAMES:
+                self._queue_locked(frame)
 
     def close(self) -> None:
         """Free the socket, as soon as no writer waits on it: a number that is closed may be given out again.

@@ -7,6 +7,7 @@ echo another close code. Foreign exceptions end here: what leaves this file is o
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import socket
@@ -36,6 +37,7 @@ MAX_MESSAGE_BYTES = 16 << 20
 _MAX_HEAD_BYTES = 64 << 10
 _LARGEST_CONTROL_BYTES = 125
 _NO_STATUS = 1005
+_SECRET_HEADERS = ("authorization", "proxy-authorization", "x-api-key", "cookie")
 
 
 class Wire:
@@ -53,9 +55,8 @@ class Wire:
     ) -> None:
         self._duplex = duplex
         self._frames = _Frames(duplex, max_message_bytes)
-        self._max_message_bytes = max_message_bytes
-        self._parts: list[bytes] = []  # of a message in fragments, as far as it has come
-        self._parts_bytes = 0
+        self._part: Optional[bytearray] = None  # of a message in fragments, as far as it has come
+        self._has_said_close = False
         self._cause: Optional[APIConnectionError] = None  # why this side shut it; the reader passes it on
         self.response_headers = response_headers
 
@@ -78,7 +79,7 @@ class Wire:
                 frame = self._frames.recv_frame()
                 data = cast(bytes, frame.data)  # the library's hints name text too, which is what one sends
                 if frame.opcode == ABNF.OPCODE_PING:
-                    self._duplex.queue(_frame(data, ABNF.OPCODE_PONG))
+                    self._post(data, ABNF.OPCODE_PONG)
                     return b""
                 if frame.opcode == ABNF.OPCODE_PONG:
                     return b""
@@ -101,7 +102,7 @@ class Wire:
     def _assemble(self, frame: ABNF, data: bytes) -> Optional[bytes]:
         """Put fragments together; None while there are more to come."""
         is_first = frame.opcode != ABNF.OPCODE_CONT
-        if is_first == bool(self._parts):
+        if is_first == (self._part is not None):
             raise ProtocolError(
                 "The service began a message inside another one."
                 if is_first
@@ -109,23 +110,21 @@ class Wire:
             )
         if is_first and frame.fin:
             return data
-        self._parts.append(data)
-        self._parts_bytes += len(data)
-        if self._parts_bytes > self._max_message_bytes:
-            raise _too_big(self._parts_bytes, self._max_message_bytes)
+        if self._part is None:
+            self._part = bytearray()
+        self._part += data
+        self._frames.held_bytes = len(self._part)
         if not frame.fin:
             return None
-        message = b"".join(self._parts)
-        self._parts, self._parts_bytes = [], 0
+        message = bytes(self._part)
+        self._part, self._frames.held_bytes = None, 0
         return message
 
     def _closed_by_service(self, data: bytes) -> WebSocketConnectionClosedError:
         code = int.from_bytes(data[:2], "big") if data else _NO_STATUS
         reason = data[2:].decode("utf-8", "replace")
-        try:
-            self._duplex.queue(_frame(data[:2], ABNF.OPCODE_CLOSE))  # the answer, with the same code
-        except OSError:
-            pass  # the service did not wait for it
+        if not self._has_said_close:
+            self._post(data[:2], ABNF.OPCODE_CLOSE)  # the answer, with the same code
         because = f" ({reason})" if reason else ""
         return WebSocketConnectionClosedError(
             f"The service closed the connection with code {code}{because}.", code=code, reason=reason
@@ -147,10 +146,13 @@ class Wire:
 
         A connection that is broken already shows at the next read. Threads: any. Does not wait.
         """
+        self._post(message, ABNF.OPCODE_TEXT)
+
+    def _post(self, data: bytes, opcode: int) -> None:
         try:
-            self._duplex.queue(_frame(message, ABNF.OPCODE_TEXT))
+            self._duplex.queue(_frame(data, opcode))
         except OSError:
-            pass  # see above
+            pass  # the reader meets the end after what came before it
 
     def free(self) -> None:
         """Give the socket back. The reader's last act."""
@@ -171,6 +173,7 @@ class Wire:
 
     def write_close(self, code: int, reason: str, deadline: Deadline) -> None:
         """Say goodbye; the service's answer comes to the reader. Otherwise as ``write``."""
+        self._has_said_close = True
         self._send(_frame(code.to_bytes(2, "big") + reason.encode(), ABNF.OPCODE_CLOSE), deadline)
 
     def _send(self, frame: bytes, deadline: Deadline) -> None:
@@ -225,6 +228,8 @@ def connect(
     secure = parts.scheme == "wss"
     host, port = parts.hostname or "", parts.port or (443 if secure else 80)
     where = f"{host}:{port}"
+    if secure and ssl_context is None:
+        raise ValueError("a wss:// address needs an ssl_context")  # never in clear
     try:
         duplex = Duplex(dial(host, port, ssl_context if secure else None, deadline, proxy=proxy_for(url)))
     except TimeoutError as error:
@@ -247,18 +252,24 @@ def _upgrade(duplex: Duplex, url: str, headers: Mapping[str, str], where: str, d
     try:
         upgrade.connect(  # type: ignore[no-untyped-call]  # the library's own hints leave it out
             url,
-            socket=_UpgradeSocket(duplex, deadline),
+            socket=_UpgradeSocket(duplex, deadline, _secrets(headers)),
             header=[f"{name}: {value}" for name, value in headers.items()],
             suppress_origin=True,
             redirect_limit=0,
         )
     except SilenceError:
         raise _connect_timeout(where, deadline) from None
-    except websocket.WebSocketException as error:
+    except (websocket.WebSocketException, ValueError) as error:  # 1.9.0 of the library lets UnicodeDecodeError out
         raise ProtocolError(f"{where} did not answer as a WebSocket server: {error}") from error
     except (OSError, EOFError) as error:
         raise APIConnectionError(f"The connection to {where} ended during the upgrade: {error}") from error
     return dict(upgrade.headers or {})
+
+
+def _secrets(headers: Mapping[str, str]) -> list[bytes]:
+    """Give what a service that echoes our request must not bring into an exception."""
+    values = (value for name, value in headers.items() if name.lower() in _SECRET_HEADERS)
+    return [value.split()[-1].encode() for value in values if value.strip()]
 
 
 def _connect_timeout(where: str, deadline: Deadline) -> ConnectTimeoutError:
@@ -292,6 +303,7 @@ class _Frames(websocket.frame_buffer):
         super().__init__(recv_fn=lambda size: b"", skip_utf8_validation=True)
         self._duplex = duplex
         self._max_message_bytes = max_message_bytes
+        self.held_bytes = 0  # of a message in fragments, as far as it has come
         self.deadline = Deadline(None)
 
     def recv_strict(self, bufsize: int) -> bytes:
@@ -309,8 +321,9 @@ class _Frames(websocket.frame_buffer):
             )
         if opcode >= ABNF.OPCODE_CLOSE and (self.length > _LARGEST_CONTROL_BYTES or not fin):
             raise ProtocolError(f"The service sent a control frame of {self.length} bytes, or in fragments.")
-        if self.length > self._max_message_bytes:
-            raise _too_big(self.length, self._max_message_bytes)
+        size = self.length + (self.held_bytes if opcode == ABNF.OPCODE_CONT else 0)
+        if size > self._max_message_bytes:
+            raise _too_big(size, self._max_message_bytes)
 
 
 class _UpgradeSocket:
@@ -320,9 +333,10 @@ class _UpgradeSocket:
     of what the library sees, since it would keep them for the whole process.
     """
 
-    def __init__(self, duplex: Duplex, deadline: Deadline) -> None:
+    def __init__(self, duplex: Duplex, deadline: Deadline, secrets: list[bytes]) -> None:
         self._duplex = duplex
         self._deadline = deadline
+        self._secrets = secrets
         self._head: Optional[io.BytesIO] = None
 
     def gettimeout(self) -> None:
@@ -346,22 +360,30 @@ class _UpgradeSocket:
             head += self._duplex.take(1, self._deadline)
             if len(head) > _MAX_HEAD_BYTES:
                 raise ProtocolError(f"The answer to the upgrade has more than {_MAX_HEAD_BYTES} bytes of headers.")
-        first, *rest = bytes(head).split(b"\r\n")
+        redacted = self._redact(bytes(head))
+        first, *rest = redacted.split(b"\r\n")
         if first.split(b" ", 2)[1:2] != [b"101"]:
-            self._raise_refusal(bytes(head))
+            self._raise_refusal(redacted)
         return b"\r\n".join([first, *(line for line in rest if not line.lower().startswith(b"set-cookie:"))])
+
+    def _redact(self, data: bytes) -> bytes:
+        for secret in self._secrets:
+            data = data.replace(secret, b"[redacted]")
+        return data
 
     def _raise_refusal(self, head: bytes) -> None:
         answer = http.client.HTTPResponse(_Answer(head, self._duplex, self._deadline))  # type: ignore[arg-type]  # reads it as a file
-        try:
-            answer.begin()
-            headers = {name.lower(): value for name, value in answer.getheaders()}
-        except http.client.HTTPException as error:
-            raise ProtocolError(f"The service did not answer the upgrade in HTTP: {error!r}") from error
-        try:
-            body = answer.read(MAX_BODY_BYTES)
-        except (http.client.HTTPException, OSError, EOFError, SilenceError):
-            body = b""  # the status says enough
+        with contextlib.closing(answer):  # left to the collector, it writes to stderr on Python 3.13
+            try:
+                answer.begin()
+                headers = {name.lower(): value for name, value in answer.getheaders()}
+            except http.client.HTTPException as error:
+                raise ProtocolError(f"The service did not answer the upgrade in HTTP: {error!r}") from error
+            try:
+                body = answer.read(MAX_BODY_BYTES)
+            except (http.client.HTTPException, OSError, EOFError, SilenceError, ValueError):
+                body = b""  # the status says enough
+        body = self._redact(body)[:MAX_BODY_BYTES]
         raise refusal(answer.status, headers, body, what="the WebSocket upgrade")
 
 
@@ -372,6 +394,7 @@ class _Answer(io.RawIOBase):
         self._head = io.BytesIO(head)
         self._duplex = duplex
         self._deadline = deadline
+        self._left = len(head) + 2 * MAX_BODY_BYTES  # http.client takes a chunk of -1 bytes for one without end
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         return io.BufferedReader(self)
@@ -380,11 +403,12 @@ class _Answer(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what BufferedReader passes
-        data = self._head.read(len(buffer))
-        if not data:
+        data = self._head.read(min(len(buffer), self._left))
+        if not data and self._left:
             try:
-                data = self._duplex.take_some(len(buffer), self._deadline)
+                data = self._duplex.take_some(min(len(buffer), self._left), self._deadline)
             except EOFError:
                 return 0
+        self._left -= len(data)
         buffer[: len(data)] = data
         return len(data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import selectors
 import ssl
 import threading
@@ -21,13 +20,12 @@ from cartesia_sync.transport.wire import MAX_MESSAGE_BYTES, Wire
 from .peer import BOUND, Far, Peer, Trust, connected
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _quick_collections() -> Iterator[None]:
-    """Take what lives as long as the session out of the collections that are made around every test."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connect to our peers directly, whatever the environment says."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple, Optional
 
 BOUND = 10.0
@@ -154,7 +154,8 @@ class Far:
 
     def stop_sending(self) -> None:
         """End the stream, and go on reading."""
-        socket.socket.shutdown(self.sock, socket.SHUT_WR)
+        with suppress(OSError):  # the client was faster
+            socket.socket.shutdown(self.sock, socket.SHUT_WR)
 
     def reset(self) -> None:
         """End the connection with RST."""

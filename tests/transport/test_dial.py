@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 import trustme
 
 from cartesia_sync.errors import APIConnectionError, ConnectTimeoutError
+from cartesia_sync.transport import dial as dial_module
 from cartesia_sync.transport import wire
 from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.dial import dial
 
-from .peer import BOUND, Far, Peer, Trust
+from .peer import BOUND, Far, Peer, Script, Trust
 
 SHORT = 0.2
 """The clock of a test in which it must run out."""
@@ -47,27 +50,19 @@ def full_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-@pytest.fixture
-def tried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Optional[float]]]:
-    """Every address that is connected to, and the seconds that it is given."""
-    attempts: list[tuple[Any, Optional[float]]] = []
-    real = socket.socket.connect
-
-    def connect(sock: socket.socket, address: Any) -> None:
-        attempts.append((address, sock.gettimeout()))
-        real(sock, address)
-
-    monkeypatch.setattr(socket.socket, "connect", connect)
-    return attempts
+def known(*addresses: tuple[str, int]) -> list[Any]:
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
 
 
 def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
     """Let every name have these addresses."""
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: known(*addresses))
 
-    def getaddrinfo(*_args: Any, **_options: Any) -> list[Any]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
 
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+def a_refusing_address() -> tuple[str, int]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+    return host, port
 
 
 def echo(far: Far) -> None:
@@ -84,14 +79,14 @@ def silent(far: Far) -> None:
 
 def test_a_plain_socket_carries_bytes_and_does_not_wait_to_fill_segments(serve: Serve) -> None:
     with dial("127.0.0.1", serve(echo).port, None, soon()) as sock:
+        sock.settimeout(BOUND)
         sock.sendall(b"hello")
         assert sock.recv(5, socket.MSG_WAITALL) == b"hello"
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_port_that_refuses_is_a_connection_error() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    _, port = a_refusing_address()
     with pytest.raises(APIConnectionError, match=f"127.0.0.1:{port}") as caught:
         connect(f"ws://127.0.0.1:{port}/")
     assert isinstance(caught.value.__cause__, ConnectionRefusedError)
@@ -114,17 +109,64 @@ def test_a_name_that_cannot_be_one_is_a_connection_error(host: str) -> None:
         connect(f"ws://{host}/")
 
 
-def test_the_next_address_is_tried_where_one_refuses(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, tried: list[tuple[Any, Optional[float]]]
-) -> None:
+def test_the_next_address_is_tried_where_one_refuses(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     peer = serve(echo)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        refusing = listener.getsockname()
-    resolve_to(monkeypatch, refusing, ("127.0.0.1", peer.port))
-    with dial("two.invalid", peer.port, None, soon()) as sock:
+    resolve_to(monkeypatch, a_refusing_address(), a_refusing_address(), ("127.0.0.1", peer.port))
+    with dial("three.invalid", peer.port, None, soon()) as sock:
+        assert sock.getpeername() == ("127.0.0.1", peer.port)
+        sock.settimeout(BOUND)
         sock.sendall(b"hello")
         assert sock.recv(5, socket.MSG_WAITALL) == b"hello"
-    assert [address for address, _ in tried] == [refusing, ("127.0.0.1", peer.port)]
+
+
+def test_an_address_that_does_not_answer_holds_up_nobody(
+    serve: Serve, full_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no limit in time: who waited for the first one would wait for as long as the system does."""
+    monkeypatch.setattr(dial_module, "HEAD_START", 0.01)
+    peer = serve(silent)
+    resolve_to(monkeypatch, ("127.0.0.1", full_port), ("127.0.0.1", full_port), ("127.0.0.1", peer.port))
+    with dial("three.invalid", peer.port, None, Deadline(None)) as sock:
+        assert sock.getpeername() == ("127.0.0.1", peer.port)
+
+
+def test_a_family_that_this_machine_has_not_holds_up_nobody(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer = serve(silent)
+    addresses = [(-5, socket.SOCK_STREAM, 6, "", ("x", 1)), *known(("127.0.0.1", peer.port))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: addresses)
+    with dial("two.invalid", peer.port, None, soon()) as sock:
+        assert sock.getpeername() == ("127.0.0.1", peer.port)
+
+
+def test_where_every_address_refuses_the_first_ones_error_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve_to(monkeypatch, a_refusing_address(), a_refusing_address())
+    with pytest.raises(ConnectionRefusedError):
+        dial("two.invalid", 1, None, soon())
+
+
+def test_the_families_take_turns() -> None:
+    v6, v4 = socket.AF_INET6, socket.AF_INET
+    addresses = [
+        (family, 0, 0, "", (name,)) for family, name in [(v6, "a"), (v6, "b"), (v6, "c"), (v4, "d"), (v4, "e")]
+    ]
+    assert [where[0] for *_, where in dial_module._by_turns(addresses)] == ["a", "d", "b", "e", "c"]
+    assert [where[0] for *_, where in dial_module._by_turns(addresses[3:])] == ["d", "e"]
+
+
+def test_a_resolver_that_does_not_answer_is_left_behind_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+
+    def getaddrinfo(*_args: Any, flags: int = 0, **_options: Any) -> list[Any]:
+        if not flags & socket.AI_NUMERICHOST:
+            answer.wait(BOUND)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    try:
+        with pytest.raises(ConnectTimeoutError):
+            connect("ws://slow.invalid/", seconds=SHORT)
+    finally:
+        answer.set()
 
 
 def test_a_connection_that_is_neither_taken_nor_refused_ends_at_the_deadline(full_port: int) -> None:
@@ -133,15 +175,12 @@ def test_a_connection_that_is_neither_taken_nor_refused_ends_at_the_deadline(ful
     assert caught.value.timeout == SHORT
 
 
-def test_all_addresses_of_a_name_share_one_deadline(
-    full_port: int, monkeypatch: pytest.MonkeyPatch, tried: list[tuple[Any, Optional[float]]]
-) -> None:
-    """Each of them neither takes nor refuses: the time of one is not there for the next."""
-    resolve_to(monkeypatch, ("127.0.0.1", full_port), ("127.0.0.1", full_port), ("127.0.0.1", full_port))
+def test_all_addresses_of_a_name_share_one_deadline(full_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of them answers; that there are more of them than the time would do for, each alone, makes no odds."""
+    monkeypatch.setattr(dial_module, "HEAD_START", 0.01)
+    resolve_to(monkeypatch, *[("127.0.0.1", full_port)] * 100)
     with pytest.raises(ConnectTimeoutError):
-        connect(f"ws://three.invalid:{full_port}/", seconds=SHORT)
-    assert 1 <= len(tried) <= 3
-    assert sum(timeout or 0.0 for _, timeout in tried) <= SHORT
+        connect(f"ws://hundred.invalid:{full_port}/", seconds=SHORT)
 
 
 def test_a_deadline_that_has_passed_already_is_a_timeout(serve: Serve) -> None:
@@ -182,6 +221,17 @@ def test_a_certificate_for_another_host_is_refused(serve: Serve, trust: Trust, a
     with pytest.raises(APIConnectionError, match="CERTIFICATE_VERIFY_FAILED") as caught:
         connect(peer.url, trust.client)
     assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
+
+
+def test_a_certificate_is_compared_with_the_host_that_was_asked_for(
+    serve: Serve, trust: Trust, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with the address behind it."""
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("service.invalid").configure_cert(server)
+    peer = serve(silent, tls=server)
+    resolve_to(monkeypatch, ("127.0.0.1", peer.port))
+    dial("service.invalid", peer.port, trust.client, soon()).close()
 
 
 def test_a_plain_server_behind_a_tls_address_is_a_connection_error(serve: Serve, trust: Trust) -> None:
@@ -225,6 +275,16 @@ def test_an_end_in_the_middle_of_the_tls_handshake_is_a_connection_error(
     assert not isinstance(caught.value, TimeoutError)
 
 
+def test_a_socket_is_given_back_though_tls_could_not_even_begin(
+    serve: Serve, trust: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a host name there is nothing to compare the certificate with."""
+    peer = serve(silent)
+    resolve_to(monkeypatch, ("127.0.0.1", peer.port))
+    with pytest.raises(ValueError, match="hostname"):
+        dial("", peer.port, trust.client, soon())
+
+
 def test_a_tls_handshake_that_is_not_answered_ends_at_the_deadline(serve: Serve, trust: Trust) -> None:
     peer = serve(silent)
     with pytest.raises(ConnectTimeoutError) as caught:
@@ -242,3 +302,117 @@ def test_a_tls_handshake_that_trickles_ends_at_the_deadline(serve: Serve, trust:
     peer = serve(trickle)
     with pytest.raises(ConnectTimeoutError):
         connect(peer.url.replace("ws:", "wss:"), trust.client, seconds=SHORT)
+
+
+# ---- the proxy
+
+
+def tunnelling(heads: list[bytes], behind: bytes = b"") -> Script:
+    """Play the proxy, and the service behind it that speaks first."""
+
+    def script(far: Far) -> None:
+        heads.append(far.read_head())
+        far.send(b"HTTP/1.1 200 Connection established\r\nVia: proxy\r\n\r\n", behind)
+        if not behind:
+            far.wait_until_gone()
+            return
+        assert far.read(5) == b"hello"
+
+    return script
+
+
+def through(peer: Peer, host: str = "service.invalid", *, user: str = "", seconds: float = BOUND) -> socket.socket:
+    return dial(host, 443, None, Deadline(seconds), proxy=f"http://{user}127.0.0.1:{peer.port}")
+
+
+def test_a_proxy_is_asked_for_a_tunnel_and_not_for_the_name(serve: Serve) -> None:
+    """The name is for the proxy to resolve: it may be one that only the proxy knows."""
+    heads: list[bytes] = []
+    through(serve(tunnelling(heads))).close()
+    assert heads == [b"CONNECT service.invalid:443 HTTP/1.1\r\nHost: service.invalid:443\r\n\r\n"]
+
+
+def test_nothing_that_comes_through_the_tunnel_is_lost(serve: Serve) -> None:
+    with through(serve(tunnelling([], b"early"))) as sock:
+        sock.settimeout(BOUND)
+        assert sock.recv(5, socket.MSG_WAITALL) == b"early"
+        sock.sendall(b"hello")
+
+
+def test_an_address_of_the_sixth_version_stands_in_brackets(serve: Serve) -> None:
+    heads: list[bytes] = []
+    through(serve(tunnelling(heads)), "2001:db8::1").close()
+    assert heads[0].startswith(b"CONNECT [2001:db8::1]:443 HTTP/1.1\r\nHost: [2001:db8::1]:443\r\n")
+
+
+def test_the_proxy_is_told_who_asks(serve: Serve) -> None:
+    heads: list[bytes] = []
+    through(serve(tunnelling(heads)), user="me:pass%40word@").close()
+    assert b"\r\nProxy-Authorization: Basic " + b64encode(b"me:pass@word") + b"\r\n" in heads[0]
+
+
+def test_tls_is_spoken_with_the_service_behind_the_proxy(serve: Serve, trust: Trust, authority: trustme.CA) -> None:
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("service.invalid").configure_cert(server)
+
+    def script(far: Far) -> None:
+        far.read_head()
+        far.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        with server.wrap_socket(far.sock, server_side=True) as secure:
+            echo(Far(secure))
+
+    proxy = f"http://127.0.0.1:{serve(script).port}"
+    with dial("service.invalid", 443, trust.client, soon(), proxy=proxy) as sock:
+        sock.settimeout(BOUND)
+        sock.sendall(b"hello")
+        assert sock.recv(5) == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "407"),
+        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\nno", "502"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "refused"),
+        (b"\r\n\r\n", "refused"),
+        (b"HTTP/1.1 200 OK\r\nName", "closed the connection"),
+        (b"", "closed the connection"),
+        (b"HTTP/1.1 200 OK\r\n" + b"Name: value\r\n" * 2000, "HTTP"),
+    ],
+)
+def test_a_proxy_that_gives_no_tunnel_is_an_error_without_the_password(serve: Serve, answer: bytes, words: str) -> None:
+    def script(far: Far) -> None:
+        far.read_head()
+        far.send(answer)
+        far.stop_sending()
+        far.wait_until_gone()
+
+    with pytest.raises(OSError, match=words) as caught:
+        through(serve(script), user="me:s3cret@")
+    assert not isinstance(caught.value, TimeoutError)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("trickles", [False, True])
+def test_a_proxy_that_does_not_come_to_an_end_is_a_timeout(serve: Serve, trickles: bool) -> None:
+    def script(far: Far) -> None:
+        far.read_head()
+        if trickles:
+            far.trickle(b"HTTP/1.1 200 OK\r\n" + b"Name: value\r\n" * 100)
+        else:
+            far.wait_until_gone()
+
+    with pytest.raises((TimeoutError, socket.timeout)):  # two of them before Python 3.10
+        through(serve(script), seconds=SHORT)
+
+
+@pytest.mark.parametrize("proxy", ["https://127.0.0.1:1", "socks5://127.0.0.1:1", "http://"])
+def test_a_proxy_of_another_kind_is_refused(proxy: str) -> None:
+    with pytest.raises(ValueError, match="proxy"):
+        dial("service.invalid", 443, None, soon(), proxy=proxy)
+
+
+def test_a_name_of_other_letters_goes_through_a_proxy_in_its_ascii_form(serve: Serve) -> None:
+    heads: list[bytes] = []
+    through(serve(tunnelling(heads)), "b\u00fccher.invalid").close()
+    assert heads[0].startswith(b"CONNECT xn--bcher-kva.invalid:443 ")

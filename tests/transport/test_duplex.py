@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cartesia_sync.transport.deadline import Deadline
-from cartesia_sync.transport.duplex import READ_AHEAD_BYTES, Duplex, SilenceError
+from cartesia_sync.transport.duplex import MOST_READ_AHEAD_BYTES, READ_AHEAD_BYTES, Duplex, SilenceError
 
 from .conftest import Ends, Waits
 from .peer import BOUND
@@ -108,11 +108,29 @@ def test_a_piece_larger_than_the_read_ahead_arrives_whole(either: Ends, threads:
 
 
 def test_the_read_ahead_shrinks_after_a_large_piece(ends: Ends, threads: ThreadPoolExecutor) -> None:
-    sent = threads.submit(ends.far.send, LARGE)
-    assert ends.duplex.take(len(LARGE), soon()) == LARGE
-    sent.result(BOUND)
-    ends.far.send(b"ab")
+    """One large message must not be paid for ever after."""
+    size = 4 * MOST_READ_AHEAD_BYTES
+    sent = threads.submit(ends.far.send, LARGE * 4, b"ab")
+    assert ends.duplex.take(size, soon()) == LARGE * 4
     assert ends.duplex.take(2, soon()) == b"ab"
+    sent.result(BOUND)
+    assert len(ends.duplex._ahead) <= MOST_READ_AHEAD_BYTES
+
+
+def test_the_read_ahead_grows_while_more_is_waiting_and_shrinks_in_silence(
+    ends: Ends, threads: ThreadPoolExecutor
+) -> None:
+    sent = threads.submit(ends.far.send, LARGE)
+    assert select.select([ends.sock], [], [], BOUND)[0]
+    while len(ends.sock.recv(READ_AHEAD_BYTES, socket.MSG_PEEK)) < READ_AHEAD_BYTES:
+        pass  # until as much as the read-ahead holds has come
+    taken = b"".join(ends.duplex.take(4096, soon()) for _ in range(READ_AHEAD_BYTES // 4096 + 1))
+    assert len(ends.duplex._ahead) == 2 * READ_AHEAD_BYTES
+    assert taken + ends.duplex.take(len(LARGE) - len(taken), soon()) == LARGE
+    sent.result(BOUND)
+    for _ in range(2):  # the first silence tells that it is one
+        with pytest.raises(SilenceError):
+            ends.duplex.take(1, Deadline(NOW))
     assert len(ends.duplex._ahead) == READ_AHEAD_BYTES
 
 
@@ -289,14 +307,11 @@ def test_shut_after_the_peer_was_faster_is_no_error(either: Ends) -> None:
     either.duplex.close()
 
 
-def test_shut_from_a_finalizer_in_the_thread_that_holds_the_lock_does_not_deadlock(
-    ends: Ends, threads: ThreadPoolExecutor
-) -> None:
-    def finalize() -> None:
-        with ends.duplex._io_lock:
-            ends.duplex.shut()
-
-    threads.submit(finalize).result(BOUND)
+def test_a_finalizer_may_shut_in_the_thread_that_holds_the_lock(ends: Ends) -> None:
+    with ends.duplex._io_lock:
+        assert ends.duplex._io_lock.acquire(blocking=False)  # else the next line would wait for ever
+        ends.duplex.shut()
+        ends.duplex._io_lock.release()
 
 
 def test_close_leaves_the_descriptor_to_a_writer_that_waits_on_it(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import select
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +20,8 @@ from cartesia_sync.errors import (
     WriteTimeoutError,
 )
 from cartesia_sync.transport.deadline import Deadline
-from cartesia_sync.transport.duplex import READ_AHEAD_BYTES
+from cartesia_sync.transport.duplex import READ_AHEAD_BYTES, Duplex
+from cartesia_sync.transport.wire import Wire
 
 from .conftest import Ends, Waits
 from .peer import BINARY, BOUND, CLOSE, CONT, PING, PONG, TEXT, Said, close_frame, frame
@@ -145,6 +148,8 @@ def test_the_read_ahead_shrinks_after_a_large_message(ends: Ends, threads: Threa
     assert read(ends) == LARGE
     assert read(ends) == b"small"
     sent.result(BOUND)
+    for _ in range(2):  # the first silence tells that it is one
+        assert ends.wire.read(Deadline(NOW)) is None
     assert len(ends.duplex._ahead) == READ_AHEAD_BYTES
 
 
@@ -501,6 +506,24 @@ def test_writing_to_a_service_that_has_gone_ends_the_connection(either: Ends) ->
         either.wire.write(LARGE * 8, soon())
     assert isinstance(caught.value.__cause__, OSError)
     assert hear_the_end(either).code is None
+
+
+class Failing(socket.socket):
+    """A socket that does not send, though the connection is alive."""
+
+    def send(self, *_args: Any) -> int:
+        raise OSError(errno.ENOBUFS, "No buffer space available")
+
+
+def test_a_write_that_fails_in_any_way_ends_the_connection(ends: Ends) -> None:
+    """Half of the message may be out; the peer, which noticed nothing, must see an end."""
+    wire = Wire(Duplex(Failing(fileno=ends.sock.detach())), response_headers={})
+    with pytest.raises(WebSocketConnectionClosedError, match="No buffer space"):
+        wire.write(b"x", soon())
+    ends.far.wait_until_gone()
+    with pytest.raises(WebSocketConnectionClosedError):
+        wire.read(soon())
+    wire.free()
 
 
 # ---- the end, from this side

@@ -141,6 +141,41 @@ def test_a_cookie_of_one_connection_is_not_sent_on_the_next(connect: Connect, se
     assert not _handshake.CookieJar.jar
 
 
+def test_an_upgrade_goes_through_the_proxy_of_the_environment(
+    connect: Connect, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads: list[bytes] = []
+
+    def script(far: Far) -> None:
+        heads.append(far.read_head())
+        far.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        heads.append(far.read_head())
+        far.send(switching(heads[-1]), frame(b"hello"))
+        far.wait_until_gone()
+
+    service, proxy = serve(), serve(script)
+    monkeypatch.setenv("HTTP_PROXY", proxy.url.replace("ws:", "http:"))
+    assert connect(service).read(Deadline(BOUND)) == b"hello"
+    assert heads[0].startswith(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n" % service.port)
+    assert KEY.encode() not in heads[0]
+    assert heads[1].startswith(b"GET /speak HTTP/1.1\r\n")
+    assert service.accepted == 0
+
+
+def test_an_upgrade_goes_past_the_proxy_where_the_environment_says_so(
+    connect: Connect, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(far: Far) -> None:
+        far.upgrade(frame(b"hello"))
+        far.wait_until_gone()
+
+    proxy = serve(lambda far: None)
+    monkeypatch.setenv("HTTP_PROXY", proxy.url.replace("ws:", "http:"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert connect(serve(script)).read(Deadline(BOUND)) == b"hello"
+    assert proxy.accepted == 0
+
+
 # ---- what is taken
 
 
