@@ -34,7 +34,8 @@ class Connection:
     belongs to, whether or not anybody is receiving. When the service has closed the connection, as it does after five
     idle minutes, the next push to a new context opens another one; contexts that were not whole by then raise.
 
-    Threads: any, every method.
+    Threads: any, every method; but none from a ``__del__`` of yours, which the collector may run in a thread that
+    holds one of our locks.
     """
 
     def __init__(self, link: Link, *, api_version: str, timeout: Timeout) -> None:

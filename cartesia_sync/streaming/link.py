@@ -354,18 +354,18 @@ class Link:
         self._forgotten.append(line)
 
     def _drop_forgotten_locked(self) -> list[Line]:
-        """Forget the lines whose context is gone; give those that the service is still speaking."""
+        """End the contexts that nobody can receive any more; give them."""
         gone = []
         while self._forgotten:
             line = self._forgotten.popleft()
             if self._router.end(line.context_id) is not None:
                 line.state = State.ENDED
-                if line.said:
-                    gone.append(line)
+                gone.append(line)
         return gone
 
     def _cancel_gone(self, lines: list[Line], wire: Optional[Wire]) -> None:
         for line in lines:
+            line.mailbox.seal(End())  # somebody may hold the context still, and have dropped its speech alone
             if wire is not None and line.wire is wire:
                 wire.post(_cancel_message(line))
 
