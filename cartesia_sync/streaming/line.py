@@ -82,12 +82,14 @@ class Line:
                 raise
             raise ContextStateError(f"{error}; the service ended it: {self.ended_by.error}") from None
 
-    def set_aside_for_replay(self) -> bool:
-        """Make it as new, if it is to be said again: all its text was sent, and nothing of it was heard.
+    @property
+    def is_to_be_replayed(self) -> bool:
+        """Whether it is to be said again if the wire is lost: all its text was sent, and nothing of it was heard."""
+        return self.kept is not None and self.state is State.FINISHING
 
-        The caller holds the state lock.
-        """
-        if self.kept is None or self.state is not State.FINISHING:
+    def set_aside_for_replay(self) -> bool:
+        """Make it as new, if it is to be said again. The caller holds the state lock."""
+        if not self.is_to_be_replayed:
             return False
         self.awaits_replay, self.wire, self.said = True, None, 0
         return True

@@ -220,10 +220,14 @@ class Link:
                 try:
                     wire.write(message, deadline)
                 except WebSocketConnectionClosedError as error:
-                    if is_retry or not self._takes_back(line, wire, move, error):
+                    if self._is_to_be_replayed(line, wire):
+                        return
+                    if is_retry or not self._takes_back(line, wire, error):
                         raise
                     continue
                 with self._state_lock:
+                    if line.wire is not wire:
+                        return  # the reader has set it aside meanwhile: this will be said again with the rest
                     line.said += 1
                     # The reader spares a context whose first message is on its way; it may have ended meanwhile.
                     is_lost = self._wire is not wire and self._router.is_live(line.context_id)
@@ -260,7 +264,7 @@ class Link:
         error.__cause__ = self._loss
         return error
 
-    def _takes_back(self, line: Line, wire: Wire, move: Move, error: CartesiaError) -> bool:
+    def _takes_back(self, line: Line, wire: Wire, error: CartesiaError) -> bool:
         """After a failed write: whether the context is as new as before it, and may try another wire.
 
         No message has left whole, so that the service cannot act on any.
@@ -272,6 +276,11 @@ class Link:
                 return False
             line.wire, line.state = None, State.OPEN
             return True
+
+    def _is_to_be_replayed(self, line: Line, wire: Wire) -> bool:
+        """After a failed write: whether the message is kept, and will be said again with the rest."""
+        with self._state_lock:
+            return line.wire is not wire or (self._may_reconnect and line.said > 0 and line.is_to_be_replayed)
 
     def replay(self, line: Line) -> None:
         """Say a context again on a new connection: one that is to be replayed, and of which nothing was heard.

@@ -430,3 +430,27 @@ def test_close_from_many_threads_at_once_is_one_close(stage: Any) -> None:
             each.result(BOUND)
     assert stage.link.reader is not None
     assert not stage.link.reader.is_alive()
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_last_message_that_meets_the_loss_is_said_once_by_the_replay(stage: Any, leaves: bool) -> None:
+    """The reader sets the context aside while its last message is on its way."""
+    context, old = stage.context("a", on_disconnect="replay"), stage.wire
+    context.push("One. ")
+
+    def lose_meanwhile(message: bytes) -> None:
+        old.lose()
+        assert old.is_free.wait(BOUND)
+        if not leaves:
+            raise WebSocketConnectionClosedError("broken pipe")
+
+    old.before_write = lose_meanwhile
+    context.push("Two.", continue_=False)
+    with ThreadPoolExecutor(1) as pool:
+        audio = pool.submit(context.audio)
+        stage.wait_wires(2)
+        assert [said["transcript"] for said in stage.wire.wait_said(2)] == ["One. ", "Two."]
+        stage.wire.hear_chunk("a", b"whole")
+        stage.wire.hear_done("a")
+        assert audio.result(BOUND) == b"whole"
+    assert len(stage.wire.said) == 2
