@@ -37,6 +37,7 @@ MAX_MESSAGE_BYTES = 16 << 20
 _MAX_HEAD_BYTES = 64 << 10
 _LARGEST_CONTROL_BYTES = 125
 _NO_STATUS = 1005
+_SHORTEST_SECRET = 8
 _SECRET_HEADERS = ("authorization", "proxy-authorization", "x-api-key", "cookie")
 
 
@@ -267,9 +268,13 @@ def _upgrade(duplex: Duplex, url: str, headers: Mapping[str, str], where: str, d
 
 
 def _secrets(headers: Mapping[str, str]) -> list[bytes]:
-    """Give what a service that echoes our request must not bring into an exception."""
+    """Give what a service that echoes our request must not bring into an exception.
+
+    What is too short to be a credential is left: it may stand in an honest answer by chance.
+    """
     values = (value for name, value in headers.items() if name.lower() in _SECRET_HEADERS)
-    return [value.split()[-1].encode() for value in values if value.strip()]
+    words = (value.split()[-1].encode() for value in values if value.strip())
+    return [word for word in words if len(word) >= _SHORTEST_SECRET]
 
 
 def _connect_timeout(where: str, deadline: Deadline) -> ConnectTimeoutError:
