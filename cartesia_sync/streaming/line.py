@@ -188,6 +188,10 @@ class Line:
         error.__cause__ = loss
         return error
 
+    def lost(self, loss: CartesiaError) -> CartesiaError:
+        """Make the exception of a push to a context whose connection is gone, or is another process's."""
+        return ForkedError(str(loss)) if isinstance(loss, ForkedError) else self.truncated(loss)
+
     def overflowed(self, limit_bytes: int, whose: str) -> MailboxFullError:
         """Make the exception of a context whose events nobody took."""
         error = MailboxFullError(

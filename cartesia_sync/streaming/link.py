@@ -107,6 +107,7 @@ class Link:
         # Lines whose context is gone. A finalizer adds to it, in whatever thread and under whatever lock the collector
         # runs: so it takes none. The reader and open() see to them.
         self._forgotten: deque[Line] = deque()
+        self._tells_nobody = False  # set once, at exit
         self.stray_events = 0
 
     @property
@@ -133,7 +134,7 @@ class Link:
         try:
             with self._state_lock:
                 if self._is_closed:
-                    raise _closed_by_us()
+                    raise self._closed()
                 if self._wire is not None:
                     return self._wire
             wire = self._dial_with_retries(deadline)
@@ -143,7 +144,7 @@ class Link:
             try:
                 with self._state_lock:
                     if self._is_closed:
-                        raise _closed_by_us()
+                        raise self._closed()
                     process.remember(self)
                     self._wire = wire
                     self._reader = reader
@@ -157,6 +158,10 @@ class Link:
         finally:
             self._connect_lock.release()
 
+    def _closed(self) -> CartesiaError:
+        """Make the exception of a caller who comes after ``close``, or in another process."""
+        return ForkedError(str(self._loss)) if isinstance(self._loss, ForkedError) else _closed_by_us()
+
     def _dial_with_retries(self, deadline: Deadline) -> Wire:
         """Dial, and again after a failure that may pass: the service has no room, has failed, or is not there."""
         for attempt in itertools.count():
@@ -169,7 +174,7 @@ class Link:
                     raise
                 log.debug("connecting again in %.2f s: %s", pause, error)
             if self._closing.wait(pause):
-                raise _closed_by_us()
+                raise self._closed()
         raise AssertionError  # not reached: the count has no end
 
     # ---- contexts: any thread
@@ -183,7 +188,7 @@ class Link:
         """
         with self._state_lock:
             if self._is_closed:
-                raise _closed_by_us()
+                raise self._closed()
             gone, wire = self._drop_forgotten_locked(), self._wire
             self._router.open(line.context_id, line)
             self._lines.add(line)
@@ -242,22 +247,24 @@ class Link:
         """Give the wire that this context speaks on, opening one for a context that is new."""
         with self._state_lock:
             if line.loss is not None:
-                raise line.truncated(line.loss)
+                raise line.lost(line.loss)
             if self._is_closed:
-                raise _closed_by_us()
+                raise self._closed()
             line.move(Move.SEND)  # nobody connects for a context that has ended
             if self._wire is not None and line.wire in (None, self._wire):
                 return self._wire
             if line.said:
-                raise line.truncated(self._loss)
+                raise line.lost(self._loss)
             line.wire = None
             if not self._may_reconnect:
                 raise self.lost()
         log.debug("context %s: opening a new connection", line.context_id)
         return self.connect()
 
-    def lost(self) -> WebSocketConnectionClosedError:
+    def lost(self) -> CartesiaError:
         """Make the exception of a caller who needs a connection that is gone."""
+        if isinstance(self._loss, ForkedError):
+            return ForkedError(str(self._loss))
         error = WebSocketConnectionClosedError(
             str(self._loss), code=getattr(self._loss, "code", None), reason=getattr(self._loss, "reason", "")
         )
@@ -540,6 +547,8 @@ class Link:
 
     def _lose(self, wire: Wire, loss: CartesiaError) -> None:
         """Forget a wire that has ended, and tell the contexts that spoke on it."""
+        if self._tells_nobody:
+            return
         with self._state_lock:
             if not self._is_closed:
                 self._loss = loss
@@ -600,6 +609,14 @@ class Link:
         wire = self._wire
         if wire is not None:
             wire.shut()
+
+    def abandon_at_exit(self) -> None:
+        """Do the same when the interpreter exits, and tell no receiver.
+
+        Only daemon threads are left then; one that raised now would write its traceback over the program's last words.
+        """
+        self._tells_nobody = True
+        self.abandon()
 
     @property
     def is_open(self) -> bool:

@@ -31,7 +31,7 @@ def live_links() -> list[Link]:
 def _at_exit() -> None:
     links = live_links()
     for link in links:
-        link.abandon()
+        link.abandon_at_exit()
     deadline = Deadline(EXIT_TIMEOUT)
     for link in links:
         if link.reader is not None:

@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 from collections import deque
-from typing import Union
+from typing import Optional, Union
 
 from .deadline import Deadline
 
@@ -93,10 +93,11 @@ class Duplex:
         room = memoryview(self._ahead)[self._end :]
         while True:
             with self._io_lock:
+                failure: Optional[OSError] = None
                 try:
                     self._move_on_locked()
-                except OSError:
-                    pass  # what came before the end is still to be read, and the reason may be among it
+                except OSError as error:
+                    failure = error  # what came before the end is still to be read, and the reason may be among it
                 try:
                     count = self._sock.recv_into(room)
                 except (BlockingIOError, ssl.SSLWantReadError):
@@ -105,6 +106,8 @@ class Duplex:
                     wanted = _READ | _WRITE
                 else:
                     break
+                if failure is not None:
+                    raise failure
                 if self._unsent:
                     wanted |= _WRITE
             if wanted != self._selecting:
