@@ -6,7 +6,6 @@ import ipaddress
 import os
 import ssl
 from collections.abc import Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Callable, Optional, Union
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -98,19 +97,24 @@ class Cartesia:
     def __repr__(self) -> str:
         return f"<Cartesia {self.base_url} version {self.cartesia_version}>"
 
-    @cached_property
+    @property
     def tts(self) -> TTSResource:
         """Text to speech."""
         from .resources.tts import TTSResource
 
-        return TTSResource(self)
+        return TTSResource(self)  # holds nothing of its own; functools.cached_property would hold a lock at a fork
 
-    @cached_property
+    @property
     def _trust(self) -> ssl.SSLContext:
-        """One TLS context for all connections: making one reads the whole trust store."""
-        from .transport.surroundings import default_trust
+        """Give the one TLS context of all connections: making it reads the whole trust store.
 
-        return self._ssl_context or default_trust()
+        Two threads may make one at the same time, and one of them is kept: a lock could be held at a fork.
+        """
+        if self._ssl_context is None:
+            from .transport.surroundings import default_trust
+
+            self._ssl_context = default_trust()
+        return self._ssl_context
 
     def dialler(
         self,

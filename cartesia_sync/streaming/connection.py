@@ -208,6 +208,7 @@ class Connection:
 
         Threads: one at a time. Waits for the service.
         """
+        self._link.check_process()
         if not self._receiving.acquire(blocking=False):
             raise ConcurrencyError("another thread is in this connection's recv(); use contexts for several threads")
         try:

@@ -107,7 +107,6 @@ class Link:
         # Lines whose context is gone. A finalizer adds to it, in whatever thread and under whatever lock the collector
         # runs: so it takes none. The reader and open() see to them.
         self._forgotten: deque[Line] = deque()
-        self._tells_nobody = False  # set once, at exit
         self.stray_events = 0
 
     @property
@@ -346,6 +345,8 @@ class Link:
 
         Threads: any. Waits for the message to leave, at most for the write clock; the receiver is woken before that.
         """
+        if isinstance(self._loss, ForkedError):
+            return  # the parent's, and none of ours
         with self._state_lock:
             is_news = line.state in (State.OPEN, State.FINISHING)
             if is_news:
@@ -547,8 +548,6 @@ class Link:
 
     def _lose(self, wire: Wire, loss: CartesiaError) -> None:
         """Forget a wire that has ended, and tell the contexts that spoke on it."""
-        if self._tells_nobody:
-            return
         with self._state_lock:
             if not self._is_closed:
                 self._loss = loss
@@ -602,21 +601,13 @@ class Link:
                 warnings.warn(f"{reader.name} has not ended", ResourceWarning, stacklevel=3)
 
     def abandon(self) -> None:
-        """End the connection without a word: nobody holds it any more, or the interpreter exits.
+        """End the connection without a word: nobody holds it any more.
 
         Threads: any, a finalizer included: takes no lock but one that the same thread may hold already.
         """
         wire = self._wire
         if wire is not None:
             wire.shut()
-
-    def abandon_at_exit(self) -> None:
-        """Do the same when the interpreter exits, and tell no receiver.
-
-        Only daemon threads are left then; one that raised now would write its traceback over the program's last words.
-        """
-        self._tells_nobody = True
-        self.abandon()
 
     @property
     def is_open(self) -> bool:
@@ -635,15 +626,24 @@ class Link:
         """
         self._connect_lock, self._send_lock, self._state_lock = (threading.Lock() for _ in range(3))
         self._closing = threading.Event()
-        forked = ForkedError(
-            "This connection was opened before a fork and belongs to the parent process; open one here."
-        )
+        forked = ForkedError("This connection was opened before a fork and belongs to the parent; open one here.")
         self._is_closed, self._loss = True, forked
         wire, self._wire, self._reader = self._wire, None, None
-        for line in self._router.live():
+        lines = {*self._router.live(), *self._lines}
+        self._router, self._bells = Router(), ()
+        for line in lines:
             line.leave_to_parent(forked)
         if wire is not None:
             wire.drop()
+
+    def check_process(self) -> None:
+        """Refuse a caller in a forked child of the process that opened the connection.
+
+        Raises:
+            ForkedError: That is what it is.
+        """
+        if isinstance(self._loss, ForkedError):
+            raise ForkedError(str(self._loss))
 
 
 class _Sending:
