@@ -84,6 +84,7 @@ class Cartesia:
         self.timeout = Timeout.of(timeout)
         self.max_retries = max_retries
         self._ssl_context = ssl_context
+        self._tts: Optional[TTSResource] = None
         self._headers = _merged(
             {
                 "Authorization": f"Bearer {self._credential}",
@@ -100,9 +101,11 @@ class Cartesia:
     @property
     def tts(self) -> TTSResource:
         """Text to speech."""
-        from .resources.tts import TTSResource
+        if self._tts is None:  # functools.cached_property would hold a lock at a fork, on some Pythons
+            from .resources.tts import TTSResource
 
-        return TTSResource(self)  # holds nothing of its own; functools.cached_property would hold a lock at a fork
+            self._tts = TTSResource(self)
+        return self._tts
 
     @property
     def _trust(self) -> ssl.SSLContext:

@@ -178,7 +178,7 @@ def test_the_websocket_url_follows_from_the_base_url(base_url: str, websocket_ba
 @pytest.mark.parametrize(
     ("base_url", "url"),
     [
-        ("http://h:1", "ws://h:1/tts/websocket"),
+        ("http://localhost:1", "ws://localhost:1/tts/websocket"),
         ("https://h/a/b/", "wss://h/a/b/tts/websocket"),
         ("HTTPS://h", "wss://h/tts/websocket"),
     ],
@@ -202,7 +202,7 @@ def test_the_base_url_is_the_argument_the_environments_or_the_services(monkeypat
     monkeypatch.setenv("CARTESIA_BASE_URL", "http://127.0.0.1:8765/")
     assert Cartesia(api_key=KEY).base_url == "http://127.0.0.1:8765"
     assert Cartesia(api_key=KEY).websocket_base_url == "ws://127.0.0.1:8765"
-    assert Cartesia(api_key=KEY, base_url="http://h").base_url == "http://h"
+    assert Cartesia(api_key=KEY, base_url="http://[::1]").base_url == "http://[::1]"
     monkeypatch.setenv("CARTESIA_BASE_URL", "")
     assert Cartesia(api_key=KEY).base_url == "https://api.cartesia.ai"
 
@@ -369,3 +369,21 @@ def test_resources_are_made_once() -> None:
 def test_what_a_wrong_client_raises_can_be_caught_as_ours_where_it_is_about_credentials() -> None:
     with pytest.raises(CartesiaError):
         Cartesia()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.com", "http://10.0.0.1:80", "http://127.0.0.1.example.com", "http://[2001:db8::1]"]
+)
+def test_a_key_is_not_sent_in_clear_to_another_machine_unless_allowed(url: str) -> None:
+    with pytest.raises(ValueError, match="allow_insecure=True"):
+        Cartesia(api_key=KEY, base_url=url)
+    with pytest.raises(ValueError, match="allow_insecure=True"):
+        Cartesia(api_key=KEY, websocket_base_url="ws" + url[len("http") :])
+    assert Cartesia(api_key=KEY, base_url=url, allow_insecure=True).base_url == url
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1", "http://127.8.9.1", "http://localhost", "http://[::1]:8", "http://a.localhost"]
+)
+def test_a_key_may_be_sent_in_clear_to_this_machine(url: str) -> None:
+    assert Cartesia(api_key=KEY, base_url=url).base_url == url
