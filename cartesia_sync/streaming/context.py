@@ -477,8 +477,6 @@ def say(
         line.flushes += flush
         if transcript:
             line.transcripts.append(transcript)
-        if line.kept is not None:
-            line.kept.append(message)
         if line.first_said_at is None:
             line.first_said_at = line.said_at
             line.sound = _sound_of(output_format)

@@ -41,16 +41,18 @@ and one that has stopped reading is told before it hurts.
 class Line:
     """One context, as the link knows it; the user's handle to it is ``Context``.
 
-    Guarded by the link's state lock: ``state``, ``wire``, ``said``, ``loss``, ``ended_by``, ``awaits_replay``. Written
-    by the reader alone: ``heard_at``, ``trouble``, ``has_overflowed``. Written under the send lock: ``transcripts``,
-    ``flushes``, ``first_said_at``, ``said_at``, ``sound``, ``kept`` (which the reader sets to None). Reading one of
-    these without a lock gives a value that was true a moment ago, which is all that a clock or a message needs.
+    Guarded by the link's state lock: ``state``, ``wire``, ``said``, ``loss``, ``ended_by``, ``awaits_replay``,
+    ``is_set_aside``, ``kept`` (which the reader sets to None without it). Written by the reader alone: ``heard_at``,
+    ``trouble``, ``has_overflowed``. Written under the send lock: ``transcripts``, ``flushes``, ``first_said_at``,
+    ``said_at``, ``sound``. Reading one of these without a lock gives a value that was true a moment ago, which is all
+    that a clock or a message needs.
     """
 
     def __init__(self, context_id: str, *, replays: bool = False, limit_bytes: int = MAX_QUEUED_BYTES) -> None:
         self.context_id = context_id
         self.kept: Optional[list[bytes]] = [] if replays else None  # messages to say again, until one is answered
         self.awaits_replay = False
+        self.is_set_aside = False  # to be replayed, or replayed already
         self.flushes = 0
         self.has_given_audio = False  # the receiver's own, as is the next
         self._split_sample = b""  # what the last chunk held of a sample that the next one completes
@@ -91,8 +93,15 @@ class Line:
         """Make it as new, if it is to be said again. The caller holds the state lock."""
         if not self.is_to_be_replayed:
             return False
-        self.awaits_replay, self.wire, self.said = True, None, 0
+        self.awaits_replay = self.is_set_aside = True
+        self.wire, self.said = None, 0
         return True
+
+    def keep(self, message: bytes) -> None:
+        """Keep a message, if the context is to be said again and nothing was heard of it. Under the state lock."""
+        kept = self.kept  # the reader sets it to None without the lock
+        if kept is not None:
+            kept.append(message)
 
     # ---- reader thread only
 
@@ -110,8 +119,13 @@ class Line:
         self.kept = None
         if isinstance(event, Chunk):
             return self.mailbox.put(event, weight, audio_bytes=len(event.audio))
-        if isinstance(event, Error) and not (event.done and event.context_id):
+        if isinstance(event, Error) and not event.done:
             self.trouble = event
+        return self.mailbox.put(event, weight)
+
+    def overhear(self, event: Error, weight: int) -> bool:
+        """Pass on what concerns the whole connection: not heard of this context, so its clocks run on."""
+        self.trouble = event
         return self.mailbox.put(event, weight)
 
     # ---- the receiver's thread

@@ -56,7 +56,8 @@ class Link:
         _connect_lock    one thread opens a wire, the others wait for it; held while dialling, by no reader
         _send_lock       the order of messages; held across wire.write, never taken by the reader
         _state_lock      _wire, _reader, _loss, _is_closed, _router, _lines, _by_hand, _bells, and each line's state,
-                         wire, said, loss, ended_by and awaits_replay; never held across I/O, a wait, or users' code
+                         wire, said, loss, ended_by, awaits_replay and is_set_aside; never held across I/O, users'
+                         code, or a wait other than for a thread's start
         Mailbox._lock    (leaf) whether the mailbox is sealed
         Duplex._io_lock  (leaf) one send or recv that cannot block
 
@@ -145,12 +146,10 @@ class Link:
                     if self._is_closed:
                         raise self._closed()
                     process.remember(self)
+                    reader.start()  # under the lock: close() joins no thread that has not been started
                     self._wire = wire
                     self._reader = reader
-                reader.start()
             except BaseException:
-                with self._state_lock:
-                    self._wire = self._reader = None
                 wire.free()
                 raise
             return wire
@@ -218,18 +217,22 @@ class Link:
                 with self._state_lock:
                     line.move(move)
                     line.wire = wire
+                    if not is_retry:
+                        line.keep(message)  # with the move: from now on it may be set aside, and said again as kept
                 if not is_retry:
                     note()
                 try:
                     wire.write(message, deadline)
-                except WebSocketConnectionClosedError as error:
-                    if self._is_to_be_replayed(line, wire):
+                except APIConnectionError as error:
+                    if self._is_to_be_replayed(line):
                         return
-                    if is_retry or not self._takes_back(line, wire, error):
-                        raise
-                    continue
+                    if not is_retry and self._takes_back(line, wire, error):
+                        continue
+                    if not line.said:
+                        self._give_up(line, error)  # which the reader leaves to us
+                    raise
                 with self._state_lock:
-                    if line.wire is not wire:
+                    if line.is_set_aside:
                         return  # the reader has set it aside meanwhile: this will be said again with the rest
                     line.said += 1
                     # The reader spares a context whose first message is on its way; it may have ended meanwhile.
@@ -277,15 +280,17 @@ class Link:
         with self._state_lock:
             if self._wire is wire:
                 self._wire, self._loss = None, error
+            if not isinstance(error, WebSocketConnectionClosedError):
+                return False  # the service was too slow; another connection is no faster
             if line.said or not self._may_reconnect or self._is_closed or line.state is State.CANCELLING:
                 return False
             line.wire, line.state = None, State.OPEN
             return True
 
-    def _is_to_be_replayed(self, line: Line, wire: Wire) -> bool:
+    def _is_to_be_replayed(self, line: Line) -> bool:
         """After a failed write: whether the message is kept, and will be said again with the rest."""
         with self._state_lock:
-            return line.wire is not wire or (self._may_reconnect and line.said > 0 and line.is_to_be_replayed)
+            return line.is_set_aside or (self._may_reconnect and line.said > 0 and line.is_to_be_replayed)
 
     def replay(self, line: Line) -> None:
         """Say a context again on a new connection: one that is to be replayed, and of which nothing was heard.
@@ -302,6 +307,8 @@ class Link:
             wire = self.connect()
             with _Sending(self._send_lock, Deadline(self._timeout.write)) as deadline:
                 with self._state_lock:
+                    if not self._router.is_live(line.context_id):
+                        return  # cancelled meanwhile
                     line.wire = wire
                 line.first_said_at = line.said_at = time.monotonic()
                 for message in kept:
@@ -531,7 +538,7 @@ class Link:
             lines = [line for line in self._router.live() if line.wire is not None]
         for line in lines:
             if line.has_room(weight):
-                line.hear(event, weight)
+                line.overhear(event, weight)
 
     def _spoil(self, wire: Wire, fault: MalformedEventError) -> None:
         """End the context that an unreadable event names; count the event if it names none."""

@@ -137,7 +137,7 @@ class Conversation(RuleBasedStateMachine):
 
     def put(self, known: Known, kind: str, told: Any) -> None:
         known.pending.append((next(self.numbers), kind, told))
-        known.heard = True
+        known.heard = known.heard or kind != "notice"  # what all hear is no event of its own
 
     def forget_dropped(self) -> None:
         """What the reader does after each message, and ``open`` before it opens."""

@@ -1,0 +1,190 @@
+"""Races that the soak found, step by step."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, Callable
+
+import pytest
+
+from cartesia_sync import Timeout
+from cartesia_sync.errors import FirstEventTimeoutError, WebSocketConnectionClosedError
+
+BOUND = 10.0
+
+
+def lose_while_writing(stage: Any, wire: Any, then: Callable[[], None] = lambda: None) -> None:
+    """Have the wire end, and the reader notice, while the context's last message is being written."""
+
+    def before_write(message: bytes) -> None:
+        if b'"continue":false' in message:
+            reader = stage.link.reader
+            wire.lose()
+            reader.join(BOUND)
+            then()
+            wire.is_shut = True
+
+    wire.before_write = before_write
+
+
+def test_a_context_set_aside_while_its_last_message_leaves_is_said_again_whole(make_stage: Any) -> None:
+    stage = make_stage()
+    context = stage.context("a", on_disconnect="replay")
+    context.push("One. ")
+    lose_while_writing(stage, stage.wires[0])
+    context.push("Two.", continue_=False)
+    with ThreadPoolExecutor(1) as pool:
+        audio = pool.submit(context.audio)
+        stage.wait_wires(2)
+        stage.wires[1].wait_said(1)
+        stage.wires[1].hear_chunk("a", b"12")
+        stage.wires[1].hear_done("a")
+        assert audio.result(BOUND) == b"12"
+    assert [said["transcript"] for said in stage.wires[1].said] == ["One. ", "Two."]
+
+
+def test_a_receiver_says_the_message_again_that_is_being_written(make_stage: Any) -> None:
+    stage = make_stage()
+    context = stage.context("a", on_disconnect="replay")
+    context.push("One. ")
+    link, line, taken = stage.link, context.line, threading.Event()
+    connect = link.connect
+
+    def connect_and_tell() -> Any:
+        taken.set()  # replay() has taken what is kept
+        return connect()
+
+    link.connect = connect_and_tell
+
+    class Held(list):  # note() appends to this first, under the send lock
+        def append(self, text: str) -> None:
+            if text == "Two.":
+                reader = link.reader
+                stage.wires[0].lose()
+                reader.join(BOUND)
+                stage.wires[0].is_shut = True
+                assert taken.wait(BOUND)
+            super().append(text)
+
+    line.transcripts = Held(line.transcripts)
+    with ThreadPoolExecutor(1) as pool:
+        audio = pool.submit(context.audio)
+        context.push("Two.", continue_=False)
+        stage.wait_wires(2)
+        stage.wires[1].wait_said(2)
+        stage.wires[1].hear_chunk("a", b"12")
+        stage.wires[1].hear_done("a")
+        assert audio.result(BOUND) == b"12"
+    assert [said["transcript"] for said in stage.wires[1].said] == ["One. ", "Two."]
+
+
+def test_a_notice_to_all_does_not_feed_a_contexts_clocks(make_stage: Any) -> None:
+    stage = make_stage(Timeout(first_event=0.05, gap=5.0))
+    context = stage.context("a")
+    context.push("One. ", continue_=False)
+    stage.wire.hear_error(None, message="to all")
+    events = context.receive()
+    assert next(events).type == "error"
+    with pytest.raises(FirstEventTimeoutError) as caught:
+        next(events)
+    assert not caught.value.heard
+
+
+def test_a_notice_to_all_does_not_forbid_saying_a_context_again(make_stage: Any) -> None:
+    stage = make_stage()
+    context = stage.context("a", on_disconnect="replay")
+    context.push("One. ", continue_=False)
+    stage.wire.hear_error(None, message="to all")
+    events = context.receive()
+    assert next(events).type == "error"
+    stage.wire.lose()
+    with ThreadPoolExecutor(1) as pool:
+        rest = pool.submit(list, events)
+        stage.wait_wires(2)
+        stage.wires[1].wait_said(1)
+        stage.wires[1].hear_done("a")
+        assert [event.type for event in rest.result(BOUND)] == ["done"]
+
+
+def test_the_reader_keeps_nothing_of_a_context_that_was_dropped(make_stage: Any) -> None:
+    stage = make_stage()
+    stage.context("a").push("One. ")  # dropped at once
+    other = stage.context("b")
+    other.push("Two. ")
+    dropped = stage.context("c")
+    dropped.push("Three. ")
+    del dropped
+    stage.wire.hear_chunk("b", b"12")
+    assert next(other.receive()).type == "chunk"
+    stage.wire.hear_chunk("b", b"12")
+    assert next(other.receive()).type == "chunk"  # so the reader is past the first
+    gc.collect()
+    assert [line.context_id for line in stage.link.readable_lines()] == ["b"]
+
+
+def test_a_first_message_that_cannot_leave_ends_the_context_for_its_receiver_too(make_stage: Any) -> None:
+    stage = make_stage(Timeout(first_event=3.0), reconnect=False)
+    context = stage.context("a")
+    stage.wires[0].before_write = lambda message: stage.wires[0].shut()
+    with ThreadPoolExecutor(1) as pool:
+        audio = pool.submit(context.audio)
+        with pytest.raises(WebSocketConnectionClosedError):
+            context.push("One. ")
+        with pytest.raises(WebSocketConnectionClosedError):  # now: FirstEventTimeoutError, after the clock
+            audio.result(BOUND)
+
+
+def test_close_while_another_thread_starts_the_reader_ends_both(
+    make_stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = make_stage()
+    stage.wire.lose()
+    stage.link.reader.join(BOUND)
+    start = threading.Thread.start
+    with ThreadPoolExecutor(1) as pool:
+        closing = []
+
+        def start_late(thread: threading.Thread) -> None:
+            if thread.name.startswith("cartesia-sync-reader"):
+                closing.append(pool.submit(stage.connection.close))
+                wait(closing, 0.2)  # at once, or when this thread has let go
+            start(thread)
+
+        pool.submit(int).result(BOUND)  # its thread is there
+        monkeypatch.setattr(threading.Thread, "start", start_late)
+        stage.link.connect()
+        assert closing[0].result(BOUND) is None
+    assert not stage.link.reader.is_alive()
+
+
+def test_a_first_message_is_not_lost_silently_when_another_thread_pushes_to_the_context_meanwhile(
+    make_stage: Any,
+) -> None:
+    stage = make_stage()
+    context = stage.context("a")
+    link = stage.link
+    pushed: list[Any] = []
+    connecting = threading.Event()
+    connect = link.connect
+
+    def connect_and_tell() -> Any:
+        connecting.set()
+        return connect()
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def before_write(message: bytes) -> None:
+            reader = link.reader
+            stage.wires[0].lose()
+            reader.join(BOUND)
+            link.connect = connect_and_tell
+            pushed.append(pool.submit(context.push, "Two. "))  # waits for the send lock, with a new wire
+            assert connecting.wait(BOUND)
+            stage.wires[0].is_shut = True
+
+        stage.wires[0].before_write = before_write
+        context.push("One. ")  # returns, so it must have left
+        pushed[0].result(BOUND)
+    assert sorted(said["transcript"] for said in stage.wires[1].said) == ["One. ", "Two. "]
