@@ -19,7 +19,7 @@ FEW = 50
 
 
 def load() -> Any:
-    path = Path(__file__).resolve().parent.parent / "scripts" / "fuzz.py"
+    path = Path(__file__).resolve().parent.parent.parent / "scripts" / "fuzz.py"
     spec = importlib.util.spec_from_file_location("fuzz", path)
     assert spec is not None
     assert spec.loader is not None

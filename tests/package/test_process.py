@@ -1,6 +1,6 @@
 """The life of the process around a connection: its exit, Ctrl-C, fork, and what nobody holds any more.
 
-The scenes are scripts in ``tests/process``, each run in a process of its own. Unless a test says otherwise it has to
+The scenes are scripts in ``process``, each run in a process of its own. Unless a test says otherwise it has to
 end with status 0 and must not have written a word to stderr.
 """
 
@@ -291,7 +291,7 @@ def test_a_signal_ends_serve_and_its_speech_process(number: int) -> None:
 
 @posix
 def test_an_interrupted_demo_ends_with_130_and_leaves_no_file(tmp_path: Path) -> None:
-    with Run(*WARNED, HERE.parent / "scripts" / "demo.py", tmp_path) as run:
+    with Run(*WARNED, HERE.parent.parent / "scripts" / "demo.py", tmp_path) as run:
         while "#" not in run.line():
             assert run.process.poll() is None
         interrupt(run)

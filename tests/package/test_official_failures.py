@@ -516,12 +516,12 @@ class TestAnErrorThatNamesNoContext:
 
     def test_all_hear_it_and_end_by_their_clocks_which_name_it(self, make_server: MakeServer) -> None:
         with ours(self.scene(make_server)) as connection, ThreadPoolExecutor(2) as pool:
-            contexts = [finished(connection, name, timeout=SHORT) for name in "ab"]
+            contexts = [finished(connection, name, first_event_timeout=SHORT) for name in "ab"]
 
             def hear(context: Any) -> list[Any]:
                 events = context.receive()
                 heard = [next(events)]
-                with pytest.raises(GapTimeoutError, match="Trouble"):
+                with pytest.raises(FirstEventTimeoutError, match="Trouble"):
                     next(events)
                 return heard
 
