@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import ipaddress
 import os
+import signal
 import socket
 import sys
 import threading
@@ -21,10 +22,12 @@ BOUND = 10.0
 
 
 def pytest_configure() -> None:
-    """Let one job hunt for races: SWITCH_INTERVAL=1e-6 makes threads take turns as often as they can."""
+    """Set the process up: SWITCH_INTERVAL=1e-6 makes threads take turns as often as they can, to hunt for races."""
     interval = os.environ.get("SWITCH_INTERVAL")
     if interval:
         sys.setswitchinterval(float(interval))
+    # A shell's background job ignores Ctrl-C, and so would the processes that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

@@ -268,3 +268,25 @@ def test_a_connection_that_the_service_drops_truncates_what_is_unfinished(
         again = connection.context(voice=VOICE, output_format=FORMAT)  # reconnects by itself
         again.push("Hello.", continue_=False)
         assert again.audio()
+
+
+def test_the_form_of_version_2_speaks_too(client: Cartesia) -> None:
+    alone = speak_alone(client, ONE)
+    request: dict[str, Any] = {"model_id": "sonic-3", "voice": {"mode": "id", "id": VOICE}, "output_format": FORMAT}
+    socket = client.tts.websocket()
+    with socket:
+        streamed: Any = socket.send(**request, transcript=ONE, stream=True)
+        joined: Any = socket.send(**request, transcript=ONE, stream=False, add_timestamps=True)
+        pieces = socket.context().send(**request, transcript=iter([ONE[:30], ONE[30:]]))
+        assert b"".join(output.audio or b"" for output in streamed) == alone
+        assert joined.audio == alone
+        assert joined.word_timestamps.words == ONE.split()
+        assert b"".join(output.audio or b"" for output in pieces) == alone
+
+
+def test_a_speech_from_pieces_is_the_speech_of_the_whole(client: Cartesia) -> None:
+    words = [word + " " for word in ONE.split()]
+    with client.tts.websocket_connect() as connection:
+        context = connection.context(voice=VOICE, output_format=FORMAT)
+        heard = b"".join(event.audio for event in context.speak(words) if event.type == "chunk")
+    assert heard == speak_alone(client, "".join(words))

@@ -7,15 +7,23 @@ from typing import Any, Callable
 import pytest
 
 from cartesia_sync import (
+    APIConnectionError,
+    AuthenticationError,
     BadRequestError,
+    CartesiaError,
     ConcurrencyError,
     ContextStateError,
     FirstEventTimeoutError,
     GapTimeoutError,
+    InternalServerError,
     ProtocolError,
+    RateLimitError,
+    Timeout,
     TruncatedError,
     WebSocketConnectionClosedError,
 )
+from cartesia_sync.errors import status_error
+from cartesia_sync.transport import retry
 
 BOUND = 10.0
 REQUEST = {
@@ -454,3 +462,73 @@ def test_a_last_message_that_meets_the_loss_is_said_once_by_the_replay(stage: An
         stage.wire.hear_done("a")
         assert audio.result(BOUND) == b"whole"
     assert len(stage.wire.said) == 2
+
+
+# ---- trying again to connect
+
+
+def test_a_reconnect_that_may_pass_is_tried_again_and_one_that_will_not_is_not(
+    make_stage: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.001)
+    stage = make_stage(max_retries=2)
+    stage.wire.lose()
+    assert stage.wire.is_free.wait(BOUND)
+    refusals: list[CartesiaError] = [status_error(503, "full"), APIConnectionError("refused")]
+    dial, tries = stage.link._dial, []
+
+    def refuse_first(deadline: Any) -> Any:
+        tries.append(1)
+        if refusals:
+            raise refusals.pop(0)
+        return dial(deadline)
+
+    stage.link._dial = refuse_first
+    stage.context("a").push("x")
+    assert len(tries) == 3
+    stage.wire.lose()
+    assert stage.wire.is_free.wait(BOUND)
+    refusals[:] = [status_error(401, "who are you?")]
+    with pytest.raises(AuthenticationError):
+        stage.context("b").push("x")
+    assert len(tries) == 4
+    refusals[:] = [status_error(503, "full") for _ in range(9)]
+    with pytest.raises(InternalServerError, match="full"):
+        stage.context("c").push("x")
+    assert len(tries) == 7
+
+
+def test_close_interrupts_the_wait_before_another_try(
+    make_stage: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 1000.0)
+    monkeypatch.setattr(retry, "LONGEST_PAUSE", 1000.0)
+    stage = make_stage(Timeout(connect=None), max_retries=2)
+    stage.wire.lose()
+    assert stage.wire.is_free.wait(BOUND)
+    stage.refuse = status_error(503, "full")
+    waits = threading.Event()
+    wait = stage.link._closing.wait
+
+    def tell_and_wait(seconds: float) -> bool:
+        waits.set()
+        return bool(wait(seconds))
+
+    monkeypatch.setattr(stage.link._closing, "wait", tell_and_wait)
+    context = stage.context("a")
+    with ThreadPoolExecutor(1) as pool:
+        pushing = pool.submit(context.push, "x")
+        assert waits.wait(BOUND)
+        stage.connection.close()
+        with pytest.raises(WebSocketConnectionClosedError, match=r"close\(\)"):
+            pushing.result(BOUND)
+
+
+def test_a_pause_that_the_connect_clock_does_not_allow_is_not_begun(make_stage: Callable[..., Any]) -> None:
+    stage = make_stage(Timeout(connect=5.0), max_retries=2)
+    stage.wire.lose()
+    assert stage.wire.is_free.wait(BOUND)
+    stage.refuse = status_error(429, "full", headers={"retry-after": "30"})
+    with pytest.raises(RateLimitError) as caught:
+        stage.context("a").push("x")
+    assert caught.value.retry_after == 30.0
