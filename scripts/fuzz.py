@@ -396,7 +396,7 @@ class Fuzzer:
                 how, audio = future.result(BOUND)
             except FailureError:
                 raise
-            except BaseException as error:
+            except BaseException as error:  # whatever it was, it is a finding
                 raise FailureError(f"the receiver of {context.context_id!r}: {error!r}") from error
             self.outcomes[f"receiver: {how}"] += 1
             if context.context_id == WHOLE and item.whole is not None and (how, audio) != ("done event", item.whole):

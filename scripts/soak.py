@@ -441,7 +441,7 @@ class Storm:
         try:
             end = self._live(name, context_id, pieces, dice, slot, heard)
             is_right = end in kind.ends
-        except Exception as error:
+        except Exception as error:  # what it is decides whether it was right
             end = type(error).__name__
             is_right = end in LOST + kind.ends and _facts_fit(error, context_id, pieces, heard, is_all=name != "audio")
             if not is_right:

@@ -112,7 +112,7 @@ class Connection:
             self._closing = True
             # What has been written is still flushed; aiohttp cancels this task as soon as the socket is gone.
             self._transport.close()
-            await asyncio.sleep(_CLOSE_TIMEOUT)
+            await asyncio.sleep(_CLOSE_TIMEOUT)  # a bound, cut short by the cancel
         finally:
             self._closing = True
             self._transport.abort()

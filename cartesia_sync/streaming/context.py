@@ -513,7 +513,7 @@ class Receiver:
                 raise error_of(event)
         except ConcurrencyError:
             raise
-        except BaseException:
+        except Exception:  # whatever ends it, StopIteration too; after Ctrl-C one may go on
             self.has_ended = True
             raise
         return event

@@ -149,7 +149,7 @@ class Link:
                     reader.start()  # under the lock: close() joins no thread that has not been started
                     self._wire = wire
                     self._reader = reader
-            except BaseException:
+            except BaseException:  # Ctrl-C too: nothing stays open
                 wire.free()
                 raise
             return wire

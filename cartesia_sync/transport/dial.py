@@ -47,7 +47,7 @@ def dial(
     try:
         way.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return way if ssl_context is None else _secure(way, host, ssl_context, deadline)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nothing stays open
         way.close()
         raise
 
@@ -174,7 +174,7 @@ def _tunnel(proxy: str, host: str, port: int, deadline: Deadline) -> socket.sock
         if status.split(" ", 2)[1:2] != ["200"]:
             raise ConnectionError(f"the proxy {parts.hostname} refused the tunnel: {status}")
         return sock
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nothing stays open
         sock.close()
         raise
 
@@ -199,6 +199,6 @@ def _secure(sock: socket.socket, host: str, context: ssl.SSLContext, deadline: D
                 selector.register(secure, wanted)
                 if not selector.select(deadline.left()):
                     raise TimeoutError("the TLS handshake was not done in time")
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nothing stays open
         secure.close()
         raise

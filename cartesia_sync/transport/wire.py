@@ -241,7 +241,7 @@ def connect(
         raise APIConnectionError(f"Cannot connect to {where}: {error}") from error
     try:
         response_headers = _upgrade(duplex, url, headers, where, deadline)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nothing stays open
         duplex.close()
         raise
     return Wire(duplex, response_headers=response_headers, max_message_bytes=max_message_bytes)
