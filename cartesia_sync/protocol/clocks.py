@@ -57,3 +57,17 @@ class Timeout:
         """Make a copy with some clocks set otherwise; those that are ``omit`` stay."""
         given = {name: value for name, value in clocks.items() if not isinstance(value, Omit)}
         return dataclasses.replace(self, **given) if given else self
+
+    def of_context(
+        self,
+        *,
+        timeout: Union[float, Omit, None],
+        first_event_timeout: Union[float, Omit, None],
+        whole_timeout: Union[float, Omit, None],
+    ) -> Timeout:
+        """Make a copy with what a context or a call of its own says.
+
+        ``timeout`` means the first event too unless that has a clock of its own: so it does in the official client.
+        """
+        first_event = timeout if isinstance(first_event_timeout, Omit) else first_event_timeout
+        return self.replace(gap=timeout, first_event=first_event, whole=whole_timeout)

@@ -95,7 +95,7 @@ class Connection:
             context_id: Letters, digits, ``_`` and ``-``; an id that was never used on this connection. A UUID by
                 default. Other characters are passed on, and the service may refuse them.
             timeout: Seconds between two events of this context; None is no limit. The connection's by default.
-            first_event_timeout: Seconds from the first push to the first event.
+            first_event_timeout: Seconds from the first push to the first event; ``timeout`` if that alone is given.
             whole_timeout: Seconds from the first push to the end.
             model_id: For all pushes.
             voice: For all pushes.
@@ -134,7 +134,9 @@ class Connection:
             self,
             line,
             api_version=self._api_version,
-            timeout=self._timeout.replace(gap=timeout, first_event=first_event_timeout, whole=whole_timeout),
+            timeout=self._timeout.of_context(
+                timeout=timeout, first_event_timeout=first_event_timeout, whole_timeout=whole_timeout
+            ),
             model_id=model_id,
             voice=voice,
             output_format=output_format,

@@ -309,7 +309,7 @@ class Context:
         Args:
             raise_on_error: Raise this context's error event, as the exception of its status, in place of yielding it.
             timeout: Seconds between two events, in place of the context's; None is no limit.
-            first_event_timeout: Seconds from the first push to the first event, in place of the context's.
+            first_event_timeout: Seconds from the first push to the first event; ``timeout`` if that alone is given.
             whole_timeout: Seconds from the first push to the end, in place of the context's.
 
         Raises:
@@ -322,7 +322,9 @@ class Context:
 
         Threads: any, one at a time. Waits for the service, as long as the clocks allow.
         """
-        clocks = self._timeout.replace(gap=timeout, first_event=first_event_timeout, whole=whole_timeout)
+        clocks = self._timeout.of_context(
+            timeout=timeout, first_event_timeout=first_event_timeout, whole_timeout=whole_timeout
+        )
         return Receiver(self, clocks, raise_on_error=raise_on_error)
 
     def receive_flushes(self, *, raise_on_error: bool = False) -> Iterator[tuple[int, Iterator[Event]]]:

@@ -623,7 +623,7 @@ def test_a_context_that_is_not_answered_ends_by_the_first_event_clock(make_stage
 
 
 def test_a_context_that_goes_silent_ends_by_the_gap_clock_after_what_had_arrived(stage: Any) -> None:
-    context = stage.context("a", timeout=0.01)
+    context = stage.context("a", timeout=0.01, first_event_timeout=None)
     context.push("x")
     stage.wire.hear_chunk("a", b"1234")
     receiver = context.receive()
@@ -676,6 +676,15 @@ def test_a_clock_given_to_receive_goes_before_the_contexts(stage: Any) -> None:
         waiting = pool.submit(next, receiver)
         stage.wire.hear_done("a")
         assert waiting.result(BOUND).type == "done"
+
+
+def test_a_timeout_alone_means_the_first_event_too(stage: Any) -> None:
+    """As in the official client, where it is the time to wait for each event."""
+    for arguments, call in (({"timeout": 0.01}, {}), ({}, {"timeout": 0.01})):
+        context = stage.context(f"a{len(arguments)}", **arguments)
+        context.push("x")
+        with pytest.raises(FirstEventTimeoutError, match=r"0\.01 s"):
+            list(context.receive(**call))
 
 
 def test_no_clock_runs_before_the_first_push_and_the_push_starts_it_for_who_waits(stage: Any, entered: Any) -> None:
