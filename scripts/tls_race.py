@@ -240,7 +240,7 @@ class Trial:
         try:
             self._together.wait(BOUND)
             work()
-        except Exception as error:
+        except Exception as error:  # whatever ends it early is a lost connection
             self._lose(f"{type(error).__name__}: {error}")
 
     def _write(self, number: int) -> None:

@@ -297,7 +297,7 @@ class Connection:
             ContextStoppedError: The context is to say nothing any more, or nobody can hear it.
         """
         for delay in self._ledger.lasting(faults.Delay, **self._target(context)):
-            await asyncio.sleep(delay.seconds + random.uniform(0, delay.jitter))
+            await asyncio.sleep(delay.seconds + random.uniform(0, delay.jitter))  # the fault that was asked for
         # An Event of threads calls nobody back, and a thread that waits for it could not be stopped: so we look.
         while self._is_held(context, alone=True):
             await asyncio.sleep(_HOLD_TICK)
@@ -340,7 +340,7 @@ class Connection:
         while not self._closing:
             left = self._last_traffic + self._rules.idle_timeout - self._loop.time()
             if left > 0:
-                await asyncio.sleep(left)
+                await asyncio.sleep(left)  # the idle clock itself
             elif self._silent:
                 return
             else:

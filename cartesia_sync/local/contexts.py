@@ -294,7 +294,7 @@ class Context:
         # Who is late does not hurry to catch up.
         due = now if self._next_due is None else max(now, self._next_due)
         self._next_due = due + seconds / self._rules.pace
-        await asyncio.sleep(due - now)
+        await asyncio.sleep(due - now)  # the pace that was asked for
 
     async def _say(self, event: str) -> None:
         await self._post(event, self)

@@ -262,10 +262,8 @@ class Link:
         log.debug("context %s: opening a new connection", line.context_id)
         return self.connect()
 
-    def lost(self) -> CartesiaError:
+    def lost(self) -> WebSocketConnectionClosedError:
         """Make the exception of a caller who needs a connection that is gone."""
-        if isinstance(self._loss, ForkedError):
-            return ForkedError(str(self._loss))
         error = WebSocketConnectionClosedError(
             str(self._loss), code=getattr(self._loss, "code", None), reason=getattr(self._loss, "reason", "")
         )
@@ -382,25 +380,17 @@ class Link:
         By itself, since a variable of the reader's loop would hold the last of them until the next.
         """
         if self._forgotten:
+            gone = []
             with self._state_lock:
-                gone = self._drop_forgotten_locked()
-            self._cancel_gone(gone, wire)
-
-    def _drop_forgotten_locked(self) -> list[Line]:
-        gone = []
-        while self._forgotten:
-            line = self._forgotten.popleft()
-            if self._router.peek(line.context_id) is line:  # not another one, which has the id that it was refused
-                self._router.end(line.context_id)
-                line.state = State.ENDED
-                gone.append(line)
-        return gone
-
-    def _cancel_gone(self, lines: list[Line], wire: Optional[Wire]) -> None:
-        for line in lines:
-            line.mailbox.seal(End())  # somebody may hold the context still, and have dropped its speech alone
-            if wire is not None and line.wire is wire:
-                wire.post(_cancel_message(line))
+                while self._forgotten:
+                    line = self._forgotten.popleft()
+                    if self._router.peek(line.context_id) is line:  # not another one, which has the id it was refused
+                        self._end_locked(line)
+                        gone.append(line)
+            for line in gone:
+                line.mailbox.seal(End())  # somebody may hold the context still, and have dropped its speech alone
+                if wire is not None and line.wire is wire:
+                    wire.post(_cancel_message(line))
 
     # ---- hearing all contexts at once: any thread
 
@@ -656,7 +646,7 @@ class Link:
             ForkedError: That is what it is.
         """
         if isinstance(self._loss, ForkedError):
-            raise ForkedError(str(self._loss))
+            raise self._closed()
 
 
 class _Sending:

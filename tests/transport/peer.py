@@ -211,7 +211,7 @@ class Peer:
                         continue  # the client did not like our certificate
                     with secure:
                         script(Far(secure))
-        except BaseException as failure:
+        except BaseException as failure:  # kept for the test's own thread, which raises it
             self.failure = failure
 
     def stop(self) -> None:

@@ -7,9 +7,9 @@ from gevent import monkey  # type: ignore[import,unused-ignore]  # no type hints
 monkey.patch_all()
 
 import gevent  # noqa: E402  # nothing may be imported before the patch
-from scene import FORMAT, VOICE, connect, context_of, play, rest_of, speaking  # noqa: E402
+from scene import FORMAT, VOICE, connect, context_of, play, rest_of, speaking  # noqa: E402  # as above
 
-from cartesia_sync import TruncatedError  # noqa: E402
+from cartesia_sync import TruncatedError  # noqa: E402  # as above
 
 
 def contexts_on_one_connection(url: str) -> None:
