@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import ssl
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Callable, Optional, Union
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from ._version import __version__
 from .errors import MissingCredentialsError
 from .protocol.clocks import Timeout
+from .protocol.messages import Omit, omit
+from .resources.calls import Caller, CallOptions, Resource, checked_retries, merged
+from .transport.loopback import is_this_machine
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .protocol.objects import GetStatusResponse
+    from .resources.access_token import AccessTokenResource
+    from .resources.agents import AgentsResource
+    from .resources.datasets import DatasetsResource
+    from .resources.fine_tunes import FineTunesResource
+    from .resources.pronunciation_dicts import PronunciationDictsResource
+    from .resources.stt import STTResource
     from .resources.tts import TTSResource
+    from .resources.voice_changer import VoiceChangerResource
+    from .resources.voices import VoicesResource
     from .transport.deadline import Deadline
+    from .transport.http import Http
     from .transport.wire import Wire
 
+_R = TypeVar("_R", bound=Resource)
 DEFAULT_BASE_URL = "https://api.cartesia.ai"
 DEFAULT_VERSION = "2026-08-14"
 DEFAULT_TIMEOUT = Timeout()
@@ -36,8 +52,10 @@ class Cartesia:
             ``https``.
         cartesia_version: The API version, a date; it decides the shape in which voices go out.
         default_headers: Sent with everything, in place of ours of the same name.
-        timeout: Seconds to wait: one number, or a ``Timeout`` for each clock; None is no limit.
-        max_retries: How often an attempt to connect is repeated that failed for a reason which may pass.
+        default_query: Added to the query of everything that goes over HTTP.
+        timeout: Seconds to wait: one number, (connect, read), or a ``Timeout`` for each clock; None is no limit.
+        max_retries: How often an attempt to connect, or a call over HTTP, is repeated that failed for a reason which
+            may pass: no connection, no answer in time, or a status 408, 409, 429 or 5xx (as in the official client).
         allow_insecure: Whether the key may be sent in clear, by ``http://`` and ``ws://``, to a host that is not this
             machine. To this machine it may.
         ssl_context: How to verify the service, in place of the system's and certifi's authorities, or those that
@@ -59,65 +77,310 @@ class Cartesia:
         websocket_base_url: Optional[str] = None,
         cartesia_version: str = DEFAULT_VERSION,
         default_headers: Optional[Mapping[str, str]] = None,
-        timeout: Union[float, Timeout, None] = DEFAULT_TIMEOUT,
+        default_query: Optional[Mapping[str, object]] = None,
+        timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, None] = DEFAULT_TIMEOUT,
         max_retries: int = DEFAULT_MAX_RETRIES,
         allow_insecure: bool = False,
         ssl_context: Optional[ssl.SSLContext] = None,
     ) -> None:
         if api_key is None and token is None:
             api_key = os.environ.get("CARTESIA_API_KEY")
-        self._credential = api_key or token
-        if not self._credential:
+        credential = api_key or token
+        if not credential:
             raise MissingCredentialsError(
                 "No key: pass api_key= or token=, or set the environment variable CARTESIA_API_KEY."
             )
+        self.api_key = api_key
+        self.token = token
         self.base_url = _checked_url(
             base_url or os.environ.get("CARTESIA_BASE_URL") or DEFAULT_BASE_URL, ("http", "https"), "base_url"
         )
+        self._given_websocket_base_url = websocket_base_url
         self.websocket_base_url = _checked_url(
             websocket_base_url or "ws" + self.base_url[len("http") :], ("ws", "wss"), "websocket_base_url"
         )
         if not allow_insecure:
             for url in (self.base_url, self.websocket_base_url):
                 _check_secure(url)
+        self._allow_insecure = allow_insecure
         self.cartesia_version = cartesia_version
         self.timeout = Timeout.of(timeout)
-        self.max_retries = max_retries
-        self._ssl_context = ssl_context
-        self._tts: Optional[TTSResource] = None
-        self._headers = _merged(
+        self.max_retries = checked_retries(max_retries)
+        self._shared = _Shared(_Trust(ssl_context))
+        self._default_headers = dict(default_headers or {})
+        self._default_query = dict(default_query or {})
+        self._resources: dict[str, Any] = {}
+        self._headers = merged(
             {
-                "Authorization": f"Bearer {self._credential}",
+                "Authorization": f"Bearer {credential}",
                 "Cartesia-Version": cartesia_version,
                 "User-Agent": _USER_AGENT,
                 "X-Cartesia-Client": _USER_AGENT,
             },
-            default_headers or {},
+            self._default_headers,
         )
 
     def __repr__(self) -> str:
         return f"<Cartesia {self.base_url} version {self.cartesia_version}>"
 
+    def with_options(
+        self,
+        *,
+        api_key: Optional[str] = None,
+        token: Optional[str] = None,
+        base_url: Optional[str] = None,
+        websocket_base_url: Optional[str] = None,
+        cartesia_version: Optional[str] = None,
+        default_headers: Optional[Mapping[str, str]] = None,
+        set_default_headers: Optional[Mapping[str, str]] = None,
+        default_query: Optional[Mapping[str, object]] = None,
+        set_default_query: Optional[Mapping[str, object]] = None,
+        timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, Omit, None] = omit,
+        max_retries: Union[int, Omit] = omit,
+        allow_insecure: Optional[bool] = None,
+    ) -> Cartesia:
+        """Make a client with some settings changed; the two share their connections, and closing one closes both.
+
+        Args:
+            api_key: As for the client; one given here displaces a token, and a token a key.
+            token: As for the client.
+            base_url: As for the client.
+            websocket_base_url: As for the client.
+            cartesia_version: As for the client.
+            default_headers: Added to the present ones.
+            set_default_headers: In place of the present ones.
+            default_query: Added to the present one.
+            set_default_query: In place of the present one.
+            timeout: As for the client.
+            max_retries: As for the client.
+            allow_insecure: As for the client.
+
+        Raises:
+            ValueError: Both an addition and a replacement are given, or a setting is not valid.
+        """
+        for added, replaced, name in (
+            (default_headers, set_default_headers, "default_headers"),
+            (default_query, set_default_query, "default_query"),
+        ):
+            if added is not None and replaced is not None:
+                raise ValueError(f"{name} and set_{name} exclude each other")
+        keeps_credential = api_key is None and token is None
+        made = Cartesia(
+            api_key=self.api_key if keeps_credential else api_key,
+            token=self.token if keeps_credential else token,
+            base_url=base_url or self.base_url,
+            websocket_base_url=websocket_base_url or self._given_websocket_base_url,
+            cartesia_version=cartesia_version or self.cartesia_version,
+            default_headers=set_default_headers
+            if set_default_headers is not None
+            else merged(self._default_headers, default_headers or {}),
+            default_query=set_default_query
+            if set_default_query is not None
+            else {**self._default_query, **(default_query or {})},
+            timeout=self.timeout if isinstance(timeout, Omit) else timeout,
+            max_retries=self.max_retries if isinstance(max_retries, Omit) else max_retries,
+            allow_insecure=self._allow_insecure if allow_insecure is None else allow_insecure,
+        )
+        made._shared = self._shared
+        return made
+
+    copy = with_options
+
+    def close(self) -> None:
+        """Close the idle connections for HTTP, and refuse further calls; WebSockets are closed by themselves.
+
+        Calls under way in other threads are finished; one that waits for another attempt fails. Idempotent.
+
+        Threads: any. Does not wait.
+        """
+        self._connections.close()
+
+    def is_closed(self) -> bool:
+        """Tell whether ``close`` was called."""
+        return self._connections.is_closed
+
+    def __enter__(self) -> Cartesia:
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        self.close()
+
+    # ---- the API's nouns
+
     @property
     def tts(self) -> TTSResource:
         """Text to speech."""
-        if self._tts is None:  # functools.cached_property would hold a lock at a fork, on some Pythons
-            from .resources.tts import TTSResource
+        from .resources.tts import TTSResource
 
-            self._tts = TTSResource(self)
-        return self._tts
+        return self._resource(TTSResource)
+
+    @property
+    def voices(self) -> VoicesResource:
+        """Voices: the catalogue, clones, accents."""
+        from .resources.voices import VoicesResource
+
+        return self._resource(VoicesResource)
+
+    @property
+    def pronunciation_dicts(self) -> PronunciationDictsResource:
+        """Dictionaries that say how words are pronounced."""
+        from .resources.pronunciation_dicts import PronunciationDictsResource
+
+        return self._resource(PronunciationDictsResource)
+
+    @property
+    def voice_changer(self) -> VoiceChangerResource:
+        """Speech in another voice."""
+        from .resources.voice_changer import VoiceChangerResource
+
+        return self._resource(VoiceChangerResource)
+
+    @property
+    def stt(self) -> STTResource:
+        """Speech to text."""
+        from .resources.stt import STTResource
+
+        return self._resource(STTResource)
+
+    @property
+    def access_token(self) -> AccessTokenResource:
+        """Tokens that let others use the account for a while."""
+        from .resources.access_token import AccessTokenResource
+
+        return self._resource(AccessTokenResource)
+
+    @property
+    def datasets(self) -> DatasetsResource:
+        """Collections of recordings to fine-tune with."""
+        from .resources.datasets import DatasetsResource
+
+        return self._resource(DatasetsResource)
+
+    @property
+    def fine_tunes(self) -> FineTunesResource:
+        """Models fine-tuned with a dataset."""
+        from .resources.fine_tunes import FineTunesResource
+
+        return self._resource(FineTunesResource)
+
+    @property
+    def agents(self) -> AgentsResource:
+        """Voice agents, their calls, deployments and metrics."""
+        from .resources.agents import AgentsResource
+
+        return self._resource(AgentsResource)
+
+    def get_status(self, **options: Unpack[CallOptions]) -> GetStatusResponse:
+        """Ask whether the service is up, and for its default API version (``GET /``).
+
+        Args:
+            **options: See ``CallOptions``.
+
+        Source: docs page ``api-reference/api-status/get``.
+        """
+        from .protocol.objects import GetStatusResponse
+
+        status: GetStatusResponse = self._caller.call("GET", "/", GetStatusResponse, options)
+        return status
+
+    # ---- endpoints without a name here
+
+    def get(self, path: str, *, cast_to: Any = object, options: Optional[Mapping[str, Any]] = None, **more: Any) -> Any:
+        """Call ``GET path``; for its arguments see ``request``."""
+        return self.request("GET", path, cast_to=cast_to, options=options, **more)
+
+    def post(
+        self, path: str, *, cast_to: Any = object, options: Optional[Mapping[str, Any]] = None, **more: Any
+    ) -> Any:
+        """Call ``POST path``; for its arguments see ``request``."""
+        return self.request("POST", path, cast_to=cast_to, options=options, **more)
+
+    def patch(
+        self, path: str, *, cast_to: Any = object, options: Optional[Mapping[str, Any]] = None, **more: Any
+    ) -> Any:
+        """Call ``PATCH path``; for its arguments see ``request``."""
+        return self.request("PATCH", path, cast_to=cast_to, options=options, **more)
+
+    def put(self, path: str, *, cast_to: Any = object, options: Optional[Mapping[str, Any]] = None, **more: Any) -> Any:
+        """Call ``PUT path``; for its arguments see ``request``."""
+        return self.request("PUT", path, cast_to=cast_to, options=options, **more)
+
+    def delete(
+        self, path: str, *, cast_to: Any = object, options: Optional[Mapping[str, Any]] = None, **more: Any
+    ) -> Any:
+        """Call ``DELETE path``; for its arguments see ``request``."""
+        return self.request("DELETE", path, cast_to=cast_to, options=options, **more)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        cast_to: Any = object,
+        query: Optional[Mapping[str, object]] = None,
+        body: Optional[Mapping[str, object]] = None,
+        form: Optional[Mapping[str, object]] = None,
+        files: Optional[Mapping[str, Any]] = None,
+        options: Optional[Mapping[str, Any]] = None,
+    ) -> Any:
+        """Call an endpoint that has no method here, with the same key, retries and errors.
+
+        Args:
+            method: The HTTP method.
+            path: Below the base URL; or a whole URL of the same service, such as a voice's ``preview_file_url``.
+            cast_to: What the answer is made into: a class of ``cartesia_sync.types``, ``dict``, ``str``, ``bytes``, or
+                None for an answer without content; by default the decoded JSON.
+            query: Added to the URL. A list repeats its name, a mapping gives ``name[key]``.
+            body: Sent as JSON.
+            form: Sent as a multipart form, in place of a body.
+            files: Files of the form.
+            options: ``headers``, ``params``, ``timeout`` and ``max_retries`` of this call, as the official client
+                names them.
+
+        Raises:
+            APIError: The call failed; see ``cartesia_sync.errors``.
+            ValueError: A URL of another host: the key would go there.
+
+        Threads: any. Waits as all calls do; see ``Resource``.
+        """
+        given = dict(options or {})
+        request: dict[str, Any] = {"query": query, "body": body, "form": form, "files": files}
+        if "max_retries" in given:
+            request["max_retries"] = given.pop("max_retries")
+        more: CallOptions = {}
+        if "timeout" in given:
+            more["timeout"] = given.pop("timeout")
+        more["extra_headers"], more["extra_query"] = given.pop("headers", None), given.pop("params", None)
+        if given:
+            raise TypeError(f"options: expected headers, params, timeout or max_retries; got {', '.join(given)}")
+        accept = "*/*" if cast_to in (bytes, str, None) else "application/json"
+        return self._caller.call(method.upper(), path, cast_to, more, accept=accept, **request)
+
+    def _resource(self, kind: type[_R]) -> _R:
+        # functools.cached_property would hold a lock at a fork, on some Pythons.
+        made: _R = self._resources.setdefault(kind.__name__, kind(self))
+        return made
+
+    @property
+    def _caller(self) -> Caller:
+        return Caller(
+            self._connections,
+            base_url=self.base_url,
+            headers=self._headers,
+            query=self._default_query,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+        )
+
+    @property
+    def _connections(self) -> Http:
+        return self._shared.http
 
     @property
     def _trust(self) -> ssl.SSLContext:
-        """Give the one TLS context of all connections: making it reads the whole trust store.
-
-        Two threads may make one at the same time, and one of them is kept: a lock could be held at a fork.
-        """
-        if self._ssl_context is None:
-            from .transport.surroundings import default_trust
-
-            self._ssl_context = default_trust()
-        return self._ssl_context
+        return self._shared.trust()
 
     def dialler(
         self,
@@ -132,7 +395,7 @@ class Cartesia:
 
         parts = urlsplit(self.websocket_base_url)
         url = urlunsplit(parts._replace(path=parts.path.rstrip("/") + path, query=urlencode(query)))
-        all_headers = _merged(self._headers, headers)
+        all_headers = merged(self._headers, headers)
         limit = wire.MAX_MESSAGE_BYTES if max_message_bytes is None else max_message_bytes
 
         def dial(deadline: Deadline) -> Wire:
@@ -145,6 +408,40 @@ class Cartesia:
             )
 
         return dial
+
+
+class _Trust:
+    """The one TLS context of all connections; made when it is first needed, for that reads the whole trust store."""
+
+    def __init__(self, given: Optional[ssl.SSLContext]) -> None:
+        self._made = {} if given is None else {"context": given}
+
+    def __call__(self) -> ssl.SSLContext:
+        context = self._made.get("context")
+        if context is None:
+            from .transport.surroundings import default_trust
+
+            # Two threads may make one each, and one of them is kept: a lock could be held at a fork.
+            context = self._made.setdefault("context", default_trust())
+        return context
+
+
+class _Shared:
+    """What a client shares with those that are made from it by ``with_options``."""
+
+    def __init__(self, trust: _Trust) -> None:
+        self.trust = trust
+        self._made: dict[str, Http] = {}
+
+    @property
+    def http(self) -> Http:
+        """The connections for HTTP; made when they are first needed."""
+        http = self._made.get("http")
+        if http is None:
+            from .transport.http import Http
+
+            http = self._made.setdefault("http", Http(self.trust))  # as above
+        return http
 
 
 def _checked_url(url: str, schemes: tuple[str, ...], what: str) -> str:
@@ -165,25 +462,7 @@ def _checked_url(url: str, schemes: tuple[str, ...], what: str) -> str:
 
 def _check_secure(url: str) -> None:
     parts = urlsplit(url)
-    if parts.scheme in ("http", "ws") and not _is_this_machine(parts.hostname or ""):
+    if parts.scheme in ("http", "ws") and not is_this_machine(parts.hostname or ""):
         raise ValueError(
             f"{url} would send the key in clear to another machine; use https:// or wss://, or say allow_insecure=True"
         )
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")  # RFC 6761
-
-
-def _merged(headers: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
-    """Put headers over others of the same name, whatever the case."""
-    replaced = {name.lower() for name in more}
-    merged = {name: value for name, value in headers.items() if name.lower() not in replaced}
-    merged.update(more)
-    for name, value in merged.items():
-        if any(char in "\r\n\0" for char in f"{name}{value}"):
-            raise ValueError(f"the header {name!r} holds a line break")
-    return merged

@@ -15,6 +15,7 @@ a worker process can hand it to its parent.
      |    |    |    +-- ContextTimeoutError      a context as a whole took too long
      |    |    +-- WebSocketConnectionClosedError  the connection ended, by whomever and for whatever reason
      |    |    |    +-- TruncatedError           ... and this context had not been heard to its end
+     |    |    +-- IncompleteAnswerError         an HTTP answer broke off
      |    |    +-- ProtocolError                 the service said what the protocol does not allow
      |    |    |    +-- MessageTooBigError       ... or more at once than we are willing to hold
      |    |    |    +-- MalformedEventError      ... a message that is no event
@@ -32,6 +33,7 @@ a worker process can hand it to its parent.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from typing import Any, Optional
 
@@ -150,6 +152,18 @@ class TruncatedError(ContextFacts, WebSocketConnectionClosedError):
     """The connection ended before this context did: what was heard of it is not the whole."""
 
 
+class IncompleteAnswerError(APIConnectionError):
+    """An HTTP answer broke off: what was received of it is not the whole.
+
+    Attributes:
+        received_bytes: How much of it had arrived.
+    """
+
+    def __init__(self, message: str = "", *, received_bytes: int = 0) -> None:
+        super().__init__(message)
+        self.received_bytes = received_bytes
+
+
 class ProtocolError(APIConnectionError):
     """The service sent what the protocol does not allow."""
 
@@ -231,12 +245,29 @@ class APIStatusError(APIError):
 
     @property
     def retry_after(self) -> Optional[float]:
-        """Seconds the service asked us to wait, from its ``Retry-After`` header; None where it did not say."""
-        try:
-            seconds = float(self.headers["retry-after"])
-        except (KeyError, ValueError):
-            return None
-        return seconds if 0 <= seconds < math.inf else None
+        """Seconds the service asked us to wait; None where it did not say.
+
+        From its ``Retry-After-Ms`` or ``Retry-After`` header; the latter may be a date, which counts from now.
+        """
+        for name, seconds_each in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+            try:
+                seconds = float(self.headers[name]) * seconds_each
+            except (KeyError, ValueError):
+                continue
+            return seconds if 0 <= seconds < math.inf else None
+        return _seconds_until(self.headers.get("retry-after", ""))
+
+
+def _seconds_until(date: str) -> Optional[float]:
+    """Count from now to a date as HTTP writes it; None where it is none, or past."""
+    from email.utils import mktime_tz, parsedate_tz  # seldom needed, and slow to load
+
+    try:
+        parsed = parsedate_tz(date)
+        seconds = mktime_tz(parsed) - time.time() if parsed else -1.0
+    except (ValueError, TypeError, OverflowError):  # a year, a month or an hour that there is not
+        return None
+    return seconds if seconds >= 0 else None
 
 
 class BadRequestError(APIStatusError):

@@ -1,12 +1,13 @@
-"""The types of parameters and events, under the official client's names; for annotations.
+"""The types of parameters, events and answers, under the official client's names; for annotations.
 
 The parameter types are what the service documents; nothing is checked against them at run time, so that a value which
-the service learns later can be passed today.
+the service learns later can be passed today. Where its list is long, or open anyway, the type is ``str``.
 """
 
 from __future__ import annotations
 
-from typing import Literal, Optional, TypedDict, Union
+import importlib
+from typing import TYPE_CHECKING, Any, Literal, Optional, TypedDict, Union
 
 from .protocol.events import (
     Chunk,
@@ -21,31 +22,179 @@ from .protocol.events import (
     WordTimestamps,
 )
 
+if TYPE_CHECKING:
+    from .protocol.objects import (
+        Accent,
+        AccessTokenCreateResponse,
+        Dataset,
+        FileListResponse,
+        FineTune,
+        GetStatusResponse,
+        ListAccentsResponse,
+        PronunciationDict,
+        PronunciationDictItem,
+        STTTranscribeResponse,
+        SttTranscribeResponse,
+        Voice,
+        VoiceLocale,
+        VoiceMetadata,
+        Word,
+    )
+    from .protocol.objects_agents import (
+        AgentListPhoneNumbersResponse,
+        AgentListPhoneNumbersResponseItem,
+        AgentListResponse,
+        AgentListTemplatesResponse,
+        AgentSummary,
+        Deployment,
+        DeploymentListResponse,
+        GitRepository,
+        Metric,
+        MetricListResponse,
+        PhoneNumber,
+        ResultListResponse,
+        Template,
+    )
+    from .protocol.objects_calls import (
+        AgentCall,
+        AgentTranscript,
+        LogEvent,
+        LogMetric,
+        TelephonyParams,
+        TextChunk,
+        ToolCall,
+    )
+    from .protocol.objects_changer import (
+        VoiceChangerSSEChunk,
+        VoiceChangerSSEDone,
+        VoiceChangerSSEError,
+        VoiceChangerSSEEvent,
+    )
+
 __all__ = [
+    "Accent",
+    "AccessTokenCreateResponse",
+    "AgentCall",
+    "AgentListPhoneNumbersResponse",
+    "AgentListPhoneNumbersResponseItem",
+    "AgentListResponse",
+    "AgentListTemplatesResponse",
+    "AgentSummary",
+    "AgentTranscript",
+    "AttachVoiceAccent",
     "Chunk",
+    "Dataset",
+    "Deployment",
+    "DeploymentListResponse",
     "Done",
+    "Emotion",
     "Error",
     "Event",
+    "FileListResponse",
+    "FineTune",
+    "FineTuneBaseModel",
     "FlushDone",
+    "Gender",
+    "GenderPresentation",
     "GenerationConfigParam",
     "GenerationRequestParam",
+    "GetStatusResponse",
+    "GitRepository",
+    "Grants",
+    "InfillModel",
+    "ListAccentsResponse",
+    "LocalizeDialect",
+    "LocalizeTargetLanguage",
+    "LogEvent",
+    "LogMetric",
+    "MP3OutputFormatParam",
+    "Metric",
+    "MetricListResponse",
     "ModelSpeed",
+    "OutputFormatContainer",
+    "PhoneNumber",
     "PhonemeTimestamps",
     "PhonemeTimestampsEvent",
+    "PronunciationDict",
+    "PronunciationDictItem",
+    "PronunciationDictItemParam",
     "RawEncoding",
     "RawOutputFormatParam",
+    "ResultListResponse",
+    "STTBatchModel",
+    "STTEncoding",
+    "STTTranscribeResponse",
+    "SttTranscribeResponse",
+    "SupportedLanguage",
+    "TTSModel",
+    "TTSSSEEvent",
+    "TelephonyParams",
+    "Template",
+    "TextChunk",
     "Timestamps",
+    "ToolCall",
     "Unknown",
+    "Voice",
+    "VoiceAccent",
+    "VoiceChangerSSEChunk",
+    "VoiceChangerSSEDone",
+    "VoiceChangerSSEError",
+    "VoiceChangerSSEEvent",
+    "VoiceLocale",
+    "VoiceMetadata",
     "VoiceObjectParam",
     "VoiceSpecifierParam",
+    "WAVOutputFormatParam",
     "WebsocketResponse",
+    "Word",
     "WordTimestamps",
 ]
 
-WebsocketResponse = Event
+if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every name
 
+    def __getattr__(name: str) -> Any:
+        """Load the answers' classes when one is asked for: they are many, and most programs need few."""
+        if name in __all__:
+            for room in ("objects", "objects_agents", "objects_calls", "objects_changer"):
+                found = vars(importlib.import_module(f".protocol.{room}", __package__)).get(name)
+                if found is not None:
+                    globals()[name] = found
+                    return found
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
+
+WebsocketResponse = Event
+TTSSSEEvent = Event
+
+TTSModel = str
+InfillModel = str
+FineTuneBaseModel = str
+STTBatchModel = str
+SupportedLanguage = str
+Emotion = str
+VoiceAccent = str
 RawEncoding = Literal["pcm_f32le", "pcm_s16le", "pcm_mulaw", "pcm_alaw"]
 ModelSpeed = Literal["slow", "normal", "fast"]
+OutputFormatContainer = Literal["raw", "wav", "mp3"]
+STTEncoding = Literal["pcm_s16le", "pcm_s32le", "pcm_f16le", "pcm_f32le", "pcm_mulaw", "pcm_alaw"]
+Gender = Literal["male", "female"]
+GenderPresentation = Literal["masculine", "feminine", "gender_neutral"]
+LocalizeDialect = Literal["au", "in", "so", "uk", "us", "mx", "pe", "br", "eu", "ca"]
+# fmt: off
+LocalizeTargetLanguage = Literal[
+    "en", "de", "es", "fr", "ja", "pt", "zh", "hi", "it", "ko", "nl", "pl", "ru", "sv", "tr", "ar", "he", "ta", "te",
+    "th",
+]
+AttachVoiceAccent = Literal[
+    "australian", "brazilian-portuguese", "british", "canadian-french", "castilian", "central-tamil", "central-thai",
+    "general-american", "high-german", "hindi", "israeli", "istanbul", "italian", "japanese", "korean", "mandarin",
+    "mexican", "modern-standard-arabic", "parisian", "polish", "randstad", "russian", "southern-us", "stockholm",
+    "telangana",
+]
+# fmt: on
 
 
 class RawOutputFormatParam(TypedDict):
@@ -53,6 +202,22 @@ class RawOutputFormatParam(TypedDict):
 
     container: Literal["raw"]
     encoding: RawEncoding
+    sample_rate: Literal[8000, 16000, 22050, 24000, 44100, 48000]
+
+
+class WAVOutputFormatParam(TypedDict):
+    """How the audio is to come: as a WAV file, one channel."""
+
+    container: Literal["wav"]
+    encoding: RawEncoding
+    sample_rate: Literal[8000, 16000, 22050, 24000, 44100, 48000]
+
+
+class MP3OutputFormatParam(TypedDict):
+    """How the audio is to come: as an MP3 file; ``bit_rate`` is in bits a second."""
+
+    bit_rate: Literal[32000, 64000, 96000, 128000, 192000]
+    container: Literal["mp3"]
     sample_rate: Literal[8000, 16000, 22050, 24000, 44100, 48000]
 
 
@@ -103,3 +268,22 @@ class GenerationRequestParam(_GenerationRequestParam, _GenerationRequestParamRes
     pronunciation_dict_id: Optional[str]
     speed: ModelSpeed
     use_normalized_timestamps: Optional[bool]
+
+
+class _PronunciationDictItemParam(TypedDict):
+    alias: str
+    text: str
+
+
+class PronunciationDictItemParam(_PronunciationDictItemParam, total=False):
+    """How one word is to be said: ``alias`` in place of ``text``, in this spelling alone or with any capitals."""
+
+    case_sensitive: bool
+
+
+class Grants(TypedDict, total=False):
+    """What an access token is good for: speech, transcription, calls to agents."""
+
+    agent: Optional[bool]
+    stt: Optional[bool]
+    tts: Optional[bool]

@@ -1,4 +1,4 @@
-"""What holds for every test: no network but loopback, and nothing left over."""
+"""What holds for every test: no network but loopback, nothing left over, and no key in what was told."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+import warnings
+from collections.abc import Generator, Iterator
 from typing import Any, Callable
 
 import pytest
@@ -17,23 +18,60 @@ import pytest
 from cartesia_sync.streaming import process
 from cartesia_sync.transport.deadline import Deadline
 
+from . import leaks
+
 BOUND = 10.0
 """Seconds within which anything that is to happen happens; reaching it is a failure."""
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Set the process up: SWITCH_INTERVAL=1e-6 makes threads take turns as often as they can, to hunt for races."""
     interval = os.environ.get("SWITCH_INTERVAL")
     if interval:
         sys.setswitchinterval(float(interval))
     # A shell's background job ignores Ctrl-C, and so would the processes that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.add_cleanup(leaks.install(leaks.SUITE))
 
 
 def pytest_collection_finish() -> None:
     """Set the imported modules aside: collecting garbage after each module then costs nothing to speak of."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Take down what a test failed with, and what it printed."""
+    if call.excinfo is not None:
+        leaks.SUITE.tell_error(call.excinfo.value)
+    report = yield
+    for name, text in report.sections:
+        if name.startswith("Captured std") and name.endswith(report.when):  # each once; the log is heard itself
+            leaks.SUITE.tell(text)
+    return report
+
+
+def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
+    """Take down what was warned of."""
+    leaks.SUITE.tell(str(warning_message.message))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_secret_is_told_at_the_end() -> Iterator[None]:
+    """After the last test, what the servers of the modules told at their end included."""
+    yield
+    gc.collect()
+    leaks.SUITE.check()
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_is_told() -> Iterator[None]:
+    """After each test: no key in any log record, warning, exception or URL, of this test or of the end of the last."""
+    yield
+    leaks.SUITE.check()
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +120,7 @@ def _assert_ended(is_ours: Callable[[str], bool]) -> None:
 
 def _descriptors() -> set[str]:
     """Give the sockets and pipes of this process, as the system names them."""
-    names = set()
+    names: set[str] = set()
     try:
         numbers = os.listdir("/proc/self/fd")
     except FileNotFoundError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Optional, Union
 
@@ -29,19 +30,36 @@ from cartesia_sync import (
     WebSocketConnectionClosedError,
 )
 from cartesia_sync.types import (
+    Accent,
+    AgentCall,
+    AgentSummary,
     Chunk,
+    Deployment,
     Done,
     Error,
     Event,
+    FineTune,
     FlushDone,
     GenerationConfigParam,
     GenerationRequestParam,
+    Grants,
+    Metric,
+    MP3OutputFormatParam,
     PhonemeTimestampsEvent,
+    PronunciationDict,
+    PronunciationDictItemParam,
     RawOutputFormatParam,
+    STTTranscribeResponse,
     Timestamps,
+    TTSSSEEvent,
     Unknown,
+    Voice,
+    VoiceChangerSSEChunk,
+    VoiceChangerSSEEvent,
+    VoiceMetadata,
     VoiceObjectParam,
     VoiceSpecifierParam,
+    WAVOutputFormatParam,
     WebsocketResponse,
     WordTimestamps,
 )
@@ -217,6 +235,98 @@ def ways_to_make_a_client() -> list[Cartesia]:
         Cartesia(timeout=None),
         Cartesia(timeout=Timeout(connect=1, whole=30.0), ssl_context=ssl.create_default_context()),
     ]
+
+
+def over_http(client: Cartesia, path: Path) -> None:
+    """Each noun as the official client's users write it."""
+    wav: WAVOutputFormatParam = {"container": "wav", "encoding": "pcm_s16le", "sample_rate": 44100}
+    mp3: MP3OutputFormatParam = {"container": "mp3", "bit_rate": 128000, "sample_rate": 44100}
+    with client.tts.generate(model_id="sonic-3", transcript="Hi.", voice="x", output_format=wav) as audio:
+        audio.write_to_file(path)
+    pieces: Iterator[bytes] = client.tts.generate(
+        model_id="sonic-3",
+        transcript="Hi.",
+        voice={"id": "x"},
+        output_format=mp3,
+        timeout=5,
+        extra_headers={"X-A": "1"},
+    ).iter_bytes()
+    print(b"".join(pieces))
+    client.tts.generate(model_id="sonic-3", transcript="Hi.", voice="x")  # type: ignore[call-arg]  # no format
+    client.tts.generate(model_id="sonic-3", transcript="Hi.", voice="x", output_format=wav, tiemout=5)  # type: ignore[call-arg]
+    with client.tts.generate_sse(model_id="sonic-3", transcript="Hi.", voice="x", output_format=wav) as stream:
+        for event in stream:
+            heard: TTSSSEEvent = event
+            print(heard.type)
+    ok: bool = client.get_status().ok
+    print(ok)
+
+
+def voices_and_dictionaries(client: Cartesia, path: Path) -> None:
+    for voice in client.voices.list(limit=10, q=None, expand=["preview_file_url"]):
+        each: Voice = voice
+        made: datetime = each.created_at
+        print(each.tagline, made, each.extra["new"])
+    page = client.voices.list()
+    data: list[Voice] = page.data
+    print(data, page.has_next_page(), page.get_next_page().data[0].name)
+    clone: VoiceMetadata = client.voices.clone(clip=path, name="n", language="en", description=None)
+    with path.open("rb") as file:
+        client.voices.clone(clip=file, name="n", language="en", accent="british")
+    client.voices.clone(clip=("a.wav", b"RIFF", "audio/wav"), name="n", language="en")
+    client.voices.clone(clip="a.wav", name="n", language="en")  # type: ignore[arg-type]  # a path is no text
+    client.voices.clone(name="n", language="en")  # type: ignore[call-arg]  # no clip
+    client.voices.update("x", name=None)  # type: ignore[arg-type]
+    accents: list[Accent] = client.voices.list_accents().accents
+    voice = client.voices.add_accents(clone.id, accents=[accent.id for accent in accents])
+    print(client.voices.delete_accent("british", id=voice.id).gender)
+    client.voices.delete(clone.id)
+    item: PronunciationDictItemParam = {"text": "Cartesia", "alias": "car tee zha"}
+    words: PronunciationDict = client.pronunciation_dicts.create(name="n", items=[item])
+    client.pronunciation_dicts.create(name="n", items=[{"text": "a"}])  # type: ignore[typeddict-item]  # no alias
+    print(client.pronunciation_dicts.update(words.id, items=(each for each in [item])).items[0].alias)
+
+
+def changed_voices_and_transcripts(client: Cartesia, path: Path) -> None:
+    for event in client.voice_changer.generate_sse(clip=path, voice_id="x", output_format_container="raw"):
+        either: VoiceChangerSSEEvent = event
+        print(either.done)
+        if event.type == "chunk":
+            chunk: VoiceChangerSSEChunk = event
+            audio: bytes = event.audio
+            rate: Optional[int] = event.sample_rate
+            print(chunk, audio, rate, event.samples())
+        elif event.type == "error":
+            print(event.error, event.error_code)
+    samples: NDArray[np.float32] = client.voice_changer.generate(clip=b"RIFF", voice_id="x").samples()
+    said: STTTranscribeResponse = client.stt.transcribe(
+        file=path, model="ink-whisper", timestamp_granularities=["word"], timeout=(5, None)
+    )
+    for word in said.words or []:
+        print(word.word.upper(), word.end - word.start, samples)
+
+
+def the_rest(client: Cartesia) -> None:
+    grants: Grants = {"tts": True}
+    token: str = client.access_token.create(grants=grants, expires_in=60).token
+    client.access_token.create(grants={"sing": True})  # type: ignore[arg-type]  # no such grant
+    dataset = client.datasets.create(name="n", description=token)
+    client.datasets.files.upload(dataset.id, file=b"RIFF", purpose="fine_tune")
+    sizes: list[int] = [file.size for file in client.datasets.files.list(dataset.id)]
+    tuned: FineTune = client.fine_tunes.create(
+        dataset=dataset.id, description="d", language="en", model_id="sonic-3-2026-01-12", name="n"
+    )
+    print(sizes, tuned.llm_model_id, [voice.name for voice in client.fine_tunes.list_voices(tuned.id)])
+    agent: AgentSummary = client.agents.list().summaries[0]
+    for call in client.agents.calls.list(agent_id=agent.id, expand="transcript"):
+        one: AgentCall = call
+        print([turn.text for turn in one.transcript or []], one.telephony_params and one.telephony_params.from_)
+        client.agents.calls.download_audio(call.id).write_to_file("call.wav")
+    deployments: list[Deployment] = client.agents.deployments.list(agent.id)
+    metric: Metric = client.agents.metrics.create(name="n", prompt="p")
+    client.agents.metrics.add_to_agent(metric.id, agent_id=agent.id)
+    csv: str = client.agents.metrics.results.export(start_date=datetime(2026, 8, 14), end_date="2026-09-01")
+    print(deployments[0].is_live, csv, [result.value for result in client.agents.metrics.results.list()])
 
 
 VERSION: str = cartesia_sync.__version__

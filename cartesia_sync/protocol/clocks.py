@@ -47,10 +47,17 @@ class Timeout:
                 raise ValueError(f"timeout {field.name} is at most {_MOST_SECONDS} seconds; None is no limit")
 
     @classmethod
-    def of(cls, value: Union[float, Timeout, None]) -> Timeout:
-        """Read what a user passes as ``timeout``: one number stands for connect, read, first event and gap."""
+    def of(cls, value: Union[float, tuple[Optional[float], Optional[float]], Timeout, None]) -> Timeout:
+        """Read what a user passes as ``timeout``: one number stands for connect, read, first event and gap.
+
+        A pair is (connect, read), as users of requests write it.
+        """
         if isinstance(value, Timeout):
             return value
+        if isinstance(value, tuple):
+            if len(value) != 2:
+                raise ValueError(f"timeout: expected (connect, read), got {len(value)} values")
+            return cls(connect=value[0], read=value[1])
         return cls(connect=value, read=value, first_event=value, gap=value)
 
     def replace(self, **clocks: Union[float, Omit, None]) -> Timeout:

@@ -102,3 +102,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"JSON has no form for a {type(value).__name__}")
+
+
+def decode_answer(content: bytes) -> Any:
+    """Read an HTTP answer's JSON; a ValueError says what is wrong with it."""
+    try:
+        return msgspec.json.decode(str(content, "utf-8"))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(str(error)) from error

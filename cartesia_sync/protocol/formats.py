@@ -35,6 +35,16 @@ def bytes_per_sample(encoding: str) -> int:
     return ENCODINGS[encoding]
 
 
+def require_whole_samples(audio_bytes: int, encoding: str) -> None:
+    """Raise a ValueError if so many bytes end within a sample, or the encoding is unknown."""
+    left_over = audio_bytes % bytes_per_sample(encoding)
+    if left_over:
+        raise ValueError(
+            f"expected whole samples of {bytes_per_sample(encoding)} bytes each ({encoding}): "
+            f"{left_over} of {audio_bytes} bytes are left over"
+        )
+
+
 @dataclass(frozen=True)
 class RawFormat:
     """How bare samples are laid out: one channel, no header."""

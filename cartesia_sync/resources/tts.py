@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Optional, Union
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar, Union
 
 from ..protocol.clocks import Timeout
+from ..protocol.codec import decode
+from ..protocol.events import Chunk
+from ..protocol.formats import RawFormat, voice_on_the_wire
+from ..protocol.messages import Omit, omit
+from ..streaming.tuner import Tuner
+from .answers import BinaryAPIResponse, Stream
+from .calls import Resource, given
 
 if TYPE_CHECKING:
-    from ..client import Cartesia
+    from typing_extensions import Unpack
+
+    from ..protocol.events import Event
     from ..streaming.connection import ConnectionManager
     from ..streaming.v2 import TtsWebsocket
+    from .calls import CallOptions, FileTypes
 
+_E = TypeVar("_E")
 DEFAULT_PING_INTERVAL = 20.0
 """Seconds of silence after which the service is asked for a sign of life."""
 
 
-class TTSResource:
+class TTSResource(Resource):
     """Text to speech; reached as ``client.tts``."""
-
-    def __init__(self, client: Cartesia) -> None:
-        self._client = client
 
     def websocket_connect(
         self,
@@ -84,3 +92,223 @@ class TTSResource:
         from ..streaming.v2 import TtsWebsocket
 
         return TtsWebsocket(self.websocket_connect(**options))
+
+    # ---- over HTTP
+
+    def generate(
+        self,
+        *,
+        model_id: str,
+        output_format: Mapping[str, Any],
+        transcript: str,
+        voice: Union[str, Mapping[str, Any]],
+        generation_config: Union[Mapping[str, Any], Omit] = omit,
+        language: Union[str, Omit, None] = omit,
+        locale: Union[str, Omit, None] = omit,
+        normalization: Union[str, Omit, None] = omit,
+        pronunciation_dict_id: Union[str, Omit, None] = omit,
+        save: Union[bool, Omit, None] = omit,
+        speed: Union[str, Omit] = omit,
+        **options: Unpack[CallOptions],
+    ) -> BinaryAPIResponse:
+        """Speak a text in one answer (``POST /tts/bytes``); it can be read while it is being made.
+
+        Args:
+            model_id: Such as ``sonic-latest``.
+            output_format: ``{"container": "raw" or "wav", "encoding": ..., "sample_rate": Hz}``, or ``{"container":
+                "mp3", "sample_rate": Hz, "bit_rate": bits a second}``.
+            transcript: What to say.
+            voice: An id, or ``{"id": ...}``; it goes out in the shape of the API version in use.
+            generation_config: ``speed`` 0.6 to 1.5, ``volume`` 0.5 to 2.0, ``emotion``.
+            language: Of the transcript, such as ``en``; excludes ``locale``.
+            locale: Of the transcript, such as ``en-GB``; from API version 2026-08-14 on.
+            normalization: How numbers and the like are read: ``auto``, ``off`` or a locale.
+            pronunciation_dict_id: See ``client.pronunciation_dicts``.
+            save: Whether the service keeps the file; its id is then in the header ``cartesia-file-id``.
+            speed: ``slow``, ``normal`` or ``fast``; deprecated by the service.
+            **options: See ``CallOptions``.
+
+        Returns:
+            The audio: ``write_to_file``, ``iter_bytes``, ``read`` or ``samples``.
+
+        Raises:
+            ValueError: Both a language and a locale, or a voice that is none.
+            APIError: The service refused; see ``cartesia_sync.errors``.
+
+        Threads: any, at once. Waits for the first bytes at most ``timeout.connect`` and ``timeout.read``, and that
+        again for each of ``max_retries``.
+
+        Source: docs page ``api-reference/tts/bytes``.
+        """
+        body = self._spoken(
+            model_id=model_id,
+            output_format=output_format,
+            transcript=transcript,
+            voice=voice,
+            generation_config=generation_config,
+            language=language,
+            locale=locale,
+            normalization=normalization,
+            pronunciation_dict_id=pronunciation_dict_id,
+            save=save,
+            speed=speed,
+        )
+        return self._audio("POST", "/tts/bytes", options, body=body, output_format=output_format)
+
+    def bytes(self, *, duration: Union[float, Omit, None] = omit, **arguments: Any) -> Iterator[bytes]:
+        """Speak a text, as ``generate`` does, and give its bytes as they arrive: the official client's old form.
+
+        Args:
+            duration: The longest that the audio may be, in seconds; not in the service's present documentation.
+            **arguments: As for ``generate``.
+        """
+        if duration is not omit:
+            arguments["extra_body"] = {"duration": duration, **(arguments.get("extra_body") or {})}
+        return self.generate(**arguments).iter_bytes()
+
+    def generate_sse(
+        self,
+        *,
+        model_id: str,
+        output_format: Mapping[str, Any],
+        transcript: str,
+        voice: Union[str, Mapping[str, Any]],
+        add_phoneme_timestamps: Union[bool, Omit, None] = omit,
+        add_timestamps: Union[bool, Omit, None] = omit,
+        context_id: Union[str, Omit, None] = omit,
+        generation_config: Union[Mapping[str, Any], Omit] = omit,
+        language: Union[str, Omit, None] = omit,
+        locale: Union[str, Omit, None] = omit,
+        normalization: Union[str, Omit, None] = omit,
+        pronunciation_dict_id: Union[str, Omit, None] = omit,
+        speed: Union[str, Omit] = omit,
+        use_normalized_timestamps: Union[bool, Omit, None] = omit,
+        **options: Unpack[CallOptions],
+    ) -> Stream[Event]:
+        """Speak a text as events (``POST /tts/sse``), the same as a WebSocket context gives.
+
+        An error event is yielded, and is the last, as in the official client. A stream that ends before its last event
+        raises ``IncompleteAnswerError``.
+
+        Args:
+            model_id: Such as ``sonic-latest``.
+            output_format: ``{"container": "raw", "encoding": ..., "sample_rate": Hz}``.
+            transcript: What to say.
+            voice: An id, or ``{"id": ...}``; it goes out in the shape of the API version in use.
+            add_phoneme_timestamps: Whether to say when each phoneme is spoken.
+            add_timestamps: Whether to say when each word is spoken.
+            context_id: Comes back on each event; there is nothing to continue.
+            generation_config: ``speed`` 0.6 to 1.5, ``volume`` 0.5 to 2.0, ``emotion``.
+            language: Of the transcript, such as ``en``; excludes ``locale``.
+            locale: Of the transcript, such as ``en-GB``; from API version 2026-08-14 on.
+            normalization: How numbers and the like are read: ``auto``, ``off`` or a locale.
+            pronunciation_dict_id: See ``client.pronunciation_dicts``.
+            speed: ``slow``, ``normal`` or ``fast``; deprecated by the service.
+            use_normalized_timestamps: Whether words are named as they are spoken, rather than as they are written.
+            **options: See ``CallOptions``.
+
+        Raises:
+            ValueError: Both a language and a locale, or a voice that is none.
+            APIError: The service refused; see ``cartesia_sync.errors``.
+
+        Threads: any, at once; one iterates the answer. Waits as ``generate`` does.
+
+        Source: docs page ``api-reference/tts/sse``.
+        """
+        body = self._spoken(
+            model_id=model_id,
+            output_format=output_format,
+            transcript=transcript,
+            voice=voice,
+            add_phoneme_timestamps=add_phoneme_timestamps,
+            add_timestamps=add_timestamps,
+            context_id=context_id,
+            generation_config=generation_config,
+            language=language,
+            locale=locale,
+            normalization=normalization,
+            pronunciation_dict_id=pronunciation_dict_id,
+            speed=speed,
+            use_normalized_timestamps=use_normalized_timestamps,
+        )
+        return self._events("/tts/sse", options, EventOf(output_format, decode), body=body)
+
+    sse = generate_sse
+
+    def infill(
+        self,
+        *,
+        language: Union[str, Omit] = omit,
+        left_audio: Union[FileTypes, Omit] = omit,
+        model_id: Union[str, Omit] = omit,
+        output_format: Union[Mapping[str, Any], Omit] = omit,
+        right_audio: Union[FileTypes, Omit] = omit,
+        transcript: Union[str, Omit] = omit,
+        voice_id: Union[str, Omit] = omit,
+        **options: Unpack[CallOptions],
+    ) -> BinaryAPIResponse:
+        """Speak what lies between two recordings (``POST /infill/bytes``).
+
+        Args:
+            language: Of the transcript, such as ``en``.
+            left_audio: What comes before; this or ``right_audio`` is needed.
+            model_id: Such as ``sonic-3``.
+            output_format: As for ``generate``.
+            right_audio: What comes after.
+            transcript: What to say between them.
+            voice_id: The voice's id.
+            **options: See ``CallOptions``.
+
+        Returns:
+            The audio of the middle: ``write_to_file``, ``iter_bytes``, ``read`` or ``samples``.
+
+        Threads: any, at once. Waits as ``generate`` does.
+
+        Source: docs page ``api-reference/infill/bytes``.
+        """
+        form = {
+            "language": language,
+            "model_id": model_id,
+            "output_format": output_format,
+            "transcript": transcript,
+            "voice_id": voice_id,
+        }
+        return self._audio(
+            "POST",
+            "/infill/bytes",
+            options,
+            form=form,
+            files={"left_audio": left_audio, "right_audio": right_audio},
+            output_format=None if isinstance(output_format, Omit) else output_format,
+        )
+
+    def _spoken(self, *, voice: Any, **fields: Any) -> dict[str, object]:
+        """Check and shape what all that speak are asked for."""
+        body = given({**fields, "voice": voice_on_the_wire(voice, self._client.cartesia_version)})
+        if body.get("language") is not None and body.get("locale") is not None:
+            raise ValueError("language and locale exclude each other: give one of them")
+        return body
+
+
+class EventOf(Generic[_E]):
+    """Decodes an answer's events, and tells its chunks their encoding.
+
+    Args:
+        output_format: As it was asked for; where it is none of raw audio the service decides, and chunks know nothing.
+        decoder: Makes an event of its JSON.
+    """
+
+    def __init__(self, output_format: Mapping[str, Any], decoder: Callable[[bytes], _E]) -> None:
+        self._decoder = decoder
+        self._tuner = Tuner()
+        try:
+            self._sound: Optional[RawFormat] = RawFormat.of(output_format)
+        except (TypeError, ValueError):
+            self._sound = None
+
+    def __call__(self, data: bytes) -> _E:
+        """Decode one event."""
+        event = self._decoder(data)
+        if isinstance(event, Chunk) and self._sound is not None:
+            self._tuner.tune(event, self._sound)
+        return event

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import uuid
 import weakref
@@ -229,10 +228,7 @@ class Connection:
 
     def _take(self, line: Line) -> Optional[Event]:
         """Take a context's next event; None if somebody else was faster, or at its end."""
-        try:
-            item = line.take(0)
-        except queue.Empty:
-            return None
+        item = line.take_ahead()
         if isinstance(item, End):
             self._link.let_go(line)
             if item.make_error is not None:

@@ -393,7 +393,7 @@ class Context:
         Raises:
             OSError: The file cannot be written.
         """
-        from ..audio import WavWriter
+        from ..wav import WavWriter
 
         chunks = self._whole()
         first = next(chunks, b"")  # the encoding is known from the first push on
@@ -454,7 +454,10 @@ class Context:
 
     def _await_event(self, clocks: Timeout) -> Union[Event, End]:
         line = self._line
-        while True:
+        item = line.take_ready()  # what is there costs no look at the clocks
+        while item is None:
+            if line.awaits_replay:
+                self._link.replay(line)
             try:
                 item = line.take(line.time_left(clocks))
             except queue.Empty:
@@ -463,10 +466,7 @@ class Context:
                 error = line.timed_out(clocks)
                 self.cancel()
                 raise error from None
-            if item is not None:
-                return item
-            if line.awaits_replay:
-                self._link.replay(line)
+        return item
 
 
 def say(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Optional, Union
+from collections.abc import Sequence
+from typing import Optional, Union
 
 from ..errors import (
     APITimeoutError,
@@ -24,11 +25,8 @@ from ..protocol.events import Chunk, Error, Event
 from ..protocol.formats import RawFormat
 from ..protocol.life import Move, State, step
 from ..transport.wire import Wire
-from .mailbox import End, Mailbox
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from .mailbox import End, Item, Mailbox
+from .tuner import Tuner
 
 MAX_QUEUED_BYTES = 64 << 20
 """What may wait in one context: six minutes of the largest format there is, and an hour of telephone audio and more.
@@ -55,7 +53,7 @@ class Line:
         self.is_set_aside = False  # to be replayed, or replayed already
         self.flushes = 0
         self.has_given_audio = False  # the receiver's own, as is the next
-        self._split_sample = b""  # what the last chunk held of a sample that the next one completes
+        self._tuner = Tuner()
         self.waits_for_text = False  # a pump's generator is slow, and the service cannot be blamed for it
         self.mailbox = Mailbox(limit_bytes)
         self.state = State.OPEN
@@ -105,46 +103,58 @@ class Line:
 
     # ---- reader thread only
 
-    def has_room(self, weight: int) -> bool:
-        """Whether an event of that many bytes may be added to those that nobody has taken yet.
+    def count_room(self, items: Sequence[Item]) -> int:
+        """Say how many of these, from the first on, may be added to those that nobody has taken yet.
 
         One alone may be larger than the limit: it is bound by the size of a message.
         """
-        waiting = self.mailbox.waiting_bytes
-        return waiting == 0 or waiting + weight <= self.mailbox.limit_bytes
+        waiting, limit_bytes = self.mailbox.waiting_bytes, self.mailbox.limit_bytes
+        for count, (_, _, weight) in enumerate(items):
+            if waiting and waiting + weight > limit_bytes:
+                return count
+            waiting += weight
+        return len(items)
 
-    def hear(self, event: Event, weight: int) -> bool:
-        """Pass an event on to the receiver."""
+    def hear(self, items: Sequence[Item]) -> None:
+        """Pass events on to the receiver."""
+        if not items:
+            return
         self.heard_at = time.monotonic()
         self.kept = None
-        if isinstance(event, Chunk):
-            return self.mailbox.put(event, weight, audio_bytes=len(event.audio))
-        if isinstance(event, Error) and not event.done:
-            self.trouble = event
-        return self.mailbox.put(event, weight)
+        audio_bytes = 0
+        for _, event, _ in items:
+            if isinstance(event, Chunk):
+                audio_bytes += len(event.audio)
+            elif isinstance(event, Error) and not event.done:
+                self.trouble = event
+        self.mailbox.put(items, audio_bytes=audio_bytes)
 
-    def overhear(self, event: Error, weight: int) -> bool:
+    def overhear(self, event: Error, item: Item) -> None:
         """Pass on what concerns the whole connection: not heard of this context, so its clocks run on."""
-        self.trouble = event
-        return self.mailbox.put(event, weight)
+        if self.count_room([item]):
+            self.trouble = event
+            self.mailbox.put([item])
 
     # ---- the receiver's thread
 
+    def take_ahead(self) -> Union[Event, End, None]:
+        """Take the item that a look at the mailbox's head has seen; see there."""
+        return self._noted(self.mailbox.take_ahead())
+
+    def take_ready(self) -> Union[Event, End, None]:
+        """Take the next item out of the mailbox if there is one; see there."""
+        return self._noted(self.mailbox.take_ready())
+
     def take(self, timeout: Optional[float]) -> Union[Event, End, None]:
         """Take the next item out of the mailbox; see there."""
-        item = self.mailbox.take(timeout)
+        return self._noted(self.mailbox.take(timeout))
+
+    def _noted(self, item: Union[Event, End, None]) -> Union[Event, End, None]:
         if isinstance(item, Chunk):
             self.has_given_audio = True
             if self.sound is not None:
-                self._tune(item, self.sound)
+                self._tuner.tune(item, self.sound)
         return item
-
-    def _tune(self, chunk: Chunk, sound: RawFormat) -> None:
-        """Let the chunk know its encoding, and the start of its first sample if that came with the chunk before."""
-        start = self._split_sample
-        rest = (len(start) + len(chunk.audio)) % sound.sample_bytes
-        self._split_sample = (start + chunk.audio[-rest:])[-rest:] if rest else b""
-        chunk.__dict__["sound"] = _ChunkSound(sound.encoding, start, rest)
 
     def time_left(self, timeout: Timeout) -> Optional[float]:
         """Seconds until the first of the clocks runs out, 0 if one has; None if none runs.
@@ -249,28 +259,3 @@ class Line:
             heard=self.heard_at is not None,
             transcripts=tuple(self.transcripts),
         )
-
-
-class _ChunkSound:
-    """The encoding of a chunk, and the bytes that its first sample began with in the chunk before."""
-
-    __slots__ = ("_encoding", "_rest", "_start")
-
-    def __init__(self, encoding: str, start: bytes, rest: int) -> None:
-        self._encoding = encoding
-        self._start = start
-        self._rest = rest
-
-    def samples(self, audio: bytes) -> NDArray[np.float32]:
-        from ..audio import to_samples
-
-        return to_samples(self._whole(audio), self._encoding)
-
-    def raw(self, audio: bytes) -> NDArray[np.int16]:
-        from ..audio import to_integers
-
-        return to_integers(self._whole(audio), self._encoding)
-
-    def _whole(self, audio: bytes) -> bytes:
-        joined = self._start + audio
-        return joined[: len(joined) - self._rest]

@@ -11,7 +11,7 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Iterator
-from typing import Callable, Optional
+from typing import Callable, Optional, Union
 
 from ..errors import (
     APIConnectionError,
@@ -34,10 +34,19 @@ from ..transport.deadline import Deadline
 from ..transport.wire import Wire
 from . import process
 from .line import Line
-from .mailbox import Bell, End
+from .mailbox import Bell, End, Item, arrived
 
 MAX_CONNECTION_QUEUED_BYTES = 256 << 20
 """What may wait in all contexts of a connection together: four that have stopped reading, before others are hurt."""
+
+RECEIVERS_AT_ONCE = 16
+"""How many contexts' receivers may be woken before the reader looks at the wire again. Sixty-four at once cost twice as
+much a frame, and a thousand ten times: all of them wait for the interpreter, and ask for it anew each 5 ms."""
+
+_TURN = 0.001
+"""Seconds that the reader waits for more before it wakes the next few."""
+
+_AT_ONCE = Deadline(0.0)
 
 log = logging.getLogger("cartesia_sync")
 _numbers = itertools.count(1)
@@ -58,7 +67,7 @@ class Link:
         _state_lock      _wire, _reader, _loss, _is_closed, _router, _lines, _by_hand, _bells, and each line's state,
                          wire, said, loss, ended_by, awaits_replay and is_set_aside; never held across I/O, users'
                          code, or a wait other than for a thread's start
-        Mailbox._lock    (leaf) whether the mailbox is sealed
+        Mailbox._lock    what is in the mailbox and whether it is sealed; over it only the lock of its queue.Queue
         Duplex._io_lock  (leaf) one send or recv that cannot block
 
     Who wakes whom:
@@ -449,53 +458,74 @@ class Link:
             wire.free()
 
     def _hear_all(self, wire: Wire) -> None:
-        """Read until the wire raises. Silent for one interval: ping; silent for two: lost."""
-        pinged = False
-        while True:
-            message = wire.read(Deadline(self._ping_interval))
-            if message is None:
-                if pinged:
-                    raise WebSocketConnectionClosedError(
-                        f"The service gave no sign of life for {self._ping_interval} s after a ping."
-                    )
-                wire.ping()
-                pinged = True
-                continue
-            pinged = False
-            if message:
-                self._hear(wire, message)
-            self._drop_forgotten(wire)
+        """Read until the wire raises. Silent for one interval: ping; silent for two: lost.
 
-    def _hear(self, wire: Wire, message: bytes) -> None:
+        What has arrived together is passed on together, and to a few receivers at a time: each is woken once for all
+        that came, and they do not all want the interpreter at once, which costs more than what they do with it.
+        """
+        pinged = False
+        heard: dict[Line, list[Item]] = {}  # and not passed on yet
+        try:
+            while True:
+                message = wire.read(Deadline(_TURN if heard else self._ping_interval))
+                if message is None and not heard:
+                    if pinged:
+                        raise WebSocketConnectionClosedError(
+                            f"The service gave no sign of life for {self._ping_interval} s after a ping."
+                        )
+                    wire.ping()
+                    pinged = True
+                    continue
+                pinged = False
+                while message:
+                    self._hear(wire, message, heard)
+                    message = wire.read(_AT_ONCE) if wire.has_message else None
+                self._pass_on(wire, heard, RECEIVERS_AT_ONCE)
+                self._drop_forgotten(wire)
+        finally:
+            self._pass_on(wire, heard)
+
+    def _hear(self, wire: Wire, message: bytes, heard: dict[Line, list[Item]]) -> None:
+        """Read a message, and add its event to what was heard."""
         try:
             event = codec.decode(message)
         except MalformedEventError as error:
+            self._pass_on(wire, heard)
             self._spoil(wire, error)
             return
+        item = arrived(event, len(message))
         if event.context_id is None:
-            self._tell_all(event, len(message))
+            self._pass_on(wire, heard)
+            self._tell_all(event, item)
             return
-        is_last = isinstance(event, Done) or (isinstance(event, Error) and event.done)
         with self._state_lock:
             line = self._router.find(event.context_id)
             if line is None:
                 if not self._router.has_ended(event.context_id):
                     self.stray_events += 1
                 return
-            if is_last:
+            if _is_last(event):
                 self._end_locked(line)
                 line.ended_by = event if isinstance(event, Error) else None
-        weight = len(message)
-        if is_last:
-            line.hear(event, weight)
-            line.mailbox.seal(End())
-        elif line.has_room(weight):
-            line.hear(event, weight)
-        else:
-            self._overflow(wire, line, line.mailbox.limit_bytes, "context")
-        self._allowance -= weight
+        heard.setdefault(line, []).append(item)
+        self._allowance -= len(message)
         if self._allowance < 0:
+            self._pass_on(wire, heard)
             self._bound_all(wire)
+
+    def _pass_on(self, wire: Wire, heard: dict[Line, list[Item]], receivers: Optional[int] = None) -> None:
+        """Put what was heard into the mailboxes, of so many contexts or of all; end those that have no room."""
+        for line in [*itertools.islice(heard, receivers)]:
+            items = heard.pop(line)
+            is_whole = _is_last(items[-1][1])
+            room = line.count_room(items[:-1] if is_whole else items) + is_whole
+            if room < len(items):
+                line.hear(items[: room - is_whole])
+                self._overflow(wire, line, line.mailbox.limit_bytes, "context")
+                continue
+            line.hear(items)
+            if is_whole:
+                line.mailbox.seal(End())
 
     def _bound_all(self, wire: Wire) -> None:
         """Add up what waits in all contexts; where it is too much, end the one in which most waits.
@@ -512,14 +542,15 @@ class Link:
 
     def _overflow(self, wire: Wire, line: Line, limit_bytes: int, whose: str) -> None:
         with self._state_lock:
-            if not self._router.is_live(line.context_id):
-                return
-            self._end_locked(line)
+            is_live = self._router.is_live(line.context_id)
+            if is_live:
+                self._end_locked(line)
         line.has_overflowed = True
         line.mailbox.seal(End(lambda: line.overflowed(limit_bytes, whose)))
-        wire.post(_cancel_message(line))
+        if is_live:
+            wire.post(_cancel_message(line))
 
-    def _tell_all(self, event: Event, weight: int) -> None:
+    def _tell_all(self, event: Event, item: Item) -> None:
         """Give an error of the whole connection to every context that is spoken on it; it ends none of them."""
         if not isinstance(event, Error):
             self.stray_events += 1
@@ -527,8 +558,7 @@ class Link:
         with self._state_lock:
             lines = [line for line in self._router.live() if line.wire is not None]
         for line in lines:
-            if line.has_room(weight):
-                line.overhear(event, weight)
+            line.overhear(event, item)
 
     def _spoil(self, wire: Wire, fault: MalformedEventError) -> None:
         """End the context that an unreadable event names; count the event if it names none."""
@@ -666,6 +696,10 @@ class _Sending:
 
     def __exit__(self, *_: object) -> None:
         self._send_lock.release()
+
+
+def _is_last(event: object) -> bool:
+    return isinstance(event, Done) or (isinstance(event, Error) and event.done)
 
 
 def _closed_by_us() -> WebSocketConnectionClosedError:

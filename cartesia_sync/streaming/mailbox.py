@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
+from collections.abc import Sequence
 from typing import Callable, Optional, Union
 
 from ..protocol.events import Event
@@ -13,6 +14,9 @@ Bell = queue.SimpleQueue[None]
 """What wakes a receiver that waits for several mailboxes at once."""
 
 _arrivals = itertools.count()  # the order of arrival over all mailboxes; the next number is taken in one step
+
+Item = tuple[int, Union[Event, type["End"]], int]
+"""A number of arrival, an event or the class End, and its weight in bytes."""
 
 
 class End:
@@ -29,11 +33,27 @@ class End:
         self.make_error = make_error
 
 
+def arrived(event: Event, weight: int) -> Item:
+    """Give an event of so many bytes its place in the order of arrival."""
+    return next(_arrivals), event, weight
+
+
+def _endless_queue() -> queue.Queue[Sequence[Item]]:
+    """Make a queue that is never full and whose tasks nobody counts: without what is there for that it is half as large."""
+    endless: queue.Queue[Sequence[Item]] = queue.Queue()
+    if hasattr(endless, "not_full"):  # gevent's own has none
+        endless.not_full = endless.all_tasks_done = endless.not_empty
+    return endless
+
+
 class Mailbox:
     """Events from the reader to one receiver, in order, and then exactly one end.
 
     Nothing is lost: what was put before the end is taken before the end. Nothing is added: the first ``seal`` wins,
     and what comes later is refused.
+
+    Events go into the queue as they came, several at once, and so come out: one lock and one wake-up for all. What
+    came out and was not given yet stands ``ahead``.
 
     Attributes:
         limit_bytes: How much may wait to be taken; whoever puts minds it.
@@ -41,15 +61,30 @@ class Mailbox:
         audio_bytes: How much audio was put, taken or not.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_ahead",
+        "_bells",
+        "_end",
+        "_end_is_taken",
+        "_is_discarded",
+        "_lock",
+        "_queue",
+        "audio_bytes",
+        "limit_bytes",
+        "waiting_bytes",
+    )
+
     def __init__(self, limit_bytes: int = 0) -> None:
-        # An item is a number of arrival, an event or the class End, and its weight; None is a nudge.
-        self._queue: queue.Queue[Optional[tuple[int, Union[Event, type[End]], int]]] = queue.Queue()
-        self._lock = threading.Lock()  # guards _end, _bells and waiting_bytes; the queue has a lock of its own
+        self._queue = _endless_queue()  # no items at all are a nudge
+        self._lock = threading.Lock()  # guards all that follows; the queue has a lock of its own
+        self._ahead: list[Item] = []  # the next one last
+        self._end: Optional[End] = None
+        self._end_is_taken = False
+        self._is_discarded = False
+        self._bells: tuple[Bell, ...] = ()
         self.limit_bytes = limit_bytes
         self.waiting_bytes = 0
-        self._end: Optional[End] = None
-        self._bells: tuple[Bell, ...] = ()
-        self._end_is_taken = False  # the receiver's own
         self.audio_bytes = 0
 
     @property
@@ -62,8 +97,8 @@ class Mailbox:
         """Whether the end has been taken."""
         return self._end_is_taken
 
-    def put(self, event: Event, weight: int = 0, *, audio_bytes: int = 0) -> bool:
-        """Add an event that weighs so many bytes; False if the mailbox is sealed.
+    def put(self, items: Sequence[Item], *, audio_bytes: int = 0) -> bool:
+        """Add events that ``arrived``, all at once; False if the mailbox is sealed.
 
         Threads: the reader. Does not wait.
         """
@@ -71,7 +106,9 @@ class Mailbox:
             if self._end is not None:
                 return False
             self.audio_bytes += audio_bytes
-            self._put_locked(event, weight)
+            for _, _, weight in items:
+                self.waiting_bytes += weight
+            self._put_locked(items)
             return True
 
     def seal(self, end: End) -> bool:
@@ -83,7 +120,7 @@ class Mailbox:
             if self._end is not None:
                 return False
             self._end = end
-            self._put_locked(End)
+            self._put_end_locked()
             return True
 
     def excuse(self, *, discard: bool) -> None:
@@ -95,33 +132,31 @@ class Mailbox:
             was_sealed = self._end is not None
             self._end = End()
             if discard:
-                self._drop_locked()
+                while self._fetch_locked():
+                    self._ahead.clear()
+                self._ahead.clear()
+                self.waiting_bytes = 0
+                self._is_discarded = True
             if discard or not was_sealed:
-                self._put_locked(End)
+                self._put_end_locked()
 
-    def _put_locked(self, item: Union[Event, type[End]], weight: int = 0) -> None:
-        self.waiting_bytes += weight
-        self._queue.put((next(_arrivals), item, weight))
+    def _put_end_locked(self) -> None:
+        self._put_locked([(next(_arrivals), End, 0)])
+
+    def _put_locked(self, items: Sequence[Item]) -> None:
+        self._queue.put(items)
         for bell in self._bells:
             bell.put(None)
-
-    def _drop_locked(self) -> None:
-        self.waiting_bytes = 0
-        while True:
-            try:
-                self._queue.get_nowait()
-            except queue.Empty:
-                return
 
     def nudge(self) -> None:
         """Wake the receiver, so that it looks at its clocks again.
 
         Threads: any. Does not wait.
         """
-        self._queue.put(None)
+        self._queue.put(())
 
     def add_bell(self, bell: Bell) -> None:
-        """Ring for each item that is put from now on.
+        """Ring for whatever is put from now on.
 
         Threads: any. Does not wait.
         """
@@ -138,10 +173,30 @@ class Mailbox:
 
         Threads: any. Does not wait.
         """
-        if self._end_is_taken:
-            return None  # a late excuse may have put another end behind the one that was taken
-        with self._queue.mutex:  # a queue.Queue is looked into under its own lock
-            return next((item[0] for item in self._queue.queue if item is not None), None)
+        with self._lock:
+            if self._end_is_taken:
+                return None  # a late excuse may have put another end behind the one that was taken
+            has_fetched = False
+            while not self._ahead and self._fetch_locked():
+                has_fetched = True
+            if has_fetched:
+                self._queue.put(())  # a receiver may wait for what stands ahead now
+            return self._ahead[-1][0] if self._ahead else None
+
+    def take_ahead(self) -> Union[Event, End, None]:
+        """Give the item that ``head`` has seen, if nobody else has taken it: for those who are not the receiver.
+
+        Threads: any. Does not wait.
+        """
+        with self._lock:
+            return self._take_locked()
+
+    def take_ready(self) -> Union[Event, End, None]:
+        """Give the next event or the end, as ``take``, or None if nothing is there. Does not wait."""
+        with self._lock:
+            while not self._ahead and not self._end_is_taken and self._fetch_locked():
+                pass  # past nudges
+            return self._take_locked()
 
     def take(self, timeout: Optional[float]) -> Union[Event, End, None]:
         """Give the next event or the end; None after a nudge. The end stays: it is given again at each later call.
@@ -151,15 +206,35 @@ class Mailbox:
 
         Threads: one at a time. Waits for the reader, at most ``timeout`` seconds (None: until something comes).
         """
-        if not self._end_is_taken:
-            # A wait of 0 is a look, which costs less than a wait that does not happen.
-            item = self._queue.get_nowait() if timeout == 0 else self._queue.get(timeout=timeout)
-            if item is None:
-                return None
-            _, event, weight = item
-            if not isinstance(event, type):
-                with self._lock:
-                    self.waiting_bytes = max(self.waiting_bytes - weight, 0)  # 0 already where all was dropped
-                return event
+        item = self.take_ready()
+        if item is not None:
+            return item
+        items = self._queue.get(timeout=timeout)
+        with self._lock:
+            self._stand_ahead_locked(items)
+            return self._take_locked()
+
+    def _fetch_locked(self) -> bool:
+        """Let what went in together stand ahead; False if the queue is empty."""
+        if self._queue.empty():
+            return False  # which costs less than an exception
+        try:
+            self._stand_ahead_locked(self._queue.get_nowait())
+        except queue.Empty:
+            return False  # the receiver was faster
+        return True
+
+    def _stand_ahead_locked(self, items: Sequence[Item]) -> None:
+        if self._is_discarded:  # while these were on their way out of the queue
+            items = [item for item in items if item[1] is End]
+        self._ahead[:0] = reversed(items)
+
+    def _take_locked(self) -> Union[Event, End, None]:
+        if not self._ahead:
+            return self._end if self._end_is_taken else None
+        _, event, weight = self._ahead.pop()
+        if isinstance(event, type):
             self._end_is_taken = True
-        return self._end
+            return self._end
+        self.waiting_bytes -= weight
+        return event

@@ -93,7 +93,6 @@ def _pump(context: Context, line: Line, link: Link, text: Iterator[str], fields:
     except BaseException as error:  # whatever the user's iterable raises is the receiver's to see
         link.fail(line, error)
     finally:
-        line.waits_for_text = False
         line.mailbox.nudge()  # the clocks run again
 
 

@@ -144,6 +144,12 @@ def _start(address: _Address, selector: selectors.BaseSelector, failures: list[O
 def _tunnel(proxy: str, host: str, port: int, deadline: Deadline) -> socket.socket:
     """Ask an HTTP proxy for a tunnel."""
     parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    try:
+        proxy_port: Optional[int] = parts.port or 80
+    except ValueError:
+        proxy_port = None
+    if proxy_port is None:  # the message of urlsplit would show part of a password with a slash in it
+        raise ValueError("the port in the proxy's URL is no number; a password there is written with %2F for a slash")
     if parts.scheme != "http" or not parts.hostname:
         raise ValueError(f"a WebSocket goes through an http:// proxy; got one with the scheme {parts.scheme!r}")
     try:
@@ -155,7 +161,7 @@ def _tunnel(proxy: str, host: str, port: int, deadline: Deadline) -> socket.sock
     if parts.username:
         credential = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         request += f"Proxy-Authorization: Basic {base64.b64encode(credential.encode()).decode()}\r\n"
-    sock = _connect(_resolve(parts.hostname, parts.port or 80, deadline), deadline)
+    sock = _connect(_resolve(parts.hostname, proxy_port, deadline), deadline)
     try:
         sock.settimeout(deadline.left())  # nobody else uses it yet
         sock.sendall(f"{request}\r\n".encode("ascii"))

@@ -39,6 +39,8 @@ class Duplex:
     """The socket and the bytes on their way through it.
 
     Attributes:
+        ahead: What was read ahead and not taken yet, from ``start`` to ``end``. For the reader alone; it stands still
+            until the next ``take``.
         recv_calls: How many times the socket was read, for tests that count work.
     """
 
@@ -57,10 +59,14 @@ class Duplex:
         self._selector = _Selector()  # the reader's own, as is all that follows
         self._selector.register(sock, _READ)
         self._selecting = _READ
-        self._ahead = bytearray(READ_AHEAD_BYTES)
+        self._is_tls = isinstance(sock, ssl.SSLSocket)
+        self._failure: Optional[OSError] = None  # met behind bytes that came before it
+        self._is_drained = False  # the last recv left nothing, so that the next would be in vain without a wait
+        self.ahead = bytearray(READ_AHEAD_BYTES)
+        self._view = memoryview(self.ahead)
         self._wanted_bytes = READ_AHEAD_BYTES
-        self._start = 0
-        self._end = 0
+        self.start = 0
+        self.end = 0
         self.recv_calls = 0
 
     # ---- reader thread only
@@ -75,22 +81,28 @@ class Duplex:
 
         Threads: the reader only. Waits for the peer, until the deadline.
         """
-        while self._end - self._start < size:
+        while self.end - self.start < size:
             self._fill(size, deadline)
-        start = self._start
-        self._start = start + size
-        return bytes(memoryview(self._ahead)[start : self._start])
+        start = self.start
+        self.start = start + size
+        return bytes(self._view[start : self.start])
+
+    def take_ready(self, skip: int, size: int) -> bytes:
+        """Leave out so many bytes, and give the next ``size``; all of them are in ``ahead``."""
+        start = self.start + skip
+        self.start = start + size
+        return bytes(self._view[start : self.start])
 
     def take_some(self, size: int, deadline: Deadline) -> bytes:
         """Give at least one byte and at most ``size``; otherwise as ``take``."""
-        if self._end == self._start:
+        if self.end == self.start:
             self._fill(1, deadline)
-        return self.take(min(size, self._end - self._start), deadline)
+        return self.take(min(size, self.end - self.start), deadline)
 
     def _fill(self, size: int, deadline: Deadline) -> None:
         """Read once, so that more of ``size`` bytes is there."""
         self._make_room(size)
-        room = memoryview(self._ahead)[self._end :]
+        room = self._view[self.end :]
         while True:
             with self._io_lock:
                 failure: Optional[OSError] = None
@@ -98,14 +110,16 @@ class Duplex:
                     self._move_on_locked()
                 except OSError as error:
                     failure = error  # what came before the end is still to be read, and the reason may be among it
-                try:
-                    count = self._sock.recv_into(room)
-                except (BlockingIOError, ssl.SSLWantReadError):
-                    wanted = _READ
-                except ssl.SSLWantWriteError:
-                    wanted = _READ | _WRITE
-                else:
-                    break
+                wanted = _READ
+                if not self._is_drained or failure is not None:
+                    try:
+                        count = self._recv_locked(room)
+                    except (BlockingIOError, ssl.SSLWantReadError):
+                        pass
+                    except ssl.SSLWantWriteError:
+                        wanted |= _WRITE
+                    else:
+                        break
                 if failure is not None:
                     raise failure
                 if self._unsent:
@@ -116,21 +130,45 @@ class Duplex:
             if not self._selector.select(deadline.left()):
                 self._wanted_bytes = READ_AHEAD_BYTES  # an idle connection costs no more than it must
                 raise SilenceError
-        self.recv_calls += 1
+            self._is_drained = False
         if not count:
             raise EOFError("the stream ended")
-        self._end += count
-        if self._end == len(self._ahead) == self._wanted_bytes:
+        self.end += count
+        if self.end == len(self.ahead) == self._wanted_bytes:
             self._wanted_bytes = min(2 * self._wanted_bytes, MOST_READ_AHEAD_BYTES)
 
+    def _recv_locked(self, room: memoryview) -> int:
+        """Read what is there: over TLS by several calls, since each gives one record at most."""
+        if self._failure is not None:
+            raise self._failure
+        count = self._sock.recv_into(room)
+        self.recv_calls += 1
+        self._is_drained = not self._is_tls and count < len(room)
+        while self._is_tls and 0 < count < len(room):
+            try:
+                more = self._sock.recv_into(room[count:])
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._is_drained = True
+                break
+            except ssl.SSLWantWriteError:
+                break
+            except OSError as error:
+                self._failure = error  # what came before it is to be read first
+                break
+            self.recv_calls += 1
+            if not more:
+                break  # the end; the next call meets it again
+            count += more
+        return count
+
     def _make_room(self, size: int) -> None:
-        kept = self._end - self._start
+        kept = self.end - self.start
         room = max(self._wanted_bytes, size)
-        if kept and self._start + size <= len(self._ahead):
+        if kept and self.start + size <= len(self.ahead):
             return  # what is missing fits behind what is there
-        target = self._ahead if len(self._ahead) == room else bytearray(room)
-        target[:kept] = self._ahead[self._start : self._end]
-        self._ahead, self._start, self._end = target, 0, kept
+        target = self.ahead if len(self.ahead) == room else bytearray(room)
+        target[:kept] = self.ahead[self.start : self.end]
+        self.ahead, self._view, self.start, self.end = target, memoryview(target), 0, kept
 
     def queue(self, frame: bytes) -> None:
         """Put a frame in line and send what leaves at once; the reader's own later reads see to the rest.

@@ -1,7 +1,8 @@
 """Whether, and after how long, a failed attempt is worth another one.
 
-The rule is the official client's, on both transports. Libraries that retry (urllib3's ``Retry``, tenacity) bring a
-sleep of their own; here the caller waits, so that ``close()`` can wake it.
+The rule is the official client's, on both transports. urllib3's ``Retry`` cannot say it: it knows neither
+``x-should-retry`` nor ``retry-after-ms``, obeys a Retry-After of any length, and adds its jitter rather than take it
+off. It and tenacity also sleep by themselves; here the caller waits, so that ``close()`` can wake it.
 """
 
 from __future__ import annotations
@@ -9,25 +10,31 @@ from __future__ import annotations
 import random
 from typing import Optional
 
-from ..errors import APIConnectionError, APIStatusError, CartesiaError, ConnectTimeoutError, ProtocolError
+from ..errors import APIConnectionError, APIStatusError, APITimeoutError, CartesiaError, ProtocolError
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 LONGEST_RETRY_AFTER = 60.0
 _PASSING = {408, 409, 429}
 
 
-def pause_after(error: CartesiaError, attempt: int) -> Optional[float]:
+def pause_after(error: CartesiaError, attempt: int, *, clock_per_attempt: bool = False) -> Optional[float]:
     """Give the seconds to wait before the next attempt, or None where another one would fail as well.
 
     Args:
         error: What the attempt failed with.
         attempt: How many attempts failed before this one.
+        clock_per_attempt: Whether the next attempt has time of its own, so that it helps where a clock ran out.
     """
     if isinstance(error, APIStatusError):
-        if error.status_code not in _PASSING and error.status_code < 500:
+        asked = error.headers.get("x-should-retry")
+        passes = error.status_code in _PASSING or error.status_code >= 500
+        if not {"true": True, "false": False}.get(asked or "", passes):
             return None
         if error.retry_after is not None and 0 < error.retry_after <= LONGEST_RETRY_AFTER:
             return error.retry_after
-    elif not isinstance(error, APIConnectionError) or isinstance(error, (ConnectTimeoutError, ProtocolError)):
+    elif isinstance(error, APITimeoutError):
+        if not clock_per_attempt:
+            return None
+    elif not isinstance(error, APIConnectionError) or isinstance(error, ProtocolError):
         return None
     return min(FIRST_PAUSE * 2.0**attempt, LONGEST_PAUSE) * (1 - 0.25 * random.random())

@@ -15,8 +15,11 @@ def default_trust() -> ssl.SSLContext:
     REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names the only authorities to trust, a file or a folder; else SSL_CERT_FILE
     and SSL_CERT_DIR are OpenSSL's; else the system's authorities are trusted, and those of certifi, as requests does.
     """
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    variable = "REQUESTS_CA_BUNDLE" if os.environ.get("REQUESTS_CA_BUNDLE") else "CURL_CA_BUNDLE"
+    bundle = os.environ.get(variable)
     if bundle:
+        if not os.path.exists(bundle):  # OpenSSL names neither the file nor who asked for it
+            raise FileNotFoundError(f"{variable} names {bundle!r}: no such file or folder")
         if os.path.isdir(bundle):
             return ssl.create_default_context(capath=bundle)
         return ssl.create_default_context(cafile=bundle)

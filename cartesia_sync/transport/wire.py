@@ -30,15 +30,15 @@ from ..errors import (
 from .deadline import Deadline
 from .dial import dial
 from .duplex import Duplex, SilenceError
-from .refusal import MAX_BODY_BYTES, refusal
+from .refusal import MAX_BODY_BYTES, SECRET_HEADERS, redacted, refusal, secrets_in
 from .surroundings import proxy_for
 
 MAX_MESSAGE_BYTES = 16 << 20
 _MAX_HEAD_BYTES = 64 << 10
 _LARGEST_CONTROL_BYTES = 125
 _NO_STATUS = 1005
-_SHORTEST_SECRET = 8
-_SECRET_HEADERS = ("authorization", "proxy-authorization", "x-api-key", "cookie")
+_WHOLE_TEXT = 0x81
+_LENGTH_IN_TWO_BYTES = 126
 
 
 class Wire:
@@ -74,6 +74,8 @@ class Wire:
 
         Threads: the reader only. Waits for the service, until the deadline.
         """
+        if self.has_message:
+            return self._frames.take_text()
         try:
             while True:
                 self._frames.deadline = deadline
@@ -99,6 +101,11 @@ class Wire:
             raise ProtocolError(f"The service sent a frame that is not valid: {error}") from error
         except OSError as error:
             raise self._cause or _broke(error) from error
+
+    @property
+    def has_message(self) -> bool:
+        """Whether the next message is here as a whole already, so that ``read`` neither waits nor asks the system."""
+        return self._part is None and self._frames.has_text()
 
     def _assemble(self, frame: ABNF, data: bytes) -> Optional[bytes]:
         """Put fragments together; None while there are more to come."""
@@ -250,11 +257,17 @@ def connect(
 def _upgrade(duplex: Duplex, url: str, headers: Mapping[str, str], where: str, deadline: Deadline) -> Mapping[str, str]:
     """Ask for the upgrade; give the answer's headers."""
     upgrade = websocket.WebSocket(enable_multithread=False)
+    lines = [f"{name}: {value}" for name, value in headers.items()]
     try:
         upgrade.connect(  # type: ignore[no-untyped-call]  # the library's own hints leave it out
             url,
-            socket=_UpgradeSocket(duplex, deadline, _secrets(headers)),
-            header=[f"{name}: {value}" for name, value in headers.items()],
+            socket=_UpgradeSocket(
+                duplex,
+                deadline,
+                secrets_in(headers),
+                unseen="".join(line + "\r\n" for line in lines if _holds_secret(line)).encode(),
+            ),
+            header=[line for line in lines if not _holds_secret(line)],
             suppress_origin=True,
             redirect_limit=0,
         )
@@ -267,14 +280,8 @@ def _upgrade(duplex: Duplex, url: str, headers: Mapping[str, str], where: str, d
     return dict(upgrade.headers or {})
 
 
-def _secrets(headers: Mapping[str, str]) -> list[bytes]:
-    """Give what a service that echoes our request must not bring into an exception.
-
-    What is too short to be a credential is left: it may stand in an honest answer by chance.
-    """
-    values = (value for name, value in headers.items() if name.lower() in _SECRET_HEADERS)
-    words = (value.split()[-1].encode() for value in values if value.strip())
-    return [word for word in words if len(word) >= _SHORTEST_SECRET]
+def _holds_secret(line: str) -> bool:
+    return line.partition(":")[0].lower() in SECRET_HEADERS
 
 
 def _connect_timeout(where: str, deadline: Deadline) -> ConnectTimeoutError:
@@ -310,6 +317,34 @@ class _Frames(websocket.frame_buffer):
         self._max_message_bytes = max_message_bytes
         self.held_bytes = 0  # of a message in fragments, as far as it has come
         self.deadline = Deadline(None)
+        self._text_head = 0  # of the text message that has_text has found
+        self._text_size = 0
+
+    def has_text(self) -> bool:
+        """Whether what comes next is a text message in one frame, of less than 64 KiB, that was read ahead as a whole.
+
+        So are nearly all. The library takes a dozen calls to read one, and these two spare them; whatever else it is,
+        and whatever is wrong with it, is the library's to find out.
+        """
+        if self._text_size:
+            return True
+        ahead, start, size = self._duplex.ahead, self._duplex.start, self._duplex.end - self._duplex.start
+        if size < 2 or ahead[start] != _WHOLE_TEXT or self.header is not None:
+            return False
+        length, head = ahead[start + 1], 2
+        if length == _LENGTH_IN_TWO_BYTES and size >= 4:
+            length, head = ahead[start + 2] << 8 | ahead[start + 3], 4
+        elif length >= _LENGTH_IN_TWO_BYTES:
+            return False
+        if size < head + length or length > self._max_message_bytes:
+            return False
+        self._text_head, self._text_size = head, length
+        return length > 0
+
+    def take_text(self) -> bytes:
+        """Give the message that ``has_text`` has found."""
+        head, size, self._text_size = self._text_head, self._text_size, 0
+        return self._duplex.take_ready(head, size)
 
     def recv_strict(self, bufsize: int) -> bytes:
         return self._duplex.take(bufsize, self.deadline)
@@ -335,20 +370,25 @@ class _UpgradeSocket:
     """What the library takes for a socket while it upgrades; every step is bound by one deadline.
 
     The answer's head is read whole first. Anything but 101 is raised from here, with its body; cookies are left out
-    of what the library sees, since it would keep them for the whole process.
+    of what the library sees, since it would keep them for the whole process. The headers that hold a credential join
+    the request here: where somebody has turned the library's trace on, it logs all that it is given.
     """
 
-    def __init__(self, duplex: Duplex, deadline: Deadline, secrets: list[bytes]) -> None:
+    def __init__(self, duplex: Duplex, deadline: Deadline, secrets: list[bytes], *, unseen: bytes) -> None:
         self._duplex = duplex
         self._deadline = deadline
         self._secrets = secrets
+        self._unseen = unseen
         self._head: Optional[io.BytesIO] = None
 
     def gettimeout(self) -> None:
         return None
 
     def send(self, data: bytes) -> int:
-        self._duplex.write(bytes(data), self._deadline)
+        request = bytes(data)
+        if request.endswith(b"\r\n\r\n"):  # its headers' end: the library sends them in one piece
+            request = request[:-2] + self._unseen + b"\r\n"
+        self._duplex.write(request, self._deadline)
         return len(data)
 
     def recv(self, size: int) -> bytes:
@@ -365,16 +405,11 @@ class _UpgradeSocket:
             head += self._duplex.take(1, self._deadline)
             if len(head) > _MAX_HEAD_BYTES:
                 raise ProtocolError(f"The answer to the upgrade has more than {_MAX_HEAD_BYTES} bytes of headers.")
-        redacted = self._redact(bytes(head))
-        first, *rest = redacted.split(b"\r\n")
+        answer = redacted(bytes(head), self._secrets)
+        first, *rest = answer.split(b"\r\n")
         if first.split(b" ", 2)[1:2] != [b"101"]:
-            self._raise_refusal(redacted)
+            self._raise_refusal(answer)
         return b"\r\n".join([first, *(line for line in rest if not line.lower().startswith(b"set-cookie:"))])
-
-    def _redact(self, data: bytes) -> bytes:
-        for secret in self._secrets:
-            data = data.replace(secret, b"[redacted]")
-        return data
 
     def _raise_refusal(self, head: bytes) -> None:
         answer = http.client.HTTPResponse(_Answer(head, self._duplex, self._deadline))  # type: ignore[arg-type]  # reads it as a file
@@ -388,7 +423,7 @@ class _UpgradeSocket:
                 body = answer.read(MAX_BODY_BYTES)
             except (http.client.HTTPException, OSError, EOFError, SilenceError, ValueError):
                 body = b""  # the status says enough
-        body = self._redact(body)[:MAX_BODY_BYTES]
+        body = redacted(body, self._secrets)[:MAX_BODY_BYTES]
         raise refusal(answer.status, headers, body, what="the WebSocket upgrade")
 
 

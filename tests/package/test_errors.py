@@ -50,6 +50,7 @@ FACTS: dict[str, Any] = {
     "headers": {"retry-after": "2"},
     "limit_bytes": 16,
     "reason": "going away",
+    "received_bytes": 17,
     "request_id": "r-1",
     "status_code": 418,
     "timeout": 1.5,

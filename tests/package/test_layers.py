@@ -16,6 +16,8 @@ FLOORS = (
     "errors",
     "protocol",
     "types",
+    "files",
+    "wav",
     "audio",
     "transport",
     "streaming",

@@ -33,6 +33,23 @@ def test_one_number_stands_for_connect_read_first_event_and_gap(seconds: float |
     assert (timeout.write, timeout.whole, timeout.close) == (usual.write, usual.whole, usual.close)
 
 
+@pytest.mark.parametrize("pair", [(1, 2), (0, None), (None, 0.5), (None, None)])
+def test_a_pair_is_connect_and_read_as_users_of_requests_write_it(pair: tuple[float | None, float | None]) -> None:
+    assert Timeout.of(pair) == Timeout(connect=pair[0], read=pair[1])
+
+
+@pytest.mark.parametrize("wrong", [(), (1,), (1, 2, 3)])
+def test_a_tuple_of_another_length_is_refused(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=rf"timeout: expected \(connect, read\), got {len(wrong)} values"):
+        Timeout.of(wrong)
+
+
+@pytest.mark.parametrize("wrong", [("1", 2), (1, -2), (1, float("nan"))])
+def test_a_pair_of_what_is_no_clock_is_refused(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"timeout (connect|read) is a number of seconds"):
+        Timeout.of(wrong)
+
+
 def test_a_timeout_stands_for_itself() -> None:
     timeout = Timeout(gap=1)
     assert Timeout.of(timeout) is timeout

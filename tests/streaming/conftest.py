@@ -32,6 +32,7 @@ class StepWire:
         self.pings = 0
         self.is_shut = False
         self.is_free = threading.Event()
+        self.has_message = False  # a message comes alone, unless a test lets several arrive together
         self.before_write: Callable[[bytes], None] = lambda message: None
 
     # ---- the test's side

@@ -8,7 +8,7 @@ import pytest
 
 from cartesia_sync.errors import CartesiaError
 from cartesia_sync.protocol.events import Chunk, Done
-from cartesia_sync.streaming.mailbox import End, Mailbox
+from cartesia_sync.streaming.mailbox import End, Mailbox, arrived
 
 BOUND = 10.0
 
@@ -25,7 +25,7 @@ def take_all(box: Mailbox) -> tuple[list[object], End]:
 def test_what_was_put_before_the_end_is_taken_before_the_end() -> None:
     box, end = Mailbox(), End()
     events = [Chunk(context_id="a", audio=bytes([n])) for n in range(51)]
-    assert all(box.put(event) for event in events)
+    assert all(box.put([arrived(event, 0)]) for event in events)
     assert box.seal(end)
     assert take_all(box) == (events, end)
 
@@ -34,7 +34,7 @@ def test_the_first_seal_wins_and_what_comes_later_is_refused() -> None:
     box, end = Mailbox(), End()
     assert box.seal(end)
     assert not box.seal(End(CartesiaError))
-    assert not box.put(Done(context_id="a"))
+    assert not box.put([arrived(Done(context_id="a"), 0)])
     assert take_all(box) == ([], end)
 
 
@@ -48,14 +48,14 @@ def test_the_end_is_given_again_at_each_later_call() -> None:
 @pytest.mark.parametrize("discard", [False, True])
 def test_an_excuse_ends_without_error_and_drops_if_told(was_sealed: bool, discard: bool) -> None:
     box, event = Mailbox(), Chunk(context_id="a")
-    box.put(event)
+    box.put([arrived(event, 0)])
     if was_sealed:
         box.seal(End(CartesiaError))
     box.excuse(discard=discard)
     taken, end = take_all(box)
     assert taken == ([] if discard else [event])
     assert end.make_error is None
-    assert not box.put(event)
+    assert not box.put([arrived(event, 0)])
     assert not box.seal(End(CartesiaError))
 
 
@@ -84,8 +84,8 @@ def test_a_nudge_wakes_the_receiver_with_nothing() -> None:
 
 def test_audio_is_counted_whether_or_not_it_is_taken_and_weight_until_it_is() -> None:
     box = Mailbox(limit_bytes=100)
-    box.put(Chunk(context_id="a", audio=b"1234"), 60, audio_bytes=4)
-    box.put(Done(context_id="a"), 10)
+    box.put([arrived(Chunk(context_id="a", audio=b"1234"), 60)], audio_bytes=4)
+    box.put([arrived(Done(context_id="a"), 10)])
     assert (box.audio_bytes, box.waiting_bytes) == (4, 70)
     box.take(0)
     assert (box.audio_bytes, box.waiting_bytes) == (4, 10)

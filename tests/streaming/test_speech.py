@@ -8,6 +8,7 @@ from typing import Any, Callable
 import pytest
 
 from cartesia_sync import ContextStateError, ContextTimeoutError, GapTimeoutError, Timeout, TruncatedError
+from cartesia_sync.streaming.mailbox import Mailbox
 
 BOUND = 10.0
 
@@ -195,3 +196,30 @@ def test_a_lost_connection_reaches_the_receiver_of_a_speech(stage: Any) -> None:
     with pytest.raises(TruncatedError):
         list(speech)
     more.set()
+
+
+def test_a_done_that_comes_while_a_piece_is_pushed_is_no_normal_end(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, is_sealed = stage.context("a"), threading.Event()
+    seal, write = Mailbox.seal, stage.wire.write
+
+    def sealing(self: Mailbox, end: Any) -> bool:
+        try:
+            return seal(self, end)
+        finally:
+            is_sealed.set()
+
+    def writing(message: bytes, deadline: Any) -> None:
+        write(message, deadline)
+        stage.wire.hear_done("a")
+        assert is_sealed.wait(BOUND)
+
+    monkeypatch.setattr(Mailbox, "seal", sealing)
+    stage.wire.write = writing
+    speech = context.speak(iter(["One. ", "Two."]))
+    for thread in threading.enumerate():
+        if thread.name.startswith("cartesia-sync-pump"):
+            thread.join(BOUND)  # it has stopped, since the context has ended
+    with pytest.raises(ContextStateError, match="before all of its text"):
+        list(speech)

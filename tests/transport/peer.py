@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import select
 import socket
 import ssl
@@ -50,6 +51,17 @@ def frame(
 
 def close_frame(code: int, reason: str = "") -> bytes:
     return frame(code.to_bytes(2, "big") + reason.encode(), CLOSE)
+
+
+def chunk(context_id: str, audio: bytes) -> bytes:
+    """Make the frame of an event that holds audio."""
+    data = base64.b64encode(audio).decode()
+    return frame(json.dumps({"type": "chunk", "context_id": context_id, "data": data, "done": False}).encode())
+
+
+def done(context_id: str) -> bytes:
+    """Make the frame of the event that ends a context."""
+    return frame(json.dumps({"type": "done", "context_id": context_id, "done": True, "status_code": 206}).encode())
 
 
 def accept_key(head: bytes) -> bytes:
@@ -116,6 +128,15 @@ class Far:
         pad = (mask * (length // 4 + 1))[:length]
         plain = int.from_bytes(data, "big") ^ int.from_bytes(pad, "big")
         return Said(first & 0x0F, plain.to_bytes(length, "big"))
+
+    def part(self) -> list[Said]:
+        """Read until the client's close frame and answer that; give what came before it."""
+        heard = [self.hear()]
+        while heard[-1].opcode != CLOSE:
+            heard.append(self.hear())
+        goodbye = heard.pop()
+        self.send(frame(goodbye.data, CLOSE))
+        return heard
 
     def is_gone(self, seconds: float = 0.0) -> bool:
         """Tell whether the client has ended the connection; wait that long for it. What it says is thrown away."""

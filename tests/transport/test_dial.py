@@ -416,3 +416,9 @@ def test_a_name_of_other_letters_goes_through_a_proxy_in_its_ascii_form(serve: S
     heads: list[bytes] = []
     through(serve(tunnelling(heads)), "b\u00fccher.invalid").close()
     assert heads[0].startswith(b"CONNECT xn--bcher-kva.invalid:443 ")
+
+
+def test_a_proxys_url_whose_port_is_none_is_refused_without_its_password() -> None:
+    with pytest.raises(ValueError, match="proxy") as caught:
+        dial("service.invalid", 443, None, Deadline(BOUND), proxy="http://me:s3c/ret@127.0.0.1:1")
+    assert "s3c" not in str(caught.value)

@@ -114,7 +114,7 @@ def test_the_read_ahead_shrinks_after_a_large_piece(ends: Ends, threads: ThreadP
     assert ends.duplex.take(size, soon()) == LARGE * 4
     assert ends.duplex.take(2, soon()) == b"ab"
     sent.result(BOUND)
-    assert len(ends.duplex._ahead) <= MOST_READ_AHEAD_BYTES
+    assert len(ends.duplex.ahead) <= MOST_READ_AHEAD_BYTES
 
 
 def test_the_read_ahead_grows_while_more_is_waiting_and_shrinks_in_silence(
@@ -125,13 +125,13 @@ def test_the_read_ahead_grows_while_more_is_waiting_and_shrinks_in_silence(
     while len(ends.sock.recv(READ_AHEAD_BYTES, socket.MSG_PEEK)) < READ_AHEAD_BYTES:
         pass  # until as much as the read-ahead holds has come
     taken = b"".join(ends.duplex.take(4096, soon()) for _ in range(READ_AHEAD_BYTES // 4096 + 1))
-    assert len(ends.duplex._ahead) == 2 * READ_AHEAD_BYTES
+    assert len(ends.duplex.ahead) == 2 * READ_AHEAD_BYTES
     assert taken + ends.duplex.take(len(LARGE) - len(taken), soon()) == LARGE
     sent.result(BOUND)
     for _ in range(2):  # the first silence tells that it is one
         with pytest.raises(SilenceError):
             ends.duplex.take(1, Deadline(NOW))
-    assert len(ends.duplex._ahead) == READ_AHEAD_BYTES
+    assert len(ends.duplex.ahead) == READ_AHEAD_BYTES
 
 
 def test_reading_goes_round_the_read_ahead_without_mixing_bytes(ends: Ends, threads: ThreadPoolExecutor) -> None:

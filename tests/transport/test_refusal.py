@@ -19,7 +19,7 @@ from cartesia_sync.errors import (
     RateLimitError,
     UnprocessableEntityError,
 )
-from cartesia_sync.transport.refusal import refusal
+from cartesia_sync.transport.refusal import redacted, refusal, secrets_in
 
 STATUSES = [
     (400, BadRequestError),
@@ -125,3 +125,29 @@ def test_a_refusal_survives_pickling() -> None:
     assert type(copy) is type(error)
     assert str(copy) == str(error)
     assert vars(copy) == vars(error)
+
+
+@pytest.mark.parametrize(
+    ("headers", "secrets"),
+    [
+        ({}, []),
+        ({"Authorization": "Bearer sk_car_abc"}, [b"sk_car_abc"]),
+        ({"AUTHORIZATION": "sk_car_abc"}, [b"sk_car_abc"]),
+        ({"X-API-Key": " sk_car_abc "}, [b"sk_car_abc"]),
+        ({"X-API-Key": "short"}, []),
+        ({"X-API-Key": ""}, []),
+        ({"Cookie": "a=1; b=12345678"}, [b"b=12345678", b"12345678"]),
+        ({"Proxy-Authorization": "Basic dXNlcjpwYXNz"}, [b"dXNlcjpwYXNz"]),
+        ({"User-Agent": "cartesia-sync/1.0.0"}, []),
+        ({"Authorization": "sk_car_abc", "X-API-Key": "sk_car_abcdef"}, [b"sk_car_abcdef", b"sk_car_abc"]),
+    ],
+)
+def test_the_credentials_of_a_request_are_known_the_longest_first(
+    headers: dict[str, str], secrets: list[bytes]
+) -> None:
+    assert secrets_in(headers) == secrets
+
+
+def test_a_secret_within_another_leaves_no_rest() -> None:
+    secrets = secrets_in({"Authorization": "sk_car_abc", "X-API-Key": "sk_car_abcdef"})
+    assert redacted(b"<sk_car_abcdef> <sk_car_abc>", secrets) == b"<[redacted]> <[redacted]>"

@@ -4,6 +4,7 @@ import pytest
 
 from cartesia_sync.errors import (
     APIConnectionError,
+    APITimeoutError,
     CartesiaError,
     ConnectTimeoutError,
     ContextStateError,
@@ -56,3 +57,19 @@ def test_what_it_says_beyond_reason_is_not_minded(given: str) -> None:
     pause = pause_after(status_error(429, "no", headers={"retry-after": given}), 0)
     assert pause is not None
     assert pause <= 0.5
+
+
+def test_a_clock_that_ran_out_is_tried_again_where_each_attempt_has_its_own() -> None:
+    assert pause_after(ConnectTimeoutError("late"), 0) is None
+    assert pause_after(ConnectTimeoutError("late"), 0, clock_per_attempt=True) is not None
+    assert pause_after(APITimeoutError("late"), 0, clock_per_attempt=True) is not None
+    assert pause_after(ProtocolError("a lie"), 0, clock_per_attempt=True) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "wish", "again"),
+    [(400, "true", True), (503, "false", False), (503, "False", True), (400, "", False), (200, "true", True)],
+)
+def test_the_service_may_say_whether_another_attempt_helps(status: int, wish: str, again: bool) -> None:
+    error = status_error(status, "no", headers={"x-should-retry": wish})
+    assert (pause_after(error, 0) is not None) is again

@@ -150,7 +150,7 @@ def test_the_read_ahead_shrinks_after_a_large_message(ends: Ends, threads: Threa
     sent.result(BOUND)
     for _ in range(2):  # the first silence tells that it is one
         assert ends.wire.read(Deadline(NOW)) is None
-    assert len(ends.duplex._ahead) == READ_AHEAD_BYTES
+    assert len(ends.duplex.ahead) == READ_AHEAD_BYTES
 
 
 # ---- what a service must not send
@@ -210,7 +210,7 @@ def test_a_message_over_the_limit_is_refused_before_it_is_read(connect_ends: Cal
         read(ends)
     assert caught.value.limit_bytes == 1000
     assert ends.duplex.recv_calls == 1
-    assert len(ends.duplex._ahead) == READ_AHEAD_BYTES
+    assert len(ends.duplex.ahead) == READ_AHEAD_BYTES
 
 
 def test_a_message_of_exactly_the_limit_is_taken(connect_ends: Callable[..., Ends]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import pickle
 import select
 import traceback
@@ -14,6 +16,7 @@ import pytest
 import websocket
 from websocket import _handshake
 
+from cartesia_sync import Cartesia
 from cartesia_sync.errors import (
     APIConnectionError,
     APIStatusError,
@@ -562,3 +565,24 @@ def test_foreign_exceptions_end_here(connect: Connect, serve: Serve) -> None:
     with pytest.raises(ProtocolError) as caught:
         connect(serve(lacking(b"sec-websocket-accept")))
     assert isinstance(caught.value.__cause__, websocket.WebSocketException)
+
+
+def test_the_librarys_trace_does_not_show_the_key() -> None:
+    heads = []
+
+    def script(far: Far) -> None:
+        heads.append(far.upgrade())
+        far.part()
+
+    trace = io.StringIO()
+    peer = Peer(script)
+    websocket.enableTrace(True, logging.StreamHandler(trace))
+    try:
+        with Cartesia(api_key=KEY, base_url=f"http://127.0.0.1:{peer.port}").tts.websocket_connect():
+            pass
+    finally:
+        websocket.enableTrace(False)
+        peer.stop()
+    assert heads[0].count(f"Authorization: Bearer {KEY}\r\n".encode()) == 1
+    assert "Upgrade: websocket" in trace.getvalue()
+    assert KEY not in trace.getvalue()

@@ -10,7 +10,7 @@ from typing import Callable
 
 from scene import CLOCKS, LARGE, VOICE, announce, client_of, context_of, play, say_when_a_push_waits, speaking
 
-import cartesia_sync.audio
+import cartesia_sync.wav
 from cartesia_sync import Cartesia, Timeout
 from cartesia_sync.cli import main
 from cartesia_sync.streaming.connection import Connection
@@ -117,13 +117,13 @@ def not_caught(url: str) -> None:
 
 
 def in_say_with_half_a_file(path: str) -> None:
-    write = cartesia_sync.audio.WavWriter.write
+    write = cartesia_sync.wav.WavWriter.write
 
-    def announced_write(wav: cartesia_sync.audio.WavWriter, audio: bytes) -> None:
+    def announced_write(wav: cartesia_sync.wav.WavWriter, audio: bytes) -> None:
         write(wav, audio)
         announce("waiting")
 
-    cartesia_sync.audio.WavWriter.write = announced_write  # type: ignore[assignment,method-assign]  # says when it wrote
+    cartesia_sync.wav.WavWriter.write = announced_write  # type: ignore[assignment,method-assign]  # says when it wrote
     sys.exit(main(["say", "One sentence.", "--voice", VOICE, "-o", path]))
 
 

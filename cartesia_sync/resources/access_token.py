@@ -1,0 +1,38 @@
+"""Access tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Union
+
+from ..protocol.messages import Omit, omit
+from ..protocol.objects import AccessTokenCreateResponse
+from .calls import Resource
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..types import Grants
+    from .calls import CallOptions
+
+
+class AccessTokenResource(Resource):
+    """Tokens that let others use the account for a while; reached as ``client.access_token``."""
+
+    def create(
+        self,
+        *,
+        expires_in: Union[int, Omit, None] = omit,
+        grants: Union[Grants, Omit, None] = omit,
+        **options: Unpack[CallOptions],
+    ) -> AccessTokenCreateResponse:
+        """Make a token (``POST /access-token``).
+
+        Args:
+            expires_in: Seconds, 3600 at most.
+            grants: What it is good for: ``{"tts": True, "stt": True, "agent": True}``, or some of these.
+            **options: See ``CallOptions``.
+
+        Source: docs page ``api-reference/auth/access-token``.
+        """
+        body = {"expires_in": expires_in, "grants": grants}
+        return self._call("POST", "/access-token", AccessTokenCreateResponse, options, body=body)

@@ -1,0 +1,234 @@
+"""Voice agents, their calls and deployments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Union
+
+from ..protocol.messages import Omit, omit
+from ..protocol.objects_agents import (
+    AgentListPhoneNumbersResponse,
+    AgentListResponse,
+    AgentListTemplatesResponse,
+    AgentSummary,
+    Deployment,
+    DeploymentListResponse,
+)
+from ..protocol.objects_calls import AgentCall
+from .agents_metrics import MetricsResource
+from .answers import BinaryAPIResponse, SyncCursorIDPage
+from .calls import Resource, path
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .calls import CallOptions
+
+
+class AgentsResource(Resource):
+    """Voice agents; reached as ``client.agents``. Making one is not part of the API."""
+
+    @property
+    def calls(self) -> CallsResource:
+        """The calls that agents took."""
+        return self._client._resource(CallsResource)
+
+    @property
+    def metrics(self) -> MetricsResource:
+        """What calls are judged by."""
+        return self._client._resource(MetricsResource)
+
+    @property
+    def deployments(self) -> DeploymentsResource:
+        """The states of an agent's code."""
+        return self._client._resource(DeploymentsResource)
+
+    def retrieve(self, agent_id: str, **options: Unpack[CallOptions]) -> AgentSummary:
+        """Give one agent (``GET /agents/{agent_id}``).
+
+        Args:
+            agent_id: The agent's.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such agent.
+
+        Source: docs page ``api-reference/agents/agents/get``.
+        """
+        return self._call("GET", path("/agents/{agent_id}", agent_id=agent_id), AgentSummary, options)
+
+    def update(
+        self,
+        agent_id: str,
+        *,
+        description: Union[str, Omit, None] = omit,
+        name: Union[str, Omit, None] = omit,
+        tts_language: Union[str, Omit, None] = omit,
+        tts_voice: Union[str, Omit, None] = omit,
+        **options: Unpack[CallOptions],
+    ) -> AgentSummary:
+        """Change an agent (``PATCH /agents/{agent_id}``); what is not given stays.
+
+        Args:
+            agent_id: The agent's.
+            description: A sentence or more.
+            name: For people, and for the service's command line.
+            tts_language: What it is to speak, such as ``en``.
+            tts_voice: The id of the voice that it is to speak with.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such agent.
+
+        Source: docs page ``api-reference/agents/agents/update``.
+        """
+        body = {"description": description, "name": name, "tts_language": tts_language, "tts_voice": tts_voice}
+        return self._call("PATCH", path("/agents/{agent_id}", agent_id=agent_id), AgentSummary, options, body=body)
+
+    def list(self, **options: Unpack[CallOptions]) -> AgentListResponse:
+        """List all of the user's agents (``GET /agents``).
+
+        Args:
+            **options: See ``CallOptions``.
+
+        Source: docs page ``api-reference/agents/agents/list``.
+        """
+        return self._call("GET", "/agents", AgentListResponse, options)
+
+    def delete(self, agent_id: str, **options: Unpack[CallOptions]) -> None:
+        """Delete an agent (``DELETE /agents/{agent_id}``).
+
+        Args:
+            agent_id: The agent's.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such agent.
+
+        Source: docs page ``api-reference/agents/agents/delete``.
+        """
+        self._call("DELETE", path("/agents/{agent_id}", agent_id=agent_id), None, options, accept="*/*")
+
+    def list_phone_numbers(self, agent_id: str, **options: Unpack[CallOptions]) -> AgentListPhoneNumbersResponse:
+        """List the telephone numbers of an agent, at most one at present (``GET /agents/{agent_id}/phone-numbers``).
+
+        Args:
+            agent_id: The agent's.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such agent.
+
+        Source: docs page ``api-reference/agents/agents/phone-numbers``.
+        """
+        where = path("/agents/{agent_id}/phone-numbers", agent_id=agent_id)
+        return self._call("GET", where, AgentListPhoneNumbersResponse, options)
+
+    def list_templates(self, **options: Unpack[CallOptions]) -> AgentListTemplatesResponse:
+        """List the service's agents to begin with (``GET /agents/templates``).
+
+        Args:
+            **options: See ``CallOptions``.
+
+        Source: docs page ``api-reference/agents/agents/templates``.
+        """
+        return self._call("GET", "/agents/templates", AgentListTemplatesResponse, options)
+
+
+class CallsResource(Resource):
+    """The calls that agents took; reached as ``client.agents.calls``."""
+
+    def retrieve(self, call_id: str, **options: Unpack[CallOptions]) -> AgentCall:
+        """Give one call (``GET /agents/calls/{call_id}``).
+
+        Args:
+            call_id: The call's.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such call.
+
+        Source: docs page ``api-reference/agents/calls/get-call``.
+        """
+        return self._call("GET", path("/agents/calls/{call_id}", call_id=call_id), AgentCall, options)
+
+    def list(
+        self,
+        *,
+        agent_id: str,
+        ending_before: Union[str, Omit, None] = omit,
+        expand: Union[str, Omit, None] = omit,
+        limit: Union[int, Omit, None] = omit,
+        starting_after: Union[str, Omit, None] = omit,
+        **options: Unpack[CallOptions],
+    ) -> SyncCursorIDPage[AgentCall]:
+        """List an agent's calls; iterate the answer for all of them (``GET /agents/calls``).
+
+        Args:
+            agent_id: The agent's.
+            ending_before: The id of the call that the page ends before; pages then go backwards.
+            expand: ``transcript``, to have that in the answer.
+            limit: How many a page holds, 1 to 100.
+            starting_after: The id of the call that the page begins after.
+            **options: See ``CallOptions``.
+
+        Source: docs page ``api-reference/agents/calls/list-calls``.
+        """
+        query = {
+            "agent_id": agent_id,
+            "ending_before": ending_before,
+            "expand": expand,
+            "limit": limit,
+            "starting_after": starting_after,
+        }
+        return self._page("/agents/calls", AgentCall, query, options)
+
+    def download_audio(self, call_id: str, **options: Unpack[CallOptions]) -> BinaryAPIResponse:
+        """Get the recording of a call, a WAV file (``GET /agents/calls/{call_id}/audio``).
+
+        Args:
+            call_id: The call's.
+            **options: See ``CallOptions``.
+
+        Returns:
+            The audio: ``write_to_file``, ``iter_bytes``, ``read`` or ``samples``. The official client gives None.
+
+        Raises:
+            NotFoundError: There is no such call.
+
+        Source: docs page ``api-reference/agents/calls/download-call-audio``.
+        """
+        return self._audio("GET", path("/agents/calls/{call_id}/audio", call_id=call_id), options, accept="*/*")
+
+
+class DeploymentsResource(Resource):
+    """The states of an agent's code; reached as ``client.agents.deployments``."""
+
+    def retrieve(self, deployment_id: str, **options: Unpack[CallOptions]) -> Deployment:
+        """Give one deployment (``GET /agents/deployments/{deployment_id}``).
+
+        Args:
+            deployment_id: The deployment's.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such deployment.
+
+        Source: official client 4.2.0.
+        """
+        where = path("/agents/deployments/{deployment_id}", deployment_id=deployment_id)
+        return self._call("GET", where, Deployment, options)
+
+    def list(self, agent_id: str, **options: Unpack[CallOptions]) -> DeploymentListResponse:
+        """List all deployments of an agent (``GET /agents/{agent_id}/deployments``).
+
+        Args:
+            agent_id: The agent's.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such agent.
+
+        Source: docs page ``api-reference/agents/deployments/list-deployments``.
+        """
+        where = path("/agents/{agent_id}/deployments", agent_id=agent_id)
+        return self._call("GET", where, DeploymentListResponse, options)

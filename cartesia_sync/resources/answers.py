@@ -1,0 +1,312 @@
+"""Answers that are more than JSON: audio that arrives while it is read, events, and lists in pages."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar, Union
+
+from ..errors import APIConnectionError, APIResponseValidationError, IncompleteAnswerError
+from ..files import BinaryTarget, WholeFile
+from ..protocol.records import read
+from ..protocol.sse import EventStreamReader
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..transport.http import Response
+
+_T = TypeVar("_T")
+MAX_EVENT_BYTES = 16 << 20
+MAX_LAST_PIECES = 8
+"""How much of what follows the last event is read, in pieces as they arrive."""
+
+
+class BinaryAPIResponse:
+    """An answer of bytes, mostly audio, which arrives while it is read: a long one need not sit in memory.
+
+    Use it in a ``with`` block, or read it to its end: until then it keeps a connection.
+
+    Attributes:
+        status_code: The HTTP status.
+        headers: The answer's, lower-case names; ``content-type`` is the audio's.
+
+    Threads: one at a time. Reading waits for each piece at most ``timeout.read``.
+    """
+
+    def __init__(self, response: Response, what: str, output_format: Optional[Mapping[str, Any]] = None) -> None:
+        self._response = response
+        self._what = what
+        self._output_format = output_format
+        self._content: Optional[bytes] = None
+        self._is_begun = False
+        self.status_code = response.status_code
+        self.headers = response.headers
+
+    def __repr__(self) -> str:
+        return f"<BinaryAPIResponse {self.status_code} {self.headers.get('content-type', '')}>"
+
+    def iter_bytes(self, chunk_size: Optional[int] = None) -> Iterator[bytes]:
+        """Give the bytes as they arrive, once; or again and again after ``read``.
+
+        Args:
+            chunk_size: Bytes in each piece but the last; by default the pieces are as they arrive.
+
+        Raises:
+            IncompleteAnswerError: The answer broke off, or does not say where it ends, so that nobody can tell.
+            APITimeoutError: Nothing more of it came in time.
+            ValueError: It has been read before, and not by ``read``.
+        """
+        if chunk_size is not None and chunk_size < 1:
+            raise ValueError(f"chunk_size: expected 1 byte or more, got {chunk_size}")
+        if self._content is None:
+            if self._is_begun:
+                raise ValueError("the answer has been read; read() keeps what it gives")
+            self._is_begun = True
+        pieces = self._pieces() if self._content is None else iter([self._content] if self._content else [])
+        return pieces if chunk_size is None else _in_sizes(pieces, chunk_size)
+
+    def _pieces(self) -> Iterator[bytes]:
+        yield from self._response.pieces()
+        if not self._response.says_its_length:
+            raise IncompleteAnswerError(
+                f"The answer to {self._what} ended after {self._response.received_bytes} bytes without having said "
+                "its length: it cannot be told from one that broke off",
+                received_bytes=self._response.received_bytes,
+            )
+
+    def read(self) -> bytes:
+        """Give all of it, and keep it; for the errors see ``iter_bytes``."""
+        if self._content is None:
+            self._content = b"".join(self.iter_bytes())
+        return self._content
+
+    @property
+    def content(self) -> bytes:
+        """All of it; see ``read``."""
+        return self.read()
+
+    def write_to_file(self, file: Union[str, os.PathLike[str], BinaryTarget]) -> None:
+        """Write it to a file, which appears under its name when it is whole; memory holds one piece at a time.
+
+        The lengths in a streamed WAV file's header, which the service cannot know when it sends that, are made true.
+
+        Args:
+            file: A path, or a binary file object, which gets all in one piece.
+
+        Raises:
+            OSError: The file cannot be written. For the other errors see ``iter_bytes``; none leaves a file behind.
+        """
+        from ..wav import MAX_HEADER_BYTES, with_true_lengths
+
+        with WholeFile(file) as whole:
+            for piece in self.iter_bytes():
+                whole.write(piece)
+            length = whole.tell()
+            whole.seek(0)
+            head = whole.read(MAX_HEADER_BYTES)
+            corrected = with_true_lengths(head, length)
+            if corrected != head:
+                whole.seek(0)
+                whole.write(corrected)
+
+    stream_to_file = write_to_file
+
+    def samples(self) -> NDArray[np.float32]:
+        """Read all of it as float32 samples, shape (n,), -1 to 1; raw audio and WAV can be read so.
+
+        Raises:
+            ValueError: It is MP3, or something else that is no raw audio; ``read`` gives it as it is. For the other
+                errors see ``iter_bytes``.
+        """
+        from ..audio import to_samples
+        from ..protocol.formats import RawFormat
+        from ..wav import read_wav
+
+        container = (self._output_format or {}).get("container")
+        if container == "raw":
+            encoding = RawFormat.of(self._output_format or {}).encoding
+            return to_samples(self.read(), encoding)
+        if container not in ("wav", None):
+            raise ValueError(f"samples: expected raw audio or WAV, got {container!r}; read() gives its bytes")
+        fmt, audio = read_wav(self.read())
+        return to_samples(audio, fmt.encoding)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it keeps no connection any more."""
+        return self._response.is_closed
+
+    def close(self) -> None:
+        """Let go of the connection; what was not read is lost. Idempotent."""
+        self._response.close()
+
+    def __enter__(self) -> BinaryAPIResponse:
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        self.close()
+
+
+def _in_sizes(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
+    kept = bytearray()
+    for piece in pieces:
+        kept += piece
+        whole = len(kept) - len(kept) % size
+        for start in range(0, whole, size):
+            yield bytes(kept[start : start + size])
+        del kept[:whole]
+    if kept:
+        yield bytes(kept)
+
+
+class Stream(Generic[_T]):
+    """Events of one HTTP answer, as they come; iterate it once.
+
+    An error event is given like any other, and is the last, as in the official client.
+
+    Attributes:
+        status_code: The HTTP status.
+        headers: The answer's, lower-case names.
+
+    Threads: one at a time; ``close`` from any. Waits for each piece of the answer at most ``timeout.read``.
+    """
+
+    def __init__(self, response: Response, what: str, event_of: Callable[[bytes], _T]) -> None:
+        self._response = response
+        self._what = what
+        self._event_of = event_of
+        self.status_code = response.status_code
+        self.headers = response.headers
+        self._events = self._read()
+
+    def __iter__(self) -> Iterator[_T]:
+        return self
+
+    def __next__(self) -> _T:
+        return next(self._events)
+
+    def _read(self) -> Iterator[_T]:
+        reader = EventStreamReader(MAX_EVENT_BYTES)
+        pieces = self._response.pieces()
+        try:
+            for piece in pieces:
+                for data in reader.feed(piece):
+                    event = self._event_of(data)
+                    yield event
+                    if getattr(event, "done", False):
+                        # The answer's end follows at once; a connection whose answer was not read to it is lost. But
+                        # where it does not follow, a new connection costs less than to wait.
+                        self._response.hurry()
+                        with contextlib.suppress(APIConnectionError):
+                            collections.deque(itertools.islice(pieces, MAX_LAST_PIECES), maxlen=0)
+                        return
+        finally:
+            self._response.close()
+        raise IncompleteAnswerError(
+            f"The events that answer {self._what} ended after {self._response.received_bytes} bytes, before the last",
+            received_bytes=self._response.received_bytes,
+        )
+
+    def close(self) -> None:
+        """End it, and let go of the connection. Idempotent."""
+        self._response.close()
+
+    def __enter__(self) -> Stream[_T]:
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        self.close()
+
+
+class SyncCursorIDPage(Generic[_T]):
+    """One page of a list; iterate it for the items of this page and of all that follow.
+
+    Attributes:
+        data: This page's items.
+        has_more: Whether the service has more; None where it does not say.
+        next_page: The id that the service would have the next page begin after, or None.
+
+    Threads: one at a time. Going on to the next page calls the service.
+    """
+
+    def __init__(self, answer: Mapping[str, Any], kind: Any, fetch: Callable[[Mapping[str, object]], Any]) -> None:
+        data = answer.get("data")
+        if data is not None and not isinstance(data, list):
+            raise APIResponseValidationError("a page's data should be a JSON array", status_code=200, body=dict(answer))
+        self.data: list[_T] = read(list[kind], data or [])
+        self.has_more: Optional[bool] = answer.get("has_more")
+        self.next_page: Optional[str] = answer.get("next_page")
+        self._fetch = fetch
+        self._is_backwards = False
+
+    @classmethod
+    def fetched(
+        cls, ask: Callable[[Mapping[str, object]], Any], kind: Any, query: Mapping[str, object]
+    ) -> SyncCursorIDPage[_T]:
+        """Get a page, and know how to get the one after it.
+
+        Args:
+            ask: Calls the service with a query.
+            kind: What the items are.
+            query: The first page's.
+        """
+
+        def fetch(cursor: Mapping[str, object]) -> SyncCursorIDPage[_T]:
+            asked = {**query, **cursor}
+            page = cls(ask(asked), kind, fetch)
+            page._is_backwards = isinstance(asked.get("ending_before"), str)
+            return page
+
+        return fetch({})
+
+    def __repr__(self) -> str:
+        return f"<SyncCursorIDPage of {len(self.data)}>"
+
+    def __iter__(self) -> Iterator[_T]:
+        for page in self.iter_pages():
+            yield from page.data
+
+    def iter_pages(self) -> Iterator[SyncCursorIDPage[_T]]:
+        """Give this page and all that follow, each when it is asked for."""
+        page = self
+        yield page
+        while page.has_next_page():
+            page = page.get_next_page()
+            yield page
+
+    def has_next_page(self) -> bool:
+        """Whether another page may follow: not after an empty one, nor where the service says that it has no more."""
+        return bool(self.data) and self.has_more is not False and self._cursor() is not None
+
+    def get_next_page(self) -> SyncCursorIDPage[_T]:
+        """Get the page that follows.
+
+        Raises:
+            RuntimeError: None follows; see ``has_next_page``.
+            APIResponseValidationError: The service gave the same page again, which would never end.
+        """
+        cursor = self._cursor()
+        if cursor is None or not self.has_next_page():
+            raise RuntimeError("no page follows this one; has_next_page() says so beforehand")
+        page: SyncCursorIDPage[_T] = self._fetch(cursor)
+        if page._cursor() == cursor:
+            raise APIResponseValidationError(f"the service gave the same page again, for {cursor!r}", status_code=200)
+        return page
+
+    def _cursor(self) -> Optional[dict[str, object]]:
+        """Give what the next page is asked for by: as the official client, by the id of the item at this one's end."""
+        item = (self.data[0] if self._is_backwards else self.data[-1]) if self.data else None
+        found = getattr(item, "id", None)
+        if found is None:
+            return None
+        return {"ending_before": found} if self._is_backwards else {"starting_after": found}

@@ -1,0 +1,174 @@
+"""Datasets, and the files in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Union
+
+from ..protocol.messages import Omit, omit
+from ..protocol.objects import Dataset, FileListResponse
+from .answers import SyncCursorIDPage
+from .calls import Resource, path
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .calls import CallOptions, FileTypes
+
+
+class DatasetsResource(Resource):
+    """Collections of recordings to fine-tune with; reached as ``client.datasets``."""
+
+    @property
+    def files(self) -> FilesResource:
+        """The files of a dataset."""
+        return self._client._resource(FilesResource)
+
+    def create(self, *, description: str, name: str, **options: Unpack[CallOptions]) -> Dataset:
+        """Make an empty dataset (``POST /datasets/``).
+
+        Args:
+            description: A sentence or more.
+            name: For people.
+            **options: See ``CallOptions``.
+
+        Source: official client 4.2.0.
+        """
+        return self._call("POST", "/datasets/", Dataset, options, body={"description": description, "name": name})
+
+    def retrieve(self, id: str, **options: Unpack[CallOptions]) -> Dataset:
+        """Give one dataset (``GET /datasets/{id}``).
+
+        Args:
+            id: The dataset's.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such dataset.
+
+        Source: official client 4.2.0.
+        """
+        return self._call("GET", path("/datasets/{id}", id=id), Dataset, options)
+
+    def update(self, id: str, *, description: str, name: str, **options: Unpack[CallOptions]) -> None:
+        """Change what is said of a dataset (``PATCH /datasets/{id}``).
+
+        Args:
+            id: The dataset's.
+            description: A sentence or more.
+            name: For people.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such dataset.
+
+        Source: official client 4.2.0.
+        """
+        body = {"description": description, "name": name}
+        self._call("PATCH", path("/datasets/{id}", id=id), None, options, accept="*/*", body=body)
+
+    def list(
+        self,
+        *,
+        ending_before: Union[str, Omit, None] = omit,
+        limit: Union[int, Omit, None] = omit,
+        starting_after: Union[str, Omit, None] = omit,
+        **options: Unpack[CallOptions],
+    ) -> SyncCursorIDPage[Dataset]:
+        """List the user's datasets; iterate the answer for all of them (``GET /datasets/``).
+
+        Args:
+            ending_before: The id of the dataset that the page ends before; pages then go backwards.
+            limit: How many a page holds, 1 to 100.
+            starting_after: The id of the dataset that the page begins after.
+            **options: See ``CallOptions``.
+
+        Source: docs page ``api-reference/datasets/list``.
+        """
+        query = {"ending_before": ending_before, "limit": limit, "starting_after": starting_after}
+        return self._page("/datasets/", Dataset, query, options)
+
+    def delete(self, id: str, **options: Unpack[CallOptions]) -> None:
+        """Delete a dataset (``DELETE /datasets/{id}``).
+
+        Args:
+            id: The dataset's.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such dataset.
+
+        Source: official client 4.2.0.
+        """
+        self._call("DELETE", path("/datasets/{id}", id=id), None, options, accept="*/*")
+
+
+class FilesResource(Resource):
+    """The files of a dataset; reached as ``client.datasets.files``."""
+
+    def list(
+        self,
+        id: str,
+        *,
+        ending_before: Union[str, Omit, None] = omit,
+        limit: Union[int, Omit, None] = omit,
+        starting_after: Union[str, Omit, None] = omit,
+        **options: Unpack[CallOptions],
+    ) -> SyncCursorIDPage[FileListResponse]:
+        """List a dataset's files; iterate the answer for all of them (``GET /datasets/{id}/files``).
+
+        Args:
+            id: The dataset's.
+            ending_before: The id of the file that the page ends before; pages then go backwards.
+            limit: How many a page holds, 1 to 100.
+            starting_after: The id of the file that the page begins after.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such dataset.
+
+        Source: official client 4.2.0.
+        """
+        query = {"ending_before": ending_before, "limit": limit, "starting_after": starting_after}
+        return self._page(path("/datasets/{id}/files", id=id), FileListResponse, query, options)
+
+    def upload(
+        self,
+        id: str,
+        *,
+        file: Union[FileTypes, Omit] = omit,
+        purpose: Union[str, Omit] = omit,
+        **options: Unpack[CallOptions],
+    ) -> None:
+        """Put a file into a dataset (``POST /datasets/{id}/files``).
+
+        Args:
+            id: The dataset's.
+            file: The file; see ``FileTypes``. It is read whole into memory.
+            purpose: What it is for, such as ``fine_tune``.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such dataset.
+            TypeError: The file is none, or one opened for text.
+            OSError: The file cannot be read.
+
+        Source: official client 4.2.0.
+        """
+        where = path("/datasets/{id}/files", id=id)
+        self._call("POST", where, None, options, accept="*/*", form={"purpose": purpose}, files={"file": file})
+
+    def delete(self, file_id: str, *, id: str, **options: Unpack[CallOptions]) -> None:
+        """Take a file out of a dataset (``DELETE /datasets/{id}/files/{file_id}``).
+
+        Args:
+            file_id: The file's.
+            id: The dataset's.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such dataset, or no such file in it.
+
+        Source: official client 4.2.0.
+        """
+        where = path("/datasets/{id}/files/{file_id}", id=id, file_id=file_id)
+        self._call("DELETE", where, None, options, accept="*/*")

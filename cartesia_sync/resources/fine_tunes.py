@@ -1,0 +1,128 @@
+"""Fine-tunes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Union
+
+from ..protocol.messages import Omit, omit
+from ..protocol.objects import FineTune, Voice
+from .answers import SyncCursorIDPage
+from .calls import Resource, path
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .calls import CallOptions
+
+
+class FineTunesResource(Resource):
+    """Models fine-tuned with a dataset; reached as ``client.fine_tunes``."""
+
+    def create(
+        self,
+        *,
+        dataset: str,
+        description: str,
+        language: str,
+        model_id: str,
+        name: str,
+        accent: Union[str, Omit, None] = omit,
+        **options: Unpack[CallOptions],
+    ) -> FineTune:
+        """Begin to fine-tune (``POST /fine-tunes/``); ``retrieve`` tells by its ``status`` when that is done.
+
+        Args:
+            dataset: The dataset's id.
+            description: A sentence or more.
+            language: What is spoken in the dataset, such as ``en``.
+            model_id: The model to begin with, such as ``sonic-3-2026-01-12``.
+            name: For people.
+            accent: An accent's id; see ``voices.list_accents``.
+            **options: See ``CallOptions``.
+
+        Source: docs page ``api-reference/fine-tunes/create``.
+        """
+        body = {
+            "dataset": dataset,
+            "description": description,
+            "language": language,
+            "model_id": model_id,
+            "name": name,
+            "accent": accent,
+        }
+        return self._call("POST", "/fine-tunes/", FineTune, options, body=body)
+
+    def retrieve(self, id: str, **options: Unpack[CallOptions]) -> FineTune:
+        """Give one fine-tune (``GET /fine-tunes/{id}``).
+
+        Args:
+            id: The fine-tune's.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such fine-tune.
+
+        Source: official client 4.2.0.
+        """
+        return self._call("GET", path("/fine-tunes/{id}", id=id), FineTune, options)
+
+    def list(
+        self,
+        *,
+        ending_before: Union[str, Omit, None] = omit,
+        limit: Union[int, Omit, None] = omit,
+        starting_after: Union[str, Omit, None] = omit,
+        **options: Unpack[CallOptions],
+    ) -> SyncCursorIDPage[FineTune]:
+        """List the user's fine-tunes; iterate the answer for all of them (``GET /fine-tunes/``).
+
+        Args:
+            ending_before: The id of the fine-tune that the page ends before; pages then go backwards.
+            limit: How many a page holds, 1 to 100.
+            starting_after: The id of the fine-tune that the page begins after.
+            **options: See ``CallOptions``.
+
+        Source: official client 4.2.0.
+        """
+        query = {"ending_before": ending_before, "limit": limit, "starting_after": starting_after}
+        return self._page("/fine-tunes/", FineTune, query, options)
+
+    def delete(self, id: str, **options: Unpack[CallOptions]) -> None:
+        """Delete a fine-tune (``DELETE /fine-tunes/{id}``).
+
+        Args:
+            id: The fine-tune's.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such fine-tune.
+
+        Source: official client 4.2.0.
+        """
+        self._call("DELETE", path("/fine-tunes/{id}", id=id), None, options, accept="*/*")
+
+    def list_voices(
+        self,
+        id: str,
+        *,
+        ending_before: Union[str, Omit, None] = omit,
+        limit: Union[int, Omit, None] = omit,
+        starting_after: Union[str, Omit, None] = omit,
+        **options: Unpack[CallOptions],
+    ) -> SyncCursorIDPage[Voice]:
+        """List a fine-tune's voices; iterate the answer for all of them (``GET /fine-tunes/{id}/voices``).
+
+        Args:
+            id: The fine-tune's.
+            ending_before: The id of the voice that the page ends before; pages then go backwards.
+            limit: How many a page holds, 1 to 100.
+            starting_after: The id of the voice that the page begins after.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such fine-tune.
+
+        Source: official client 4.2.0.
+        """
+        query = {"ending_before": ending_before, "limit": limit, "starting_after": starting_after}
+        return self._page(path("/fine-tunes/{id}/voices", id=id), Voice, query, options)

@@ -1,0 +1,119 @@
+"""Pronunciation dictionaries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Union
+
+from ..protocol.messages import Omit, omit
+from ..protocol.objects import PronunciationDict
+from .answers import SyncCursorIDPage
+from .calls import Resource, path
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..types import PronunciationDictItemParam
+    from .calls import CallOptions
+
+
+class PronunciationDictsResource(Resource):
+    """Dictionaries that say how words are pronounced; reached as ``client.pronunciation_dicts``."""
+
+    def create(
+        self,
+        *,
+        name: str,
+        items: Union[Iterable[PronunciationDictItemParam], Omit, None] = omit,
+        **options: Unpack[CallOptions],
+    ) -> PronunciationDict:
+        """Make a dictionary (``POST /pronunciation-dicts/``).
+
+        Args:
+            name: For people.
+            items: Its words: ``{"text": "Cartesia", "alias": "car tee zha"}``, and ``"case_sensitive": True`` where it
+                is for this spelling alone.
+            **options: See ``CallOptions``.
+
+        Source: docs page ``api-reference/pronunciation-dicts/create``.
+        """
+        body = {"name": name, "items": _listed(items)}
+        return self._call("POST", "/pronunciation-dicts/", PronunciationDict, options, body=body)
+
+    def retrieve(self, id: str, **options: Unpack[CallOptions]) -> PronunciationDict:
+        """Give one dictionary (``GET /pronunciation-dicts/{id}``).
+
+        Args:
+            id: The dictionary's.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such dictionary.
+
+        Source: docs page ``api-reference/pronunciation-dicts/get``.
+        """
+        return self._call("GET", path("/pronunciation-dicts/{id}", id=id), PronunciationDict, options)
+
+    def update(
+        self,
+        id: str,
+        *,
+        items: Union[Iterable[PronunciationDictItemParam], Omit, None] = omit,
+        name: Union[str, Omit, None] = omit,
+        **options: Unpack[CallOptions],
+    ) -> PronunciationDict:
+        """Change a dictionary (``PATCH /pronunciation-dicts/{id}``); what is not given stays.
+
+        Args:
+            id: The dictionary's.
+            items: All of its words, in place of those that it has; as for ``create``.
+            name: For people.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such dictionary.
+
+        Source: docs page ``api-reference/pronunciation-dicts/update``.
+        """
+        body = {"items": _listed(items), "name": name}
+        return self._call("PATCH", path("/pronunciation-dicts/{id}", id=id), PronunciationDict, options, body=body)
+
+    def list(
+        self,
+        *,
+        ending_before: Union[str, Omit, None] = omit,
+        limit: Union[int, Omit, None] = omit,
+        starting_after: Union[str, Omit, None] = omit,
+        **options: Unpack[CallOptions],
+    ) -> SyncCursorIDPage[PronunciationDict]:
+        """List the user's dictionaries; iterate the answer for all of them (``GET /pronunciation-dicts/``).
+
+        Args:
+            ending_before: The id of the dictionary that the page ends before; pages then go backwards.
+            limit: How many a page holds, 1 to 100.
+            starting_after: The id of the dictionary that the page begins after.
+            **options: See ``CallOptions``.
+
+        Source: docs page ``api-reference/pronunciation-dicts/list``.
+        """
+        query = {"ending_before": ending_before, "limit": limit, "starting_after": starting_after}
+        return self._page("/pronunciation-dicts/", PronunciationDict, query, options)
+
+    def delete(self, id: str, **options: Unpack[CallOptions]) -> None:
+        """Delete a dictionary (``DELETE /pronunciation-dicts/{id}``).
+
+        Args:
+            id: The dictionary's.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such dictionary.
+
+        Source: docs page ``api-reference/pronunciation-dicts/delete``.
+        """
+        self._call("DELETE", path("/pronunciation-dicts/{id}", id=id), None, options, accept="*/*")
+
+
+def _listed(items: object) -> object:
+    """Make a list of what can be gone through once only."""
+    return list(items) if isinstance(items, Iterable) else items

@@ -1,0 +1,53 @@
+"""Speech to text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Union
+
+from ..protocol.messages import Omit, omit
+from ..protocol.objects import STTTranscribeResponse
+from .calls import Resource
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .calls import CallOptions, FileTypes
+
+
+class STTResource(Resource):
+    """Speech to text, of whole recordings; reached as ``client.stt``."""
+
+    def transcribe(
+        self,
+        *,
+        file: FileTypes,
+        model: str,
+        encoding: Union[str, Omit, None] = omit,
+        sample_rate: Union[int, Omit, None] = omit,
+        language: Union[str, Omit] = omit,
+        timestamp_granularities: Union[Sequence[str], Omit] = omit,
+        **options: Unpack[CallOptions],
+    ) -> STTTranscribeResponse:
+        """Write down what is said in a recording (``POST /stt``).
+
+        Args:
+            file: The recording: FLAC, MP3, MP4, MPEG, Ogg, WAV or WebM, or bare samples with ``encoding`` and
+                ``sample_rate``. See ``FileTypes``; it is read whole into memory.
+            model: Such as ``ink-whisper``.
+            encoding: Of bare samples: ``pcm_s16le``, ``pcm_s32le``, ``pcm_f16le``, ``pcm_f32le``, ``pcm_mulaw`` or
+                ``pcm_alaw``.
+            sample_rate: Of bare samples, in Hz.
+            language: What is spoken, in ISO 639-1; ``en`` by default.
+            timestamp_granularities: ``["word"]`` for the time of each word.
+            **options: See ``CallOptions``. A long recording takes a while: think of ``timeout``.
+
+        Raises:
+            TypeError: The file is none, or one opened for text.
+            OSError: The file cannot be read.
+
+        Source: docs page ``api-reference/stt/transcribe``.
+        """
+        form = {"model": model, "language": language, "timestamp_granularities": timestamp_granularities}
+        query = {"encoding": encoding, "sample_rate": sample_rate}
+        return self._call("POST", "/stt", STTTranscribeResponse, options, query=query, form=form, files={"file": file})

@@ -1,0 +1,105 @@
+"""The voice changer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Union
+
+from ..protocol.messages import Omit, omit
+from ..protocol.objects_changer import VoiceChangerSSEEvent, decode_changed
+from .answers import BinaryAPIResponse, Stream
+from .calls import Resource, given
+from .tts import EventOf
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .calls import CallOptions, FileTypes
+
+
+class VoiceChangerResource(Resource):
+    """Speech in another voice, with its words and intonation kept; reached as ``client.voice_changer``."""
+
+    def generate(
+        self,
+        *,
+        clip: Union[FileTypes, Omit] = omit,
+        output_format_bit_rate: Union[int, Omit, None] = omit,
+        output_format_container: Union[str, Omit] = omit,
+        output_format_encoding: Union[str, Omit, None] = omit,
+        output_format_sample_rate: Union[int, Omit] = omit,
+        voice_id: Union[str, Omit] = omit,
+        **options: Unpack[CallOptions],
+    ) -> BinaryAPIResponse:
+        """Say what a recording says in another voice (``POST /voice-changer/bytes``).
+
+        Args:
+            clip: The recording; see ``FileTypes``. It is read whole into memory.
+            output_format_bit_rate: Of ``mp3``, in bits a second, such as 128000; needed there.
+            output_format_container: ``raw``, ``wav`` or ``mp3``.
+            output_format_encoding: Of ``raw`` and ``wav``, such as ``pcm_s16le``; needed there.
+            output_format_sample_rate: In Hz.
+            voice_id: The voice's.
+            **options: See ``CallOptions``.
+
+        Returns:
+            The audio: ``write_to_file``, ``iter_bytes``, ``read`` or ``samples``.
+
+        Raises:
+            TypeError: The clip is no file, or one opened for text.
+            OSError: The clip cannot be read.
+
+        Source: docs page ``api-reference/voice-changer/bytes``.
+        """
+        output_format = _format(
+            output_format_container, output_format_encoding, output_format_sample_rate, output_format_bit_rate
+        )
+        form = {"output_format": output_format, "voice": {"id": voice_id}}
+        return self._audio(
+            "POST", "/voice-changer/bytes", options, form=form, files={"clip": clip}, output_format=output_format
+        )
+
+    change_voice_bytes = generate
+
+    def generate_sse(
+        self,
+        *,
+        clip: Union[FileTypes, Omit] = omit,
+        output_format_bit_rate: Union[int, Omit, None] = omit,
+        output_format_container: Union[str, Omit] = omit,
+        output_format_encoding: Union[str, Omit, None] = omit,
+        output_format_sample_rate: Union[int, Omit] = omit,
+        voice_id: Union[str, Omit] = omit,
+        **options: Unpack[CallOptions],
+    ) -> Stream[VoiceChangerSSEEvent]:
+        """Say what a recording says in another voice, as events (``POST /voice-changer/sse``).
+
+        An error event is yielded, and is the last, as in the official client. A stream that ends before its last event
+        raises ``IncompleteAnswerError``. Unlike the service's, our events all have a ``type``.
+
+        Args:
+            clip: As for ``generate``.
+            output_format_bit_rate: As for ``generate``.
+            output_format_container: ``raw``; then the chunks can give their ``samples()``.
+            output_format_encoding: As for ``generate``.
+            output_format_sample_rate: In Hz.
+            voice_id: The voice's.
+            **options: See ``CallOptions``.
+
+        Raises:
+            TypeError: The clip is no file, or one opened for text.
+            OSError: The clip cannot be read.
+
+        Source: docs page ``api-reference/voice-changer/sse``.
+        """
+        output_format = _format(
+            output_format_container, output_format_encoding, output_format_sample_rate, output_format_bit_rate
+        )
+        form = {"output_format": output_format, "voice": {"id": voice_id}}
+        event_of = EventOf(output_format, decode_changed)
+        return self._events("/voice-changer/sse", options, event_of, form=form, files={"clip": clip})
+
+    change_voice_sse = generate_sse
+
+
+def _format(container: object, encoding: object, sample_rate: object, bit_rate: object) -> dict[str, object]:
+    return given({"container": container, "encoding": encoding, "sample_rate": sample_rate, "bit_rate": bit_rate})

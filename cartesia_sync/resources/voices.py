@@ -1,0 +1,236 @@
+"""Voices: the catalogue, clones and accents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Union
+
+from ..protocol.messages import Omit, omit
+from ..protocol.objects import ListAccentsResponse, Voice, VoiceMetadata
+from .answers import SyncCursorIDPage
+from .calls import Resource, path
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .calls import CallOptions, FileTypes
+
+
+class VoicesResource(Resource):
+    """Voices; reached as ``client.voices``."""
+
+    def list(
+        self,
+        *,
+        ending_before: Union[str, Omit, None] = omit,
+        expand: Union[Sequence[str], Omit, None] = omit,
+        gender: Union[str, Omit, None] = omit,
+        is_owner: Union[bool, Omit, None] = omit,
+        limit: Union[int, Omit, None] = omit,
+        q: Union[str, Omit, None] = omit,
+        starting_after: Union[str, Omit, None] = omit,
+        **options: Unpack[CallOptions],
+    ) -> SyncCursorIDPage[Voice]:
+        """List the voices that one can use; iterate the answer for all of them (``GET /voices``).
+
+        Args:
+            ending_before: The id of the voice that the page ends before; pages then go backwards.
+            expand: ``preview_file_url``, to have that in the answer.
+            gender: ``masculine``, ``feminine`` or ``gender_neutral``.
+            is_owner: Only the user's own, or only others'.
+            limit: How many a page holds, 1 to 100.
+            q: Words to look for in name and description.
+            starting_after: The id of the voice that the page begins after.
+            **options: See ``CallOptions``.
+
+        Source: docs page ``api-reference/voices/list``.
+        """
+        query = {
+            "ending_before": ending_before,
+            "expand[]": expand,
+            "gender": gender,
+            "is_owner": is_owner,
+            "limit": limit,
+            "q": q,
+            "starting_after": starting_after,
+        }
+        return self._page("/voices", Voice, query, options)
+
+    def get(self, id: str, *, expand: Union[Sequence[str], Omit, None] = omit, **options: Unpack[CallOptions]) -> Voice:
+        """Give one voice (``GET /voices/{id}``).
+
+        Args:
+            id: The voice's.
+            expand: ``preview_file_url``, to have that in the answer.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such voice.
+
+        Source: docs page ``api-reference/voices/get``.
+        """
+        return self._call("GET", path("/voices/{id}", id=id), Voice, options, query={"expand[]": expand})
+
+    def clone(
+        self,
+        *,
+        clip: FileTypes,
+        language: str,
+        name: str,
+        accent: Union[str, Omit, None] = omit,
+        base_voice_id: Union[str, Omit, None] = omit,
+        description: Union[str, Omit, None] = omit,
+        **options: Unpack[CallOptions],
+    ) -> VoiceMetadata:
+        """Make a voice that sounds as the one in a recording does (``POST /voices/clone``).
+
+        Args:
+            clip: The recording; see ``FileTypes``. It is read whole into memory.
+            language: What is spoken in it, such as ``en``.
+            name: For people.
+            accent: An accent's id; see ``list_accents``.
+            base_voice_id: The id of a voice that the new one is made from.
+            description: A sentence or more.
+            **options: See ``CallOptions``.
+
+        Raises:
+            TypeError: The clip is no file, or one opened for text.
+            OSError: The clip cannot be read.
+
+        Source: docs page ``api-reference/voices/clone``.
+        """
+        form = {
+            "language": language,
+            "name": name,
+            "accent": accent,
+            "base_voice_id": base_voice_id,
+            "description": description,
+        }
+        return self._call("POST", "/voices/clone", VoiceMetadata, options, form=form, files={"clip": clip})
+
+    def update(
+        self,
+        id: str,
+        *,
+        accent: Union[str, Omit, None] = omit,
+        description: Union[str, Omit] = omit,
+        gender: Union[str, Omit, None] = omit,
+        name: Union[str, Omit] = omit,
+        **options: Unpack[CallOptions],
+    ) -> Voice:
+        """Change what is said of a voice of the user's (``PATCH /voices/{id}``); what is not given stays.
+
+        Args:
+            id: The voice's.
+            accent: An accent's id; see ``list_accents``.
+            description: A sentence or more.
+            gender: ``masculine``, ``feminine`` or ``gender_neutral``.
+            name: For people.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such voice.
+
+        Source: docs page ``api-reference/voices/update``.
+        """
+        body = {"accent": accent, "description": description, "gender": gender, "name": name}
+        return self._call("PATCH", path("/voices/{id}", id=id), Voice, options, body=body)
+
+    def delete(self, id: str, **options: Unpack[CallOptions]) -> None:
+        """Delete a voice of the user's (``DELETE /voices/{id}``).
+
+        Args:
+            id: The voice's.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such voice.
+
+        Source: docs page ``api-reference/voices/delete``.
+        """
+        self._call("DELETE", path("/voices/{id}", id=id), None, options, accept="*/*")
+
+    def localize(
+        self,
+        *,
+        accent: str,
+        name: str,
+        voice_id: str,
+        description: Union[str, Omit] = omit,
+        dialect: Union[str, Omit, None] = omit,
+        language: Union[str, Omit] = omit,
+        original_speaker_gender: Union[str, Omit] = omit,
+        tagline: Union[str, Omit] = omit,
+        **options: Unpack[CallOptions],
+    ) -> VoiceMetadata:
+        """Make a voice that sounds as another does, in another accent or language (``POST /voices/localize``).
+
+        Args:
+            accent: An accent's id; ``list_accents`` says which are ``is_localizable``.
+            name: The new voice's, for people.
+            voice_id: The id of the voice to begin with.
+            description: A sentence or more.
+            dialect: Such as ``uk`` for English; see ``LocalizeDialect`` in ``cartesia_sync.types``.
+            language: What the new voice is to speak; see ``LocalizeTargetLanguage`` there.
+            original_speaker_gender: ``male`` or ``female``.
+            tagline: At most 32 characters.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such voice.
+
+        Source: docs page ``api-reference/voices/localize``.
+        """
+        body = {
+            "accent": accent,
+            "name": name,
+            "voice_id": voice_id,
+            "description": description,
+            "dialect": dialect,
+            "language": language,
+            "original_speaker_gender": original_speaker_gender,
+            "tagline": tagline,
+        }
+        return self._call("POST", "/voices/localize", VoiceMetadata, options, body=body)
+
+    def list_accents(self, **options: Unpack[CallOptions]) -> ListAccentsResponse:
+        """List all accents that voices can have (``GET /accents``).
+
+        Args:
+            **options: See ``CallOptions``.
+
+        Source: official client 4.2.0.
+        """
+        return self._call("GET", "/accents", ListAccentsResponse, options)
+
+    def add_accents(self, id: str, *, accents: Sequence[str], **options: Unpack[CallOptions]) -> Voice:
+        """Teach a voice accents (``PATCH /voices/{id}/accents``).
+
+        Args:
+            id: The voice's.
+            accents: The accents' ids; with those that it has there may be 10. ``AttachVoiceAccent`` in
+                ``cartesia_sync.types`` names those that can be added.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such voice.
+
+        Source: official client 4.2.0.
+        """
+        return self._call("PATCH", path("/voices/{id}/accents", id=id), Voice, options, body={"accents": accents})
+
+    def delete_accent(self, accent_id: str, *, id: str, **options: Unpack[CallOptions]) -> Voice:
+        """Take an accent from a voice (``DELETE /voices/{id}/accents/{accent_id}``).
+
+        Args:
+            accent_id: The accent's.
+            id: The voice's.
+            **options: See ``CallOptions``.
+
+        Raises:
+            NotFoundError: There is no such voice, or it has no such accent.
+
+        Source: official client 4.2.0.
+        """
+        where = path("/voices/{id}/accents/{accent_id}", id=id, accent_id=accent_id)
+        return self._call("DELETE", where, Voice, options)
