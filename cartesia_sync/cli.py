@@ -75,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--pace", type=float, metavar="X", help="send audio at X times real time (default: no limit)")
     engines = ("auto", "espeak", "signal")
     serve.add_argument("--engine", choices=engines, default="auto", help="who speaks (default: %(default)s)")
+    serve.add_argument("--tls-cert", metavar="FILE", help="speak TLS with this certificate chain (PEM)")
+    serve.add_argument("--tls-key", metavar="FILE", help="the certificate's key, if in a file of its own (PEM)")
     serve.set_defaults(run=_serve)
     return parser
 
@@ -126,5 +128,12 @@ def _serve(options: argparse.Namespace) -> int:
         from .local.__main__ import serve
     except ImportError as error:
         raise ValueError(str(error)) from error
-    serve(host=options.host, port=options.port, pace=options.pace, engine=options.engine)
+    serve(
+        host=options.host,
+        port=options.port,
+        pace=options.pace,
+        engine=options.engine,
+        tls_cert=options.tls_cert,
+        tls_key=options.tls_key,
+    )
     return 0

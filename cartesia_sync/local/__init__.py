@@ -11,8 +11,14 @@ Rooms, from the ground up; each takes from those before it:
     timing       when words and phonemes are heard      transcript   sentences and tags
     worker       the process that holds eSpeak NG       speech       text to sound, through that process
     messages     the JSON of both directions            ledger       what was seen; all that threads share
-    contexts     one context's life                     connection   one socket: reading, taking turns, faults
-    app          routes and handshakes                  server       LocalServer: thread, loop, start and stop
+    respelling   words spoken otherwise than written    tokens       access tokens, signed and read
+    reading      sentences in, pieces of audio out      contexts     one context's life on a socket
+    exchange     one HTTP request and its answer        shelf        things with ids, and lists in pages
+    admission    who may come in                        connection   one socket: reading, taking turns, faults
+
+    speaking, changing, voices (with accents), dictionaries, training, access: a noun of the HTTP side each
+    containers   raw, WAV and MP3                       app          routes and handshakes
+    server       LocalServer: thread, loop, start and stop
 """
 
 from __future__ import annotations
@@ -28,6 +34,7 @@ from .faults import (
     Binary,
     Close,
     ContextFault,
+    CutAnswer,
     Delay,
     Eof,
     ErrorEvent,
@@ -38,18 +45,22 @@ from .faults import (
     InvalidFrame,
     LateFrames,
     Refuse,
+    RefuseRequest,
+    RequestFault,
     Reset,
     Silence,
+    StallAnswer,
     StopReading,
     Unfinished,
     UnknownEvent,
 )
-from .ledger import Handshake, Heard
+from .ledger import Handshake, Heard, Request, Upload
 
 __all__ = [
     "Binary",
     "Close",
     "ContextFault",
+    "CutAnswer",
     "Delay",
     "Eof",
     "ErrorEvent",
@@ -63,9 +74,14 @@ __all__ = [
     "LateFrames",
     "LocalServer",
     "Refuse",
+    "RefuseRequest",
+    "Request",
+    "RequestFault",
     "Reset",
     "Silence",
+    "StallAnswer",
     "StopReading",
     "Unfinished",
     "UnknownEvent",
+    "Upload",
 ]

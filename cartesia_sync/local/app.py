@@ -1,28 +1,46 @@
-"""The HTTP side: routes, and who may open a WebSocket."""
+"""The front of the server: routes, who may come in, and what is said to those who may not."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import uuid
-from collections.abc import Mapping, Set
-from typing import Optional
+from collections.abc import Awaitable, Set
+from typing import Callable, Optional
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from . import faults, messages
+from .access import Access
+from .admission import Admission
+from .changing import Changing
 from .connection import Connection
-from .contexts import Units
+from .dictionaries import Dictionaries
+from .exchange import Exchange, Route, refusal, refusal_as_told, version_of
 from .ledger import Handshake, Ledger
 from .messages import RefusedError
+from .reading import Units
 from .rules import Rules
+from .speaking import Speaking
 from .speech import Speaker
+from .tokens import Tokens
+from .training import Training
+from .voices import Voices
 
 __all__ = ["App"]
 
 _SOCKETS_PER_UNIT = 10  # as the service allows them
 _STOP_GRACE = 0.5
+_MOST_BODY_BYTES = 64 * 1024**2
+
+# What the service does and this server does not.
+_NOT_HERE = (
+    ("/stt", "stt"),
+    ("/stt/websocket", "stt"),
+    ("/stt/turns/websocket", "stt"),
+    ("/agents", "agent"),
+    ("/agents/{rest:.+}", "agent"),
+)
 
 
 class App:
@@ -30,7 +48,7 @@ class App:
 
     Args:
         rules: The switches.
-        ledger: Where handshakes are written down.
+        ledger: Where handshakes and requests are written down.
         speaker: The voice.
         api_keys: The credentials that are accepted; ``None`` for all that are not empty.
 
@@ -41,16 +59,34 @@ class App:
         self._rules = rules
         self._ledger = ledger
         self._speaker = speaker
-        self._api_keys = api_keys
+        tokens = Tokens()
+        self._admission = Admission(api_keys, tokens)
         self._units = Units(rules.concurrency_limit)
         self._connections: dict[Connection, asyncio.Task[None]] = {}
+        self._answering: set[asyncio.Task[None]] = set()
+        owner_id = str(uuid.uuid4())
+        self._dictionaries = Dictionaries(owner_id)
+        self._routes = [
+            *Speaking(rules, ledger, speaker, self._units, self._dictionaries).routes,
+            *Changing(rules, self._units).routes,
+            *Voices(owner_id).routes,
+            *self._dictionaries.routes,
+            *Training().routes,
+            *Access(tokens).routes,
+            *(Route("*", path, _not_here, grant) for path, grant in _NOT_HERE),
+        ]
 
     def application(self) -> web.Application:
         """The routes, for aiohttp to run."""
-        application = web.Application()
-        application.router.add_get("/", self._status)
-        application.router.add_get("/tts/websocket", self._websocket)
-        application.router.add_route("*", "/{path:.*}", self._not_found)
+        application = web.Application(client_max_size=_MOST_BODY_BYTES)
+        router = application.router
+        router.add_get("/tts/websocket", self._websocket, allow_head=False)
+        router.add_get("/", self._open_to_all(_status), allow_head=False)
+        for route in self._routes:
+            # The service's own clients write some paths with a slash at their end; nobody should have to know which.
+            for path in {route.path, route.path.rstrip("/")}:
+                router.add_route(route.method, path, self._guarded(route))
+        router.add_route("*", "/{path:.*}", self._open_to_all(_no_such_route))
         return application
 
     def drop_connections(self, code: Optional[int], reason: str, *, reset: bool) -> None:
@@ -64,7 +100,9 @@ class App:
                 connection.send_eof()
 
     async def close(self) -> None:
-        """End all connections, properly where the peer answers within half a second."""
+        """End all requests, and all connections, properly where the peer answers within half a second."""
+        for task in list(self._answering):
+            task.cancel()
         for connection in list(self._connections):
             if connection.can_close:
                 connection.close(1001, "server is stopping")
@@ -75,30 +113,73 @@ class App:
         for connection in list(self._connections):
             connection.abort()
 
-    # ---- routes
+    # ---- HTTP
 
-    async def _status(self, request: web.Request) -> web.Response:
-        return web.json_response({"ok": True, "version": messages.NEWEST_VERSION})
+    def _guarded(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Let the route answer those that may ask it."""
 
-    async def _not_found(self, request: web.Request) -> web.Response:
-        refused = RefusedError(404, "Not found", f"There is no {request.method} {request.path}.")
-        return _refusal(refused, _version_of(request), str(uuid.uuid4()))
+        async def answer(exchange: Exchange) -> web.StreamResponse:
+            self._admission.admit(exchange.request.query, exchange.request.headers, route.grant)
+            return await route.answer(exchange)
+
+        return self._open_to_all(answer)
+
+    def _open_to_all(
+        self, answer: Callable[[Exchange], Awaitable[web.StreamResponse]]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            task = asyncio.current_task()
+            assert task is not None
+            self._answering.add(task)
+            try:
+                return await self._serve(Exchange(request, self._ledger), answer)
+            finally:
+                self._answering.discard(task)
+
+        return serve
+
+    async def _serve(
+        self, exchange: Exchange, answer: Callable[[Exchange], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        try:
+            await exchange.read()
+            if exchange.refuse is None:
+                response = await answer(exchange)
+            else:
+                response = refusal_as_told(exchange.refuse, exchange.version, exchange.request_id)
+        except RefusedError as exc:
+            if exchange.has_begun:
+                await exchange.cut()  # too late for a status: what is whole must not be taken for all
+            response = refusal(exc, exchange.version, exchange.request_id)
+        except ConnectionError:
+            await exchange.cut()  # the peer hung up
+        except Exception as exc:  # a fault of ours: the loop's handler prints it, and the client is not left waiting
+            context = {"message": "a request to the local server failed", "exception": exc}
+            asyncio.get_running_loop().call_exception_handler(context)
+            if exchange.has_begun:
+                await exchange.cut()
+            broken = RefusedError(500, "Internal server error", repr(exc))
+            response = refusal(broken, exchange.version, exchange.request_id)
+        return await exchange.send(response)
+
+    # ---- WebSockets
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         request_id = str(uuid.uuid4())
-        version = _version_of(request)
+        version = version_of(request)
         query, headers = dict(request.query), CIMultiDict(request.headers)
         number = self._ledger.note_handshake(Handshake(request.path, query, headers))
         refuse = self._ledger.strike(faults.Refuse, number)
         if refuse is not None:
-            return _refuse_as_told(refuse, version, request_id)
+            return refusal_as_told(refuse, version, request_id)
         socket = web.WebSocketResponse(autoping=False, autoclose=False, compress=False, max_msg_size=0)
         try:
-            self._admit(query, headers)
+            self._admission.admit(query, headers, "tts")
+            self._check_room()
             if not socket.can_prepare(request):
                 raise RefusedError(400, "Bad request", "This is a WebSocket; ask for an upgrade.")
         except RefusedError as exc:
-            return _refusal(exc, version, request_id)
+            return refusal(exc, version, request_id)
         socket.headers["X-Request-Id"] = request_id
         await socket.prepare(request)
         transport = request.transport
@@ -115,6 +196,7 @@ class App:
             ledger=self._ledger,
             speaker=self._speaker,
             units=self._units,
+            dictionaries=self._dictionaries,
         )
         task = asyncio.current_task()
         assert task is not None
@@ -127,22 +209,7 @@ class App:
             self._ledger.note_closed()
         return socket
 
-    def _admit(self, query: Mapping[str, str], headers: Mapping[str, str]) -> None:
-        """Check the credential and the number of sockets.
-
-        Raises:
-            RefusedError: 401 or 429.
-        """
-        scheme, _, bearer = headers.get("Authorization", "").partition(" ")
-        given = (
-            bearer.strip() if scheme.lower() == "bearer" else "",
-            headers.get("X-API-Key", ""),
-            query.get("access_token", ""),
-            query.get("api_key", ""),
-        )
-        if not any(key and (self._api_keys is None or key in self._api_keys) for key in given):
-            problem = "The credential is not valid." if any(given) else "A credential is required."
-            raise RefusedError(401, "Unauthorized", problem)
+    def _check_room(self) -> None:
         limit = self._rules.concurrency_limit
         if limit is not None and len(self._connections) >= _SOCKETS_PER_UNIT * limit:
             raise RefusedError(
@@ -153,28 +220,30 @@ class App:
             )
 
 
-def _version_of(request: web.Request) -> str:
-    return request.query.get("cartesia_version") or request.headers.get("Cartesia-Version") or messages.NEWEST_VERSION
+async def _status(exchange: Exchange) -> web.StreamResponse:
+    return exchange.reply({"ok": True, "version": messages.NEWEST_VERSION})
 
 
-def _refusal(refused: RefusedError, version: str, request_id: str) -> web.Response:
-    text, content_type = messages.error_body(refused, version, request_id)
-    return web.Response(
-        status=refused.status, text=text, content_type=content_type, headers={"X-Request-Id": request_id}
+async def _not_here(exchange: Exchange) -> web.StreamResponse:
+    raise RefusedError(
+        501,
+        "Not implemented",
+        f"The local server does not do {exchange.request.path}: it has no speech recognition and no agents.",
+        headers={"X-Should-Retry": "false"},  # which the official client reads
     )
 
 
-def _refuse_as_told(refuse: faults.Refuse, version: str, request_id: str) -> web.Response:
-    if refuse.body is None:
-        refused = RefusedError(refuse.status, "Refused", f"The handshake was answered with {refuse.status}.")
-        response = _refusal(refused, version, request_id)
-    elif isinstance(refuse.body, bytes):
-        response = web.Response(status=refuse.status, body=refuse.body)
-    elif isinstance(refuse.body, str):
-        response = web.Response(status=refuse.status, text=refuse.body)
-    else:
-        response = web.json_response(
-            refuse.body, status=refuse.status, dumps=json.dumps, headers={"X-Request-Id": request_id}
-        )
-    response.headers.update(refuse.headers or {})
-    return response
+async def _no_such_route(exchange: Exchange) -> web.StreamResponse:
+    request = exchange.request
+    allowed: set[str] = set()
+    for resource in request.app.router.resources():
+        _, methods = await resource.resolve(request)
+        allowed |= methods - {"*"}
+    if not allowed:
+        raise RefusedError(404, "Not found", f"There is no {request.method} {request.path}.")
+    raise RefusedError(
+        405,
+        "Method not allowed",
+        f"{request.path} answers {', '.join(sorted(allowed))}; not {request.method}.",
+        headers={"Allow": ", ".join(sorted(allowed))},
+    )

@@ -14,9 +14,11 @@ from typing import Any, Optional, Union
 from aiohttp import WSMsgType, web
 
 from . import faults, messages, sound
-from .contexts import Context, ContextStoppedError, Units
+from .contexts import Context, ContextStoppedError
+from .dictionaries import Dictionaries
 from .ledger import Ledger
 from .messages import Cancel, Generation, RefusedError
+from .reading import Units
 from .rules import Rules
 from .speech import Speaker
 from .transcript import has_words
@@ -64,6 +66,7 @@ class Connection:
         ledger: Where to write down what is heard, and where the faults are.
         speaker: The server's voice.
         units: The server's limit of contexts at work.
+        dictionaries: The server's pronunciation dictionaries.
 
     Threads: the server's loop only.
     """
@@ -80,6 +83,7 @@ class Connection:
         ledger: Ledger,
         speaker: Speaker,
         units: Units,
+        dictionaries: Dictionaries,
     ) -> None:
         self._number = number
         self._request_id = request_id
@@ -90,6 +94,7 @@ class Connection:
         self._ledger = ledger
         self._speaker = speaker
         self._units = units
+        self._dictionaries = dictionaries
         self._loop = asyncio.get_running_loop()
         self._turn = asyncio.Lock()
         self._sent = 0
@@ -132,10 +137,15 @@ class Connection:
         self._loop.call_later(_CLOSE_TIMEOUT, self._transport.abort)
 
     def send_eof(self) -> None:
-        """End the stream without a close frame, then read on until the peer closes."""
-        if not self._closing:
-            self._closing = True
+        """End the stream without a close frame or TLS's goodbye, then read on until the peer closes."""
+        if self._closing:
+            return
+        self._closing = True
+        if self._transport.can_write_eof():
             self._transport.write_eof()
+        else:  # TLS knows no half of an end, but what is below it does
+            with contextlib.suppress(OSError):  # the peer may have closed it already
+                self._transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
         """Break the connection by a TCP reset."""
@@ -221,13 +231,22 @@ class Connection:
                 400, "Context has closed", "A context's id cannot be used again.", context_id=request.context_id
             )
         if not has_words(request.transcript):
-            raise RefusedError(
-                400,
-                "Invalid transcript",
-                "No valid transcripts passed: the first transcript is empty or contains only punctuation.",
-                context_id=request.context_id,
-            )
-        context = Context(request, rules=self._rules, speaker=self._speaker, units=self._units, post=self._post)
+            refused = messages.empty_transcript()
+            refused.context_id = request.context_id
+            raise refused
+        try:
+            respelling = self._dictionaries.respelling(request.pronunciation_dict_id, self._version)
+        except RefusedError as exc:
+            exc.context_id = request.context_id
+            raise
+        context = Context(
+            request,
+            rules=self._rules,
+            speaker=self._speaker,
+            units=self._units,
+            post=self._post,
+            respelling=respelling,
+        )
         context.ask(request)
         self._contexts[context.id] = context
         self._of_contexts[context] = self._spawn(self._run(context))

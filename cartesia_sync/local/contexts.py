@@ -8,43 +8,23 @@ so that no audio waits for text which has not come.
 from __future__ import annotations
 
 import asyncio
-import math
-from collections import deque
 from collections.abc import Awaitable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Callable, Optional, Union
 
 from . import messages
 from .messages import Generation, OutputFormat, RefusedError
+from .reading import Piece, Reading, Units
+from .respelling import Respelling
 from .rules import Rules
-from .speech import Speaker, SpeechError, Spoken
-from .timing import Timed
-from .transcript import Sentence, Style, TextBuffer, has_words, read_tags
+from .speech import Speaker
+from .transcript import Sentence, TextBuffer, has_words
 
-__all__ = ["Context", "ContextStoppedError", "Units"]
+__all__ = ["Context", "ContextStoppedError"]
 
 
 class ContextStoppedError(Exception):
     """Raised by ``post``: this context is to say nothing any more."""
-
-
-class Units:
-    """How many contexts may generate at one time, on the whole server. Not thread-safe: the loop's own."""
-
-    def __init__(self, limit: Optional[int]) -> None:
-        self._limit = limit
-        self._taken = 0
-
-    def take(self) -> bool:
-        """Take one, if there is one left."""
-        if self._limit is not None and self._taken >= self._limit:
-            return False
-        self._taken += 1
-        return True
-
-    def give_back(self) -> None:
-        """Give one back that was taken."""
-        self._taken -= 1
 
 
 @dataclass(frozen=True)
@@ -83,6 +63,7 @@ class Context:
         speaker: The server's voice.
         units: The server's limit of contexts at work.
         post: Sends one event of this context. Waits while the socket is slow, so that no audio piles up here.
+        respelling: The dictionary that the first request names, or ``None``.
 
     Threads: the server's loop only.
     """
@@ -95,15 +76,14 @@ class Context:
         speaker: Speaker,
         units: Units,
         post: Callable[[str, Context], Awaitable[None]],
+        respelling: Optional[Respelling] = None,
     ) -> None:
         self.id = first.context_id
         self.sent = 0
         self.over = False
         self._first = first
         self._rules = rules
-        self._speaker = speaker
-        self._units = units
-        self._has_unit = False
+        self._reading = Reading(first, rules=rules, speaker=speaker, units=units, respelling=respelling)
         self._post = post
         self._loop = asyncio.get_running_loop()
         # Text that has come, and what is to be done with text that is ready.
@@ -112,11 +92,8 @@ class Context:
         self._work: asyncio.Queue[_Work] = asyncio.Queue()
         self._finishing = False
         # What has been streamed.
-        self._style = Style()
         self._flush_id = 1
-        self._samples = 0  # since timestamps began at 0
         self._last_audio: Optional[float] = None
-        self._next_due: Optional[float] = None
 
     @property
     def output_format(self) -> OutputFormat:
@@ -204,7 +181,7 @@ class Context:
             while True:
                 item = await self._next()
                 if isinstance(item, Sentence):
-                    await self._speak(item)
+                    await self._reading.read(item, self._hand_over)
                 elif isinstance(item, _SegmentWillEnd):
                     await self._say(messages.flush_done_event(self.id, self._flush_id))
                 elif isinstance(item, _SegmentEnds):
@@ -212,16 +189,18 @@ class Context:
                         await self._say(messages.flush_done_event(self.id, self._flush_id))
                     self._flush_id += 1
                     if self._rules.timestamps_restart:
-                        self._samples = 0
+                        self._reading.restart_times()
                 else:
                     self.over = True
                     if item.with_done:
                         await self._say(messages.done_event(self.id))
                     return
+        except RefusedError as exc:
+            exc.context_id = self.id
+            raise
         finally:
             self.stop()
-            if self._has_unit:
-                self._units.give_back()
+            self._reading.close()
 
     async def _next(self) -> _Work:
         """Wait for what is to be done next; the end, if nothing comes in time."""
@@ -240,71 +219,17 @@ class Context:
             return None
         return max(0.0, self._last_audio + self._rules.expiry - self._loop.time())
 
-    async def _speak(self, sentence: Sentence) -> None:
-        if not self._has_unit:
-            self._has_unit = self._units.take()
-        if not self._has_unit:
-            raise RefusedError(
-                429,
-                "Too many concurrent requests",
-                "The concurrency limit has been reached; wait for another context to end.",
-                error_code="concurrency_limited",
-                context_id=self.id,
-            )
-        began = self._loop.time()
-        style = replace(self._style, speed=sentence.speed, volume=sentence.volume)
-        parts, self._style = read_tags(sentence.text, style)
-        if not parts:
-            return
-        form = self._first.output_format
-        try:
-            spoken = await self._speaker.say(parts, self._first.voice, form.encoding, form.sample_rate_hz)
-        except SpeechError as exc:
-            raise RefusedError(500, "Internal server error", str(exc), context_id=self.id) from exc
-        await self._stream(spoken, began)
-
-    async def _stream(self, spoken: Spoken, began: float) -> None:
-        """Send a sentence as chunks, each followed by the times of the words that end in it."""
-        form = self._first.output_format
-        step = self._rules.chunk_bytes - self._rules.chunk_bytes % form.sample_bytes
-        offset = self._samples / form.sample_rate_hz
-        words = deque(time.later(offset) for time in spoken.words if self._first.add_timestamps)
-        phonemes = deque(time.later(offset) for time in spoken.phonemes if self._first.add_phoneme_timestamps)
+    async def _hand_over(self, piece: Piece) -> None:
+        """Send a piece as a chunk, followed by the times of what ends in it."""
         flush_id = self._flush_id if self._rules.flush_id_on_chunks else None
-        for start in range(0, len(spoken.audio), step):
-            audio = spoken.audio[start : start + step]
-            seconds = len(audio) / form.sample_bytes / form.sample_rate_hz
-            await self._keep_pace(seconds)
-            now = self._loop.time()
-            await self._say(messages.chunk_event(self.id, audio, flush_id, 1000 * (now - began)))
-            began = self._last_audio = self._loop.time()
-            self._samples += len(audio) // form.sample_bytes
-            is_last = start + step >= len(spoken.audio)
-            until = math.inf if is_last else self._samples / form.sample_rate_hz
-            for times, are_phonemes in ((words, False), (phonemes, True)):
-                covered = _take_until(times, until)
-                if covered:
-                    await self._say(messages.timestamps_event(self.id, covered, flush_id, phonemes=are_phonemes))
-
-    async def _keep_pace(self, seconds: float) -> None:
-        """Wait until it is this chunk's turn; the first one's is at once."""
-        if self._rules.pace is None:
-            return
-        now = self._loop.time()
-        # Who is late does not hurry to catch up.
-        due = now if self._next_due is None else max(now, self._next_due)
-        self._next_due = due + seconds / self._rules.pace
-        await asyncio.sleep(due - now)  # the pace that was asked for
+        await self._say(messages.chunk_event(self.id, piece.audio, flush_id, piece.step_time_ms))
+        self._last_audio = self._loop.time()
+        for times, are_phonemes in ((piece.words, False), (piece.phonemes, True)):
+            if times:
+                await self._say(messages.timestamps_event(self.id, times, flush_id, phonemes=are_phonemes))
 
     async def _say(self, event: str) -> None:
         await self._post(event, self)
-
-
-def _take_until(times: deque[Timed], until: float) -> list[Timed]:
-    taken = []
-    while times and times[0].end <= until:
-        taken.append(times.popleft())
-    return taken
 
 
 def _closed(context_id: str, why: str) -> RefusedError:

@@ -12,6 +12,10 @@ Three fields mean the same everywhere:
 
 A connection fault hits the whole connection, a context fault leaves the other contexts in peace. Where several are
 due at one time they strike in the order in which they were given.
+
+The faults of requests strike what is asked over HTTP, sockets not. Their target is one request, each attempt for
+itself; ``path`` names the only path to strike, as the URL has it. :class:`ErrorEvent`, :class:`UnknownEvent`,
+:class:`Garbage` and :class:`Unfinished` strike the events of ``/tts/sse`` too: each stream is a context.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ __all__ = [
     "Binary",
     "Close",
     "ContextFault",
+    "CutAnswer",
     "Delay",
     "Eof",
     "ErrorEvent",
@@ -35,8 +40,11 @@ __all__ = [
     "InvalidFrame",
     "LateFrames",
     "Refuse",
+    "RefuseRequest",
+    "RequestFault",
     "Reset",
     "Silence",
+    "StallAnswer",
     "StopReading",
     "Unfinished",
     "UnknownEvent",
@@ -54,6 +62,12 @@ class Fault:
 
 class ContextFault(Fault):
     """A fault whose target is one context. Not made by itself."""
+
+
+class RequestFault(Fault):
+    """A fault whose target is one HTTP request. Not made by itself."""
+
+    path: Optional[str] = None
 
 
 # ---- at the handshake
@@ -249,4 +263,60 @@ class Unfinished(ContextFault):
 
     after: int = 0
     context_id: Optional[str] = None
+    times: Optional[int] = 1
+
+
+# ---- to an HTTP request
+
+
+@dataclass(frozen=True)
+class RefuseRequest(RequestFault):
+    """Answer an HTTP request with this status instead of what it asks for. No other fault strikes that answer.
+
+    Args:
+        status: The status of the answer.
+        body: Its body: text or bytes as they are, a mapping as JSON. ``None`` sends the service's error object.
+        headers: Further headers of the answer, for example ``{"Retry-After": "1"}``.
+        path: Strike only requests of this path; ``None`` for all.
+        times: How many requests to refuse; ``None`` for all.
+    """
+
+    status: int
+    body: Union[str, bytes, Mapping[str, object], None] = None
+    headers: Optional[Mapping[str, str]] = None
+    path: Optional[str] = None
+    times: Optional[int] = 1
+
+
+@dataclass(frozen=True)
+class CutAnswer(RequestFault):
+    """End the connection in the middle of an answer.
+
+    Args:
+        after: Once so many bytes of the body have been sent; 0 before the answer's first byte, the status included.
+        reset: By a TCP reset, which may overtake what was sent last, instead of the end of the stream.
+        path: Strike only requests of this path; ``None`` for all.
+        times: How many requests to strike; ``None`` for all.
+    """
+
+    after: int = 0
+    reset: bool = False
+    path: Optional[str] = None
+    times: Optional[int] = 1
+
+
+@dataclass(frozen=True)
+class StallAnswer(RequestFault):
+    """Send nothing more of an answer until ``until`` is set, and then the rest.
+
+    Args:
+        until: What to wait for.
+        after: Once so many bytes of the body have been sent; 0 before the answer's first byte, the status included.
+        path: Strike only requests of this path; ``None`` for all.
+        times: How many requests to strike; ``None`` for all.
+    """
+
+    until: threading.Event
+    after: int = 0
+    path: Optional[str] = None
     times: Optional[int] = 1

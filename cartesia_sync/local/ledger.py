@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable, NamedTuple, Optional, TypeVar, Union
 
-from .faults import ContextFault, Fault
+from .faults import ContextFault, Fault, RequestFault
 
-__all__ = ["Handshake", "Heard", "Ledger"]
+__all__ = ["Handshake", "Heard", "Ledger", "Request", "Upload"]
 
 F = TypeVar("F", bound=Fault)
+R = TypeVar("R", bound=RequestFault)
 
 
 class Handshake(NamedTuple):
@@ -29,7 +30,29 @@ class Heard(NamedTuple):
     message: Union[dict[str, Any], str, bytes]
 
 
-# A connection, and one of its contexts or none.
+class Upload(NamedTuple):
+    """A file in a form that was sent."""
+
+    filename: str
+    content_type: str
+    data: bytes
+
+
+class Request(NamedTuple):
+    """One HTTP request as it came in, granted or not. The names of ``headers`` match in any case.
+
+    ``query`` and a form in ``body`` list every value of a name. ``body`` is decoded JSON, a form by its parts' names,
+    other bytes as they came, or ``None`` where nothing was sent.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, list[str]]
+    headers: Mapping[str, str]
+    body: Any
+
+
+# A connection, and one of its contexts or none. Requests have numbers of their own, below 0.
 _Target = tuple[int, Optional[str]]
 
 
@@ -65,6 +88,8 @@ class Ledger:
         self._handshakes: list[Handshake] = []
         self._connections = 0
         self._heard: list[Heard] = []
+        self._requests: list[Request] = []
+        self._asked = 0
         self._open = 0
         self._armed = [_Armed(fault) for fault in faults]
 
@@ -81,6 +106,12 @@ class Ledger:
         """A copy of all client messages, in order."""
         with self._changed:
             return list(self._heard)
+
+    @property
+    def requests(self) -> list[Request]:
+        """A copy of all HTTP requests, in order."""
+        with self._changed:
+            return list(self._requests)
 
     @property
     def open_connections(self) -> int:
@@ -128,6 +159,15 @@ class Ledger:
                 self._handshakes.append(handshake)
             self._notify_locked()
             return self._connections - 1
+
+    def note_request(self, request: Request) -> int:
+        """Write an HTTP request down; returns its number, which is below 0 and no connection's."""
+        with self._changed:
+            self._asked += 1
+            if self._record:
+                self._requests.append(request)
+            self._notify_locked()
+            return -self._asked
 
     def note_heard(self, connection: int, message: Union[dict[str, Any], str, bytes]) -> None:
         """Write a client message down."""
@@ -177,6 +217,17 @@ class Ledger:
                     frames = sent if target == (connection, None) else sent_in_context
                     if target is not None and frames >= fault.after and armed.strikes_first_time(target):
                         return fault
+        return None
+
+    def strike_request(self, kind: type[R], number: int, path: str) -> Optional[R]:
+        """Take the first fault of this kind that is meant for requests of this path, once for each request."""
+        if not self._armed:
+            return None
+        with self._changed:
+            for armed in self._armed:
+                fault = armed.fault
+                if isinstance(fault, kind) and fault.path in (None, path) and armed.strikes_first_time((number, None)):
+                    return fault
         return None
 
     def lasting(

@@ -18,8 +18,10 @@ from typing import Any, Optional, Union
 from . import sound
 from .speech import LANGUAGES, Voice, choose_voice
 from .timing import Timed
+from .transcript import has_words
 
 __all__ = [
+    "FIRST_STRUCTURED_VERSION",
     "NEWEST_VERSION",
     "Cancel",
     "Generation",
@@ -27,27 +29,36 @@ __all__ = [
     "RefusedError",
     "chunk_event",
     "done_event",
+    "empty_transcript",
     "error_body",
     "error_event",
     "flush_done_event",
+    "is_at_least",
+    "output_format",
     "parse_request",
+    "parse_speech",
+    "text_of",
     "timestamps_event",
+    "unknown_status",
+    "voice_id_of",
 ]
 
 NEWEST_VERSION = "2026-08-14"
-_FIRST_STRUCTURED_VERSION = "2026-03-01"
+FIRST_STRUCTURED_VERSION = "2026-03-01"
 _PARTIAL_CONTENT = 206
 
 _CONTEXT_ID = re.compile(r"[A-Za-z0-9_-]+")
 _LANGUAGES_LISTED = ", ".join(sorted(LANGUAGES))
 _VOLUMES, _SPEEDS = (0.5, 2.0), (0.6, 1.5)
 _BUFFER_DELAYS_MS = (0, 5000)
+_BIT_RATES = (32000, 64000, 96000, 128000, 192000)
 
 
 class RefusedError(Exception):
     """A request that cannot be granted: the client's fault, told by an error event or an HTTP error.
 
-    Attributes: ``status``, ``title``, ``message``, ``error_code`` or None, ``context_id`` or None if it is not known.
+    Attributes: ``status``, ``title``, ``message``, ``error_code`` or None, ``context_id`` or None if it is not known,
+    and ``headers`` that go with it over HTTP.
     """
 
     def __init__(
@@ -58,6 +69,7 @@ class RefusedError(Exception):
         *,
         error_code: Optional[str] = None,
         context_id: Optional[str] = None,
+        headers: Optional[Mapping[str, str]] = None,
     ) -> None:
         super().__init__(f"{status} {title}: {message}")
         self.status = status
@@ -65,14 +77,17 @@ class RefusedError(Exception):
         self.message = message
         self.error_code = error_code
         self.context_id = context_id
+        self.headers = headers or {}
 
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """The form of the audio. Always raw, always mono."""
+    """The form of the audio. Always mono. What is to become MP3 is made as 16-bit samples."""
 
     encoding: str
     sample_rate_hz: int
+    container: str = "raw"
+    bit_rate: Optional[int] = None  # bits a second, of MP3 only
 
     @property
     def sample_bytes(self) -> int:
@@ -82,7 +97,7 @@ class OutputFormat:
 
 @dataclass(frozen=True)
 class Generation:
-    """A request to speak, checked. ``None`` for what was not said."""
+    """A request to speak, checked. ``None`` for what was not said, but ``""`` for no context."""
 
     context_id: str
     transcript: str
@@ -96,6 +111,7 @@ class Generation:
     add_phoneme_timestamps: bool
     speed: float
     volume: float
+    pronunciation_dict_id: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -129,31 +145,63 @@ def parse_request(message: object, version: str, *, strict_context_ids: bool = T
             raise RefusedError(400, "Invalid context_id", "Only letters, digits, '_' and '-' are allowed in it.")
         if _flag(message, "cancel"):
             return Cancel(context_id)
-        return _generation(message, context_id, version)
+        return _generation(message, context_id, version, ("raw",))
     except RefusedError as exc:
         exc.context_id = context_id
         raise
 
 
-def _generation(message: Mapping[str, Any], context_id: str, version: str) -> Generation:
-    model_id = _text(message, "model_id")
+def parse_speech(message: Mapping[str, Any], version: str, containers: Sequence[str]) -> Generation:
+    """Check the body of an HTTP request for speech.
+
+    Args:
+        message: What its JSON says.
+        version: The API version of the request.
+        containers: What the audio may be put into: of ``"raw"``, ``"wav"``, ``"mp3"``.
+
+    Raises:
+        RefusedError: It is not what the protocol asks for. Names no context.
+    """
+    context_id = message.get("context_id")
+    if context_id is not None and not isinstance(context_id, str):
+        raise RefusedError(400, "Invalid request", "context_id is a string.")
+    generation = _generation(message, context_id or "", version, containers)
+    if not has_words(generation.transcript):
+        raise empty_transcript()
+    return generation
+
+
+def empty_transcript() -> RefusedError:
+    """What is said of a text without a letter or digit."""
+    return RefusedError(
+        400,
+        "Invalid transcript",
+        "No valid transcripts passed: the first transcript is empty or contains only punctuation.",
+    )
+
+
+def _generation(message: Mapping[str, Any], context_id: str, version: str, containers: Sequence[str]) -> Generation:
+    model_id = text_of(message, "model_id")
     if not model_id.startswith("sonic"):
         raise RefusedError(400, "Model not found", f"There is no model {model_id!r}.", error_code="model_not_found")
-    transcript = _text(message, "transcript")
-    voice_id = _voice_id(message.get("voice"), version)
+    transcript = text_of(message, "transcript")
+    voice_id = voice_id_of(message.get("voice"), version)
     language = _language(message)
     config = message.get("generation_config")
     if config is None:
         config = {}
     elif not isinstance(config, dict):
         raise RefusedError(400, "Invalid generation_config", "generation_config is an object.")
+    dictionary_id = message.get("pronunciation_dict_id")
+    if dictionary_id is not None and not isinstance(dictionary_id, str):
+        raise RefusedError(400, "Invalid request", "pronunciation_dict_id is a string.")
     delay_ms = _number(message, "max_buffer_delay_ms", _BUFFER_DELAYS_MS)
     return Generation(
         context_id=context_id,
         transcript=transcript,
         model_id=model_id,
         voice=choose_voice(voice_id, language),
-        output_format=_output_format(message.get("output_format")),
+        output_format=output_format(message.get("output_format"), containers),
         continue_=_flag(message, "continue"),
         flush=_flag(message, "flush"),
         max_buffer_delay=None if delay_ms is None else delay_ms / 1000,
@@ -161,13 +209,19 @@ def _generation(message: Mapping[str, Any], context_id: str, version: str) -> Ge
         add_phoneme_timestamps=_flag(message, "add_phoneme_timestamps"),
         speed=_number(config, "speed", _SPEEDS) or 1.0,
         volume=_number(config, "volume", _VOLUMES) or 1.0,
+        pronunciation_dict_id=dictionary_id,
     )
 
 
-def _text(message: Mapping[str, Any], field: str) -> str:
-    value = message.get(field)
+def text_of(message: Mapping[str, Any], name: str) -> str:
+    """A string that has to be there.
+
+    Raises:
+        RefusedError: It is not there, or is no string.
+    """
+    value = message.get(name)
     if not isinstance(value, str):
-        raise RefusedError(400, "Invalid request", f"{field} is required, as a string.")
+        raise RefusedError(400, "Invalid request", f"{name} is required, as a string.")
     return value
 
 
@@ -188,8 +242,12 @@ def _number(message: Mapping[str, Any], field: str, bounds: tuple[float, float])
     return value
 
 
-def _voice_id(voice: object, version: str) -> uuid.UUID:
-    """The id in any of the three shapes, whatever the version: the service's papers do not say that it minds."""
+def voice_id_of(voice: object, version: str) -> uuid.UUID:
+    """The id in any of the three shapes, whatever the version: the service's papers do not say that it minds.
+
+    Raises:
+        RefusedError: It is no id.
+    """
     said = voice
     if isinstance(voice, dict):
         if voice.get("mode", "id") != "id":
@@ -204,7 +262,7 @@ def _voice_id(voice: object, version: str) -> uuid.UUID:
     # uuid.UUID also reads braces, URNs and bare digits.
     if voice_id is None or str(voice_id) != said.lower():
         raise RefusedError(
-            404 if _is_structured(version) else 400,
+            unknown_status(version),
             "Voice not found",
             f"There is no voice {said!r}.",
             error_code="voice_not_found",
@@ -230,27 +288,38 @@ def _language(message: Mapping[str, Any]) -> str:
     return code
 
 
-def _output_format(value: object) -> OutputFormat:
+def output_format(value: object, containers: Sequence[str]) -> OutputFormat:
+    """The form in which audio is asked for. Outside of raw, what is not said has the service's default.
+
+    Raises:
+        RefusedError: There is no such form here.
+    """
     if not isinstance(value, dict):
         raise RefusedError(400, "Invalid output_format", "output_format is required, as an object.")
-    if value.get("container") != "raw":
-        raise RefusedError(400, "Invalid output_format", "The only container on a WebSocket is 'raw'.")
-    encoding, sample_rate_hz = value.get("encoding"), value.get("sample_rate")
-    if not isinstance(encoding, str) or encoding not in sound.ENCODINGS:
+    container = value.get("container")
+    if container not in containers:
+        raise RefusedError(400, "Invalid output_format", f"container is one of {', '.join(containers)}.")
+    usual = {} if container == "raw" else {"encoding": "pcm_s16le", "sample_rate": 44100, "bit_rate": 128000}
+    said = {**usual, **{key: setting for key, setting in value.items() if setting is not None}}
+    if container == "mp3":
+        said["encoding"] = "pcm_s16le"
+    for name, known in (("encoding", sound.ENCODINGS), ("sample_rate", sound.SAMPLE_RATES_HZ)):
+        _one_of(said, name, list(known))
+    if container != "mp3":
+        return OutputFormat(said["encoding"], said["sample_rate"], str(container))
+    _one_of(said, "bit_rate", _BIT_RATES)
+    return OutputFormat(said["encoding"], said["sample_rate"], "mp3", said["bit_rate"])
+
+
+def _one_of(said: Mapping[str, Any], name: str, known: Sequence[Union[str, int]]) -> None:
+    # True is 1, and 8000.0 is 8000, in Python; not here.
+    if type(said.get(name)) is not type(known[0]) or said[name] not in known:
         raise RefusedError(
             400,
             "Invalid output_format",
-            f"encoding is one of {', '.join(sound.ENCODINGS)}.",
+            f"{name} is one of {', '.join(map(str, known))}.",
             error_code="unsupported_audio_format",
         )
-    if type(sample_rate_hz) is not int or sample_rate_hz not in sound.SAMPLE_RATES_HZ:
-        raise RefusedError(
-            400,
-            "Invalid output_format",
-            f"sample_rate is one of {', '.join(map(str, sound.SAMPLE_RATES_HZ))}.",
-            error_code="unsupported_audio_format",
-        )
-    return OutputFormat(encoding, sample_rate_hz)
 
 
 # ---- what the server says
@@ -265,7 +334,7 @@ def chunk_event(context_id: str, audio: bytes, flush_id: Optional[int], step_tim
             "done": False,
             "status_code": _PARTIAL_CONTENT,
             "step_time": round(step_time_ms, 3),
-            "context_id": context_id,
+            **_context(context_id),
             **_flush_id(flush_id),
         }
     )
@@ -279,7 +348,7 @@ def timestamps_event(context_id: str, times: Sequence[Timed], flush_id: Optional
             "type": "phoneme_timestamps" if phonemes else "timestamps",
             "done": False,
             "status_code": _PARTIAL_CONTENT,
-            "context_id": context_id,
+            **_context(context_id),
             "phoneme_timestamps" if phonemes else "word_timestamps": {
                 "phonemes" if phonemes else "words": [time.text for time in times],
                 "start": [_cut_to_ms(time.start) for time in times],
@@ -306,13 +375,13 @@ def flush_done_event(context_id: str, flush_id: int) -> str:
 
 def done_event(context_id: str) -> str:
     """The context is over."""
-    return _json({"type": "done", "done": True, "status_code": _PARTIAL_CONTENT, "context_id": context_id})
+    return _json({"type": "done", "done": True, "status_code": _PARTIAL_CONTENT, **_context(context_id)})
 
 
 def error_event(refused: RefusedError, version: str, request_id: str, *, done: bool = True) -> str:
     """Something went wrong, in the shape of the connection's API version."""
     event: dict[str, object] = {"type": "error", "done": done, "status_code": refused.status}
-    if _is_structured(version):
+    if is_at_least(version, FIRST_STRUCTURED_VERSION):
         event.update(_error_object(refused, request_id))
     else:
         event["error"] = f"{refused.title}: {refused.message}"
@@ -323,7 +392,7 @@ def error_event(refused: RefusedError, version: str, request_id: str, *, done: b
 
 def error_body(refused: RefusedError, version: str, request_id: str) -> tuple[str, str]:
     """The body of an HTTP error, and its content type, in the shape of the API version."""
-    if _is_structured(version):
+    if is_at_least(version, FIRST_STRUCTURED_VERSION):
         return _json(_error_object(refused, request_id)), "application/json"
     return f"{refused.title}: {refused.message}", "text/plain"
 
@@ -342,13 +411,23 @@ def _cut_to_ms(seconds: float) -> float:
     return math.floor(seconds * 1000 + 1e-6) / 1000
 
 
+def _context(context_id: str) -> dict[str, str]:
+    return {"context_id": context_id} if context_id else {}
+
+
 def _flush_id(flush_id: Optional[int]) -> dict[str, int]:
     return {} if flush_id is None else {"flush_id": flush_id}
 
 
-def _is_structured(version: str) -> bool:
-    # Dates in this form are in order as text. What is no date is taken for the newest.
-    return not re.fullmatch(r"\d{4}-\d\d-\d\d", version) or version >= _FIRST_STRUCTURED_VERSION
+def is_at_least(version: str, first: str) -> bool:
+    """Whether an API version is this one or a later one. What is no date is taken for the newest."""
+    # Dates in this form are in order as text.
+    return not re.fullmatch(r"\d{4}-\d\d-\d\d", version) or version >= first
+
+
+def unknown_status(version: str) -> int:
+    """The status of what is said of an id that nobody knows, in a request for speech."""
+    return 404 if is_at_least(version, FIRST_STRUCTURED_VERSION) else 400
 
 
 def _json(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import ssl
 import threading
 from collections.abc import Iterable, Set
 from types import TracebackType
@@ -14,7 +15,7 @@ from aiohttp import web
 
 from .app import App
 from .faults import Fault
-from .ledger import Handshake, Heard, Ledger
+from .ledger import Handshake, Heard, Ledger, Request
 from .rules import Rules
 from .speech import Speaker
 
@@ -27,29 +28,32 @@ _numbers = itertools.count(1)
 
 
 class LocalServer:
-    """A server of Cartesia's WebSocket protocol on this machine, with a real voice; no key, no network.
+    """A server of Cartesia's protocols on this machine, with a real voice; no key, no network.
 
         with LocalServer() as server:
-            client = Cartesia(api_key="any", websocket_base_url=server.websocket_url)
+            client = Cartesia(api_key="any", base_url=server.url, websocket_base_url=server.websocket_url)
 
     It runs on a thread and an event loop of its own and listens on loopback. Speech is made by eSpeak NG, in a process
-    of its own, which starts with the first sentence. The same requests make the same audio.
+    of its own, which starts with the first sentence. The same requests make the same audio. Voices, dictionaries and
+    whatever else is made by requests live as long as the server does. There is no speech recognition and no agent.
 
     Args:
         host: The address to listen on.
         port: The port; 0 for a free one.
-        pace: How fast each context's audio is streamed, as a multiple of real time, the first chunk at once.
-            ``None``: as fast as it can.
+        ssl_context: Speak TLS with it, and nothing else: one for servers, which holds a certificate. ``None``: no TLS.
+        pace: How fast the audio of each context or request is streamed, as a multiple of real time, the first chunk at
+            once. ``None``: as fast as it can.
         faults: What is to go wrong; values of ``cartesia_sync.local.faults``.
         idle_timeout: Seconds without a message in either direction after which a connection is closed with code 1000.
             ``None``: never.
-        concurrency_limit: How many contexts may generate at one time; one more gets an error event with status 429. Ten
-            times as many connections may be open. ``None``: no limit.
+        concurrency_limit: How many contexts and requests may generate at one time; one more gets status 429, a context
+            by an error event. Ten times as many connections may be open. ``None``: no limit.
         expiry: Seconds after a context's last audio after which it is done, if no more text comes. ``None``: never.
         engine: ``"espeak"``, ``"signal"`` (a speech-like noise), or ``"auto"``: the first if it can be had.
         chunk_bytes: The largest amount of audio in one chunk, 4 or more; rounded down to whole samples.
         api_keys: The credentials to accept. ``None``: any that is not empty.
-        record: Keep ``handshakes`` and ``heard``. Without it they stay empty, and a server may run for weeks.
+        record: Keep ``handshakes``, ``heard`` and ``requests``. Without it they stay empty, and a server may run for
+            weeks.
         default_buffer_delay: Seconds for which text is held if a request says nothing of it.
         cancel_stops: A cancel stops a context at once. Otherwise the sentence in work is sent to its end.
         done_after_cancel: Send ``done`` after a cancel.
@@ -76,6 +80,7 @@ class LocalServer:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        ssl_context: Optional[ssl.SSLContext] = None,
         pace: Optional[float] = None,
         faults: Iterable[Fault] = (),
         idle_timeout: Optional[float] = 300.0,
@@ -121,6 +126,7 @@ class LocalServer:
             raise ValueError(f"port must be 0 to 65535; got {port}")
         self._host = host
         self._port = port
+        self._ssl_context = ssl_context
         self._api_keys = None if api_keys is None else frozenset(api_keys)
         self._ledger = Ledger(faults, record=record)
         self._speaker = Speaker(engine)
@@ -214,13 +220,13 @@ class LocalServer:
 
     @property
     def url(self) -> str:
-        """The base URL for HTTP."""
-        return f"http://{self._authority}"
+        """The base URL for HTTP, or for HTTPS if it speaks TLS."""
+        return f"{'https' if self._ssl_context else 'http'}://{self._authority}"
 
     @property
     def websocket_url(self) -> str:
         """The base URL for WebSockets, without a path."""
-        return f"ws://{self._authority}"
+        return f"{'wss' if self._ssl_context else 'ws'}://{self._authority}"
 
     @property
     def _authority(self) -> str:
@@ -239,6 +245,11 @@ class LocalServer:
         return self._ledger.heard
 
     @property
+    def requests(self) -> list[Request]:
+        """Every HTTP request so far, refused ones included, in order. A copy; the headers hold credentials."""
+        return self._ledger.requests
+
+    @property
     def open_connections(self) -> int:
         """How many WebSocket connections are open now."""
         return self._ledger.open_connections
@@ -247,7 +258,7 @@ class LocalServer:
         """Block until the condition holds.
 
         Args:
-            condition: Is asked at once, and again after each handshake, message, opened and closed connection.
+            condition: Is asked at once, and again after each request, handshake, message, opened and closed connection.
             timeout: Seconds to wait at most.
 
         Raises:
@@ -311,7 +322,7 @@ class LocalServer:
         loop = asyncio.get_running_loop()
         try:
             assert runner.server is not None
-            listener = await loop.create_server(runner.server, self._host, self._port)
+            listener = await loop.create_server(runner.server, self._host, self._port, ssl=self._ssl_context)
             self._port = listener.sockets[0].getsockname()[1]
             self._loop, self._app = loop, app
             self._stop_asked = asyncio.Event()
@@ -320,7 +331,11 @@ class LocalServer:
             await _stop_accepting(listener)
             await app.close()
         finally:
+            assert runner.server is not None
+            transports = [peer.transport for peer in runner.server.connections if peer.transport is not None]
             await runner.cleanup()
+            for transport in transports:
+                transport.abort()  # one that speaks TLS would else wait for its peer's goodbye
             await _let_others_run()  # transports that were closed let go of their sockets
 
 

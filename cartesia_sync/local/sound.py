@@ -7,8 +7,10 @@ into the form that a request asked for.
 from __future__ import annotations
 
 import functools
+import io
 import math
 import random
+import wave
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,7 @@ __all__ = [
     "babble",
     "encode",
     "from_int16",
+    "from_wav",
     "join",
     "louder",
     "resample",
@@ -50,6 +53,28 @@ def from_int16(data: bytes) -> Samples:
     return np.frombuffer(data, dtype=np.int16) / 32768.0
 
 
+def from_wav(data: bytes) -> tuple[Samples, int]:
+    """Samples and their rate in Hz from a WAV file of 8, 16 or 32-bit integers; of many channels their mean.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        with wave.open(io.BytesIO(data)) as file:
+            width, channels, rate_hz = file.getsampwidth(), file.getnchannels(), file.getframerate()
+            frames = file.readframes(file.getnframes())
+    except (wave.Error, EOFError, ZeroDivisionError) as exc:
+        raise ValueError("the audio is no WAV file of integer samples") from exc
+    if width not in (1, 2, 4) or not 4000 <= rate_hz <= 192_000:
+        raise ValueError("the audio has 8, 16 or 32-bit samples at 4,000 to 192,000 Hz")
+    frames = frames[: len(frames) - len(frames) % (width * channels)]
+    samples = np.frombuffer(frames, dtype={1: "u1", 2: "<i2", 4: "<i4"}[width]).astype(np.float64)
+    if width == 1:  # alone without a sign
+        samples -= 128
+    samples /= 2.0 ** (8 * width - 1)
+    return samples.reshape(-1, channels).mean(axis=1), rate_hz
+
+
 def silence(seconds: float) -> Samples:
     """So many seconds of nothing."""
     return np.zeros(round(seconds * RATE_HZ))
@@ -69,13 +94,13 @@ def louder(samples: Samples, gain: float) -> Samples:
     return scaled
 
 
-def resample(samples: Samples, rate_hz: int) -> Samples:
-    """Bring samples from 22,050 Hz to another rate, without delay: what was at second t stays at second t.
+def resample(samples: Samples, rate_hz: int, from_hz: int = RATE_HZ) -> Samples:
+    """Bring samples from one rate to another, without delay: what was at second t stays at second t.
 
     A windowed sinc, one set of weights for each of the positions that an output sample can have between two input
     samples.
     """
-    up, down = _ratio(rate_hz)
+    up, down = _ratio(rate_hz, from_hz)
     if up == down or not len(samples):
         return samples
     weights = _weights(up, down)
@@ -91,12 +116,12 @@ def resample(samples: Samples, rate_hz: int) -> Samples:
     return out
 
 
-def _ratio(rate_hz: int) -> tuple[int, int]:
-    common = math.gcd(rate_hz, RATE_HZ)
-    return rate_hz // common, RATE_HZ // common
+def _ratio(rate_hz: int, from_hz: int) -> tuple[int, int]:
+    common = math.gcd(rate_hz, from_hz)
+    return rate_hz // common, from_hz // common
 
 
-@functools.cache
+@functools.lru_cache(32)
 def _weights(up: int, down: int) -> Samples:
     """The filter, as rows: row p weighs the inputs around a position p/up of the way from one to the next."""
     cutoff = _PASSBAND * min(1.0, up / down)

@@ -128,6 +128,11 @@ class Timestamps(Heard, tag_field="type", tag="timestamps", forbid_unknown_field
     word_timestamps: Optional[WordTimestamps] = None
     flush_id: Optional[int] = None
 
+    @property
+    def timestamps(self) -> Optional[WordTimestamps]:
+        """The same, under the name that the official client's SSE events have for it besides."""
+        return self.word_timestamps
+
 
 class PhonemeTimestampsEvent(Heard, tag_field="type", tag="phoneme_timestamps", forbid_unknown_fields=True):
     """When phonemes are spoken; only with ``add_phoneme_timestamps``."""
@@ -135,6 +140,11 @@ class PhonemeTimestampsEvent(Heard, tag_field="type", tag="phoneme_timestamps", 
     type: ClassVar[Literal["phoneme_timestamps"]] = "phoneme_timestamps"
     phoneme_timestamps: Optional[PhonemeTimestamps] = None
     flush_id: Optional[int] = None
+
+    @property
+    def timestamps(self) -> Optional[PhonemeTimestamps]:
+        """The same, under the name that the official client's SSE events have for it besides."""
+        return self.phoneme_timestamps
 
 
 class FlushDone(Heard, tag_field="type", tag="flush_done", forbid_unknown_fields=True):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 import pytest
+import requests
+import trustme
 from websockets.sync.client import connect
 
 from cartesia_sync.local import LocalServer
@@ -104,3 +107,46 @@ def audio_of() -> Callable[..., bytes]:
 def request_for() -> Callable[..., dict[str, Any]]:
     """A good request: ``request_for("a", "Hello.", flush=True)``."""
     return request
+
+
+@pytest.fixture
+def ask() -> Iterator[Callable[..., requests.Response]]:
+    """Ask over HTTP: ``ask(server, "POST", "/tts/bytes", json={...}, version="...", key="...")``."""
+    with requests.Session() as session:
+        session.trust_env = False  # no proxy, and no netrc
+
+        def of(
+            server: LocalServer,
+            method: str,
+            path: str,
+            *,
+            version: Optional[str] = None,
+            key: Optional[str] = "any",
+            **options: Any,
+        ) -> requests.Response:
+            headers = {"X-API-Key": key, "Cartesia-Version": version, **options.pop("headers", {})}
+            return session.request(method, server.url + path, headers=headers, timeout=BOUND, **options)
+
+        yield of
+
+
+class Trust(NamedTuple):
+    """A server's certificate, and the client that believes it."""
+
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+    chain: str  # the file of the certificate and its key
+
+
+@pytest.fixture(scope="session")
+def trust(tmp_path_factory: pytest.TempPathFactory) -> Trust:
+    """A server that proves to be this machine, and a client that believes it."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost", "127.0.0.1")
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    issued.configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    chain = tmp_path_factory.mktemp("tls") / "chain.pem"
+    issued.private_key_and_cert_chain_pem.write_to_path(str(chain))
+    return Trust(server, client, str(chain))

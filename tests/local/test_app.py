@@ -40,7 +40,7 @@ def test_the_status_page_needs_no_key() -> None:
     assert json.loads(body) == {"ok": True, "version": "2026-08-14"}
 
 
-@pytest.mark.parametrize(("path", "method"), [("/nowhere", "GET"), ("/tts/bytes", "POST"), ("/", "DELETE")])
+@pytest.mark.parametrize(("path", "method"), [("/nowhere", "GET"), ("/tts", "POST"), ("/voices/a/b/c", "DELETE")])
 def test_all_else_is_not_found(path: str, method: str) -> None:
     with LocalServer() as server:
         status, headers, body = fetch(server.url + path, method=method)
@@ -48,6 +48,17 @@ def test_all_else_is_not_found(path: str, method: str) -> None:
     error = json.loads(body)
     assert set(error) == {"error_code", "title", "message", "request_id"}
     assert str(uuid.UUID(error["request_id"])) == headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "allowed"),
+    [("/", "DELETE", "GET"), ("/tts/bytes", "GET", "POST"), ("/voices/x", "PUT", "DELETE, GET, PATCH")],
+)
+def test_a_known_path_says_what_it_answers(path: str, method: str, allowed: str) -> None:
+    with LocalServer() as server:
+        status, headers, body = fetch(server.url + path, method=method)
+    assert (status, headers["Allow"]) == (405, allowed)
+    assert json.loads(body)["title"] == "Method not allowed"
 
 
 def test_older_versions_read_errors_as_text() -> None:
@@ -90,6 +101,33 @@ def test_without_a_credential_nobody_gets_in(dial: Dial, path: str, headers: dic
     assert response.status_code == 401
     assert json.loads(response.body)["title"] == "Unauthorized"
     assert response.headers["Content-Type"].startswith("application/json")
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ("", {"Authorization": "Bearer key-1"}),
+        ("", {"X-API-Key": "key-1"}),
+        ("?access_token=key-1", {}),
+        ("?api_key=key-1", {}),
+    ],
+)
+def test_requests_take_the_same_credentials(query: str, headers: dict[str, str]) -> None:
+    with LocalServer(api_keys={"key-1"}) as server:
+        assert fetch(f"{server.url}/voices{query}", headers)[0] == 200
+        for wrong in ({}, {"X-API-Key": "key-2"}, {"Authorization": "Basic eA=="}):
+            status, _, body = fetch(server.url + "/voices", wrong)
+            assert (status, json.loads(body)["title"]) == (401, "Unauthorized")
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/stt"), ("GET", "/agents"), ("POST", "/agents/metrics/x/y")])
+def test_what_the_service_does_and_this_does_not_is_said(method: str, path: str) -> None:
+    with LocalServer() as server:
+        status, headers, body = fetch(server.url + path, {"X-API-Key": "any"}, method)
+        assert (status, headers["X-Should-Retry"]) == (501, "false")
+        assert json.loads(body)["title"] == "Not implemented"
+        older = fetch(server.url + path, {"X-API-Key": "any", "Cartesia-Version": "2025-11-04"}, method)
+        assert older[2].startswith("Not implemented: The local server does not do")
 
 
 def test_only_the_given_keys_open_a_locked_server(dial: Dial) -> None:

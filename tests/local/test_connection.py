@@ -32,8 +32,9 @@ from cartesia_sync.local import (
     UnknownEvent,
 )
 from cartesia_sync.local.connection import Connection
-from cartesia_sync.local.contexts import Units
+from cartesia_sync.local.dictionaries import Dictionaries
 from cartesia_sync.local.ledger import Ledger
+from cartesia_sync.local.reading import Units
 from cartesia_sync.local.speech import Speaker, Spoken, choose_voice
 from cartesia_sync.local.transcript import Pause
 
@@ -210,6 +211,7 @@ def connection_on(websocket: Any, speaker: Speaker, **switches: Any) -> Connecti
         ledger=Ledger((), record=False),
         speaker=speaker,
         units=Units(None),
+        dictionaries=Dictionaries("me"),
     )
 
 

@@ -5,8 +5,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cartesia_sync.local.faults import Close, Delay, ErrorEvent, Garbage, Hold, StopReading
-from cartesia_sync.local.ledger import Handshake, Heard, Ledger
+from cartesia_sync.local.faults import (
+    Close,
+    CutAnswer,
+    Delay,
+    ErrorEvent,
+    Garbage,
+    Hold,
+    RefuseRequest,
+    StopReading,
+)
+from cartesia_sync.local.ledger import Handshake, Heard, Ledger, Request
 
 BOUND = 10.0
 
@@ -30,7 +39,37 @@ def test_without_records_it_counts_but_does_not_keep() -> None:
     assert ledger.heard == []
 
 
-@pytest.mark.parametrize("change", ["handshake", "message", "open", "close"])
+def request(path: str) -> Request:
+    return Request("GET", path, {}, {}, None)
+
+
+def test_requests_have_numbers_that_no_connection_has() -> None:
+    ledger = Ledger((), record=True)
+    numbers = [ledger.note_request(request(path)) for path in ("/a", "/b")]
+    assert not {ledger.note_handshake(Handshake("/", {}, {})) for _ in range(2)} & set(numbers)
+    ledger.requests.clear()
+    assert [noted.path for noted in ledger.requests] == ["/a", "/b"]
+    unrecorded = Ledger((), record=False)
+    assert unrecorded.note_request(request("/")) != unrecorded.note_request(request("/"))
+    assert unrecorded.requests == []
+
+
+def test_a_fault_strikes_each_request_once_and_only_its_path() -> None:
+    refusal = RefuseRequest(500, path="/a", times=2)
+    ledger = Ledger([refusal, CutAnswer()], record=True)
+    assert ledger.strike_request(RefuseRequest, -1, "/b") is None
+    assert [ledger.strike_request(RefuseRequest, number, "/a") for number in (-1, -1, -2, -3)] == [
+        refusal,
+        None,
+        refusal,
+        None,
+    ]
+    assert ledger.strike_request(CutAnswer, -1, "/anything") == CutAnswer()
+    ledger.clear_faults()
+    assert ledger.strike_request(CutAnswer, -9, "/") is None
+
+
+@pytest.mark.parametrize("change", ["handshake", "request", "message", "open", "close"])
 def test_every_change_wakes_who_waits(change: str) -> None:
     ledger = Ledger((), record=True)
     ledger.note_open()
@@ -40,13 +79,14 @@ def test_every_change_wakes_who_waits(change: str) -> None:
         nonlocal asked
         asked += 1
         waiting.set()
-        return bool(ledger.handshakes or ledger.heard or ledger.open_connections != 1)
+        return bool(ledger.handshakes or ledger.requests or ledger.heard or ledger.open_connections != 1)
 
     with ThreadPoolExecutor() as pool:
         waiter = pool.submit(ledger.wait_for, changed, BOUND)
         assert waiting.wait(BOUND)
         {
             "handshake": lambda: ledger.note_handshake(Handshake("/", {}, {})),
+            "request": lambda: ledger.note_request(request("/")),
             "message": lambda: ledger.note_heard(0, "x"),
             "open": ledger.note_open,
             "close": ledger.note_closed,

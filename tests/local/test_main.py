@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.request
+from typing import Any
 
 import pytest
 from websockets.sync.client import connect
@@ -39,6 +41,34 @@ def test_it_serves_until_a_signal_and_ends_quietly(number: signal.Signals) -> No
             process.kill()
     assert process.returncode == 0
     assert errors == "any API key will do; Ctrl-C ends it\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_it_speaks_tls_with_a_certificate(trust: Any) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cartesia_sync.local", "--port", "0", "--engine", "signal", "--tls-cert", trust.chain],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r"^listening on (https://\S+)$", process.stdout.readline().strip())
+            assert found is not None
+            with urllib.request.urlopen(found.group(1), timeout=BOUND, context=trust.client) as response:
+                assert response.status == 200
+            process.terminate()
+            assert process.wait(BOUND) == 0
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("arguments", [["--tls-key", "x"], ["--tls-cert", "no such file"], ["--tls-cert", __file__]])
+def test_a_certificate_that_is_none_is_a_message_and_no_traceback(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert main(["--port", "0", *arguments]) == 1
+    assert capsys.readouterr().err.startswith("cartesia_sync.local: ")
 
 
 def test_a_taken_port_is_a_message_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,7 +83,7 @@ def test_a_voice_may_have_any_shape_in_any_version(voice: Any, version: str) -> 
     assert parsed(version, voice=voice) == parsed()
 
 
-@pytest.mark.parametrize("field", ["speed", "duration", "stream", "pronunciation_dict_id", "accent", "whatever"])
+@pytest.mark.parametrize("field", ["speed", "duration", "stream", "accent", "whatever"])
 def test_other_fields_are_passed_over(field: str) -> None:
     assert parsed(**{field: {"x": [1]}}) == parsed()
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import io
+import wave
+
 import numpy as np
 import pytest
 
@@ -119,3 +122,50 @@ def test_the_made_up_voice_obeys_speed() -> None:
     calm, _ = sound.babble("hello", pitch_hz=120, speed=1.0)
     quick, _ = sound.babble("hello", pitch_hz=120, speed=2.0)
     assert len(quick) == pytest.approx(len(calm) / 2, rel=0.01)
+
+
+def wav(data: bytes, *, width: int, rate: int = 16000, channels: int = 1) -> bytes:
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setparams((channels, width, rate, 0, "NONE", ""))
+        file.writeframes(data)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "width", "channels", "samples"),
+    [
+        (b"\x00\x80\xc0", 1, 1, [-1.0, 0.0, 0.5]),
+        (b"\x00\x80\x00\x00\x00\x40", 2, 1, [-1.0, 0.0, 0.5]),
+        (b"\x00\x00\x00\x80\x00\x00\x00\x40", 4, 1, [-1.0, 0.5]),
+        (b"\x00\x40\x00\x20\x00\xc0\x00\x40", 2, 2, [0.375, 0.0]),
+    ],
+)
+def test_wav_files_are_read(data: bytes, width: int, channels: int, samples: list[float]) -> None:
+    read, rate = sound.from_wav(wav(data, width=width, channels=channels))
+    assert (read.tolist(), rate) == (samples, 16000)
+
+
+def test_a_wav_file_of_unknown_length_is_read_to_its_end() -> None:
+    data = wav(b"\x00\x40" * 100, width=2)
+    streamed = data[:4] + b"\xff" * 4 + data[8:40] + b"\xff" * 4 + data[44:]
+    assert len(sound.from_wav(streamed)[0]) == 100
+    assert len(sound.from_wav(streamed[:-1])[0]) == 99  # and half a sample is none
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"RIFF", b"ID3", wav(b"123", width=3), wav(b"12", width=2, rate=100), wav(b"", width=2)[:30]]
+)
+def test_what_is_no_wav_file_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match="the audio"):
+        sound.from_wav(data)
+
+
+@pytest.mark.parametrize(("from_hz", "to_hz"), [(8000, 48000), (48000, 8000), (44100, 16000), (16000, 16000)])
+def test_any_rate_becomes_any_other(from_hz: int, to_hz: int) -> None:
+    tone = np.sin(2 * np.pi * 1000 * np.arange(from_hz) / from_hz)
+    out = sound.resample(tone, to_hz, from_hz)
+    assert len(out) == to_hz
+    expected = np.sin(2 * np.pi * 1000 * np.arange(to_hz) / to_hz)
+    middle = slice(to_hz // 4, -to_hz // 4)
+    assert np.max(np.abs(out[middle] - expected[middle])) < 1e-4

@@ -1,0 +1,43 @@
+"""``/access-token``: credentials for those who are not to have the key."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from .exchange import Exchange, Route
+from .messages import RefusedError
+from .tokens import GRANTS, LONGEST_LIFE, Tokens
+
+__all__ = ["Access"]
+
+_USUAL_LIFE = 60  # seconds, where the request names none
+
+
+class Access:
+    """Gives access tokens.
+
+    Args:
+        tokens: Who signs them.
+    """
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self.routes = [Route("POST", "/access-token", self._create)]
+
+    async def _create(self, exchange: Exchange) -> web.StreamResponse:
+        grants = exchange.json.get("grants")
+        if grants is None:
+            grants = {}
+        if not isinstance(grants, dict) or not all(value in (True, False, None) for value in grants.values()):
+            raise RefusedError(400, "Invalid request", "grants is an object of booleans.")
+        unknown = set(grants) - set(GRANTS)
+        if unknown:
+            raise RefusedError(400, "Invalid request", f"grants are {', '.join(GRANTS)}; not {', '.join(unknown)}.")
+        seconds = exchange.json.get("expires_in")
+        if seconds is None:
+            seconds = _USUAL_LIFE
+        # bool is an int in Python, and not in JSON.
+        if type(seconds) is not int or not 1 <= seconds <= LONGEST_LIFE:
+            raise RefusedError(400, "Invalid request", f"expires_in is a number of seconds from 1 to {LONGEST_LIFE}.")
+        opened = [grant for grant in GRANTS if grants.get(grant)]
+        return exchange.reply({"token": self._tokens.issue(opened, seconds)})

@@ -1,0 +1,165 @@
+"""Reading aloud: sentences in, pieces of audio out, in the sizes and at the pace that the server's switches name.
+
+What a context on a socket and a request over HTTP have in common.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import Callable, NamedTuple, Optional
+
+from .messages import Generation, RefusedError
+from .respelling import Respelling, as_written
+from .rules import Rules
+from .speech import Speaker, SpeechError, Spoken
+from .timing import Timed
+from .transcript import Sentence, Style, read_tags
+
+__all__ = ["Piece", "Reading", "Units"]
+
+
+class Units:
+    """How many texts may be read at one time, on the whole server. Not thread-safe: the loop's own."""
+
+    def __init__(self, limit: Optional[int]) -> None:
+        self._limit = limit
+        self._taken = 0
+
+    def take(self) -> None:
+        """Take one.
+
+        Raises:
+            RefusedError: 429, none is left.
+        """
+        if self._limit is not None and self._taken >= self._limit:
+            raise RefusedError(
+                429,
+                "Too many concurrent requests",
+                "The concurrency limit has been reached; wait for another generation to end.",
+                error_code="concurrency_limited",
+            )
+        self._taken += 1
+
+    def give_back(self) -> None:
+        """Give one back that was taken."""
+        self._taken -= 1
+
+
+class Piece(NamedTuple):
+    """A piece of audio, and when the words and phonemes that end in it are heard: seconds from the reading's start."""
+
+    audio: bytes
+    step_time_ms: float
+    words: list[Timed]
+    phonemes: list[Timed]
+
+
+class Reading:
+    """One text being read aloud, sentence after sentence, by one voice and in one form.
+
+    Holds a unit from its first sentence until it is closed.
+
+    Args:
+        first: The request that asks for it. Its voice and form are the reading's.
+        rules: The server's switches.
+        speaker: The server's voice.
+        units: The server's limit of readings at one time.
+        respelling: The dictionary that the request names, or ``None``.
+
+    Threads: the server's loop only.
+    """
+
+    def __init__(
+        self,
+        first: Generation,
+        *,
+        rules: Rules,
+        speaker: Speaker,
+        units: Units,
+        respelling: Optional[Respelling] = None,
+    ) -> None:
+        self._voice = first.voice
+        self._form = first.output_format
+        self._wants_words = first.add_timestamps
+        self._wants_phonemes = first.add_phoneme_timestamps
+        self._rules = rules
+        self._speaker = speaker
+        self._units = units
+        self._respelling = respelling
+        self._loop = asyncio.get_running_loop()
+        self._has_unit = False
+        self._style = Style()
+        self._samples = 0  # since times began at 0
+        self._next_due: Optional[float] = None
+
+    async def read(self, sentence: Sentence, hand_over: Callable[[Piece], Awaitable[None]]) -> None:
+        """Speak a sentence, and hand over its pieces, each at its time.
+
+        Raises:
+            RefusedError: 429, too much is read at this time; or 500, the engine failed.
+        """
+        if not self._has_unit:
+            self._units.take()
+            self._has_unit = True
+        began = self._loop.time()
+        style = replace(self._style, speed=sentence.speed, volume=sentence.volume)
+        parts, self._style = read_tags(sentence.text, style)
+        written = None
+        if self._respelling is not None:
+            parts, written = self._respelling.apply(parts, by_character=self._voice.by_character)
+        if not parts:
+            return
+        try:
+            spoken = await self._speaker.say(parts, self._voice, self._form.encoding, self._form.sample_rate_hz)
+        except SpeechError as exc:
+            raise RefusedError(500, "Internal server error", str(exc)) from exc
+        if written is not None:
+            spoken = spoken._replace(words=as_written(spoken.words, written))
+        await self._stream(spoken, began, hand_over)
+
+    def restart_times(self) -> None:
+        """Let the times of what follows begin at 0 again."""
+        self._samples = 0
+
+    def close(self) -> None:
+        """Give the unit back. Idempotent."""
+        if self._has_unit:
+            self._has_unit = False
+            self._units.give_back()
+
+    async def _stream(self, spoken: Spoken, began: float, hand_over: Callable[[Piece], Awaitable[None]]) -> None:
+        """Hand over a sentence piece by piece, each with the times of what ends in it."""
+        form = self._form
+        step = self._rules.chunk_bytes - self._rules.chunk_bytes % form.sample_bytes
+        offset = self._samples / form.sample_rate_hz
+        words = deque(time.later(offset) for time in spoken.words if self._wants_words)
+        phonemes = deque(time.later(offset) for time in spoken.phonemes if self._wants_phonemes)
+        for start in range(0, len(spoken.audio), step):
+            audio = spoken.audio[start : start + step]
+            await self._keep_pace(len(audio) / form.sample_bytes / form.sample_rate_hz)
+            self._samples += len(audio) // form.sample_bytes
+            until = math.inf if start + step >= len(spoken.audio) else self._samples / form.sample_rate_hz
+            step_time_ms = 1000 * (self._loop.time() - began)
+            await hand_over(Piece(audio, step_time_ms, _take_until(words, until), _take_until(phonemes, until)))
+            began = self._loop.time()
+
+    async def _keep_pace(self, seconds: float) -> None:
+        """Wait until it is this piece's turn; the first one's is at once."""
+        if self._rules.pace is None:
+            return
+        now = self._loop.time()
+        # Who is late does not hurry to catch up.
+        due = now if self._next_due is None else max(now, self._next_due)
+        self._next_due = due + seconds / self._rules.pace
+        await asyncio.sleep(due - now)  # the pace that was asked for
+
+
+def _take_until(times: deque[Timed], until: float) -> list[Timed]:
+    taken = []
+    while times and times[0].end <= until:
+        taken.append(times.popleft())
+    return taken

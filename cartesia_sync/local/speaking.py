@@ -1,0 +1,161 @@
+"""``/tts/bytes``, ``/tts/sse`` and ``/infill/bytes``: a whole text is asked for, and its speech streamed back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aiohttp import web
+
+from . import faults, messages
+from .containers import CONTAINERS, Container
+from .dictionaries import Dictionaries
+from .exchange import Exchange, Route
+from .ledger import Ledger, Upload
+from .messages import Generation, RefusedError
+from .reading import Piece, Reading, Units
+from .rules import Rules
+from .speech import Speaker
+from .transcript import TextBuffer
+
+__all__ = ["Speaking"]
+
+_EVENT_FAULTS = (faults.ErrorEvent, faults.Garbage, faults.Unfinished, faults.UnknownEvent)
+
+
+class Speaking:
+    """Speech over HTTP. A client that hangs up ends its generation.
+
+    Args:
+        rules: The server's switches.
+        ledger: Where the faults are.
+        speaker: The server's voice.
+        units: The server's limit of readings at one time.
+        dictionaries: The server's pronunciation dictionaries.
+    """
+
+    def __init__(
+        self, rules: Rules, ledger: Ledger, speaker: Speaker, units: Units, dictionaries: Dictionaries
+    ) -> None:
+        self._rules = rules
+        self._ledger = ledger
+        self._speaker = speaker
+        self._units = units
+        self._dictionaries = dictionaries
+        self.routes = [
+            Route("POST", "/tts/bytes", self._bytes, "tts"),
+            Route("POST", "/tts/sse", self._sse, "tts"),
+            Route("POST", "/infill/bytes", self._infill, "tts"),
+        ]
+
+    async def _bytes(self, exchange: Exchange) -> web.StreamResponse:
+        asked = messages.parse_speech(exchange.json, exchange.version, CONTAINERS)
+        return await self._send_bytes(exchange, asked)
+
+    async def _infill(self, exchange: Exchange) -> web.StreamResponse:
+        """Speak what is to stand between two recordings. They are asked for, and not listened to."""
+        form = exchange.form
+        if not any(isinstance(form.get(name), Upload) for name in ("left_audio", "right_audio")):
+            raise RefusedError(400, "Invalid request", "left_audio or right_audio is required, as a file.")
+        asked = messages.parse_speech({**form, "voice": form.get("voice_id")}, exchange.version, CONTAINERS)
+        return await self._send_bytes(exchange, asked)
+
+    async def _send_bytes(self, exchange: Exchange, asked: Generation) -> web.StreamResponse:
+        container = Container(asked.output_format)
+        exchange.begin(container.content_type)
+
+        async def send(piece: Piece) -> None:
+            await exchange.write(container.wrap(piece.audio))
+
+        await self._read(exchange, asked, send)
+        await exchange.write(container.end())
+        return await exchange.end()
+
+    async def _sse(self, exchange: Exchange) -> web.StreamResponse:
+        asked = messages.parse_speech(exchange.json, exchange.version, ("raw",))
+        events = _Events(exchange, self._ledger, asked.context_id)
+
+        async def send(piece: Piece) -> None:
+            await events.send(messages.chunk_event(asked.context_id, piece.audio, None, piece.step_time_ms))
+            for times, are_phonemes in ((piece.words, False), (piece.phonemes, True)):
+                if times:
+                    await events.send(messages.timestamps_event(asked.context_id, times, None, phonemes=are_phonemes))
+
+        try:
+            await self._read(exchange, asked, send)
+            await events.send(messages.done_event(asked.context_id))
+        except _EventsEndedError:
+            pass
+        except RefusedError as exc:
+            if not exchange.has_begun:
+                raise  # it is still time for a status
+            await events.send_error(exc)
+        return await exchange.end()
+
+    async def _read(self, exchange: Exchange, asked: Generation, send: Any) -> None:
+        respelling = self._dictionaries.respelling(asked.pronunciation_dict_id, exchange.version)
+        text = TextBuffer()
+        sentences = text.add(asked.transcript, speed=asked.speed, volume=asked.volume) + text.take_rest()
+        reading = Reading(asked, rules=self._rules, speaker=self._speaker, units=self._units, respelling=respelling)
+        try:
+            for sentence in sentences:
+                await reading.read(sentence, send)
+        finally:
+            reading.close()
+
+
+class _EventsEndedError(Exception):
+    """A fault wants no more events to be sent."""
+
+
+class _Events:
+    """The events of one answer, and the faults that strike them."""
+
+    def __init__(self, exchange: Exchange, ledger: Ledger, context_id: str) -> None:
+        self._exchange = exchange
+        self._ledger = ledger
+        self._context_id = context_id
+        self._sent = 0
+        exchange.begin("text/event-stream")
+
+    async def send(self, event: str) -> None:
+        """Send one event, and strike what is due before and after it.
+
+        Raises:
+            _EventsEndedError: That was the end of them.
+        """
+        await self._strike()
+        await self._put(event)
+        self._sent += 1
+        await self._strike()
+
+    async def send_error(self, refused: RefusedError, *, done: bool = True) -> None:
+        """Tell of an error."""
+        event = messages.error_event(refused, self._exchange.version, self._exchange.request_id, done=done)
+        await self._put(event, "event: error\n")
+
+    async def _put(self, event: str, before: str = "") -> None:
+        await self._exchange.write(f"{before}data: {event}\n\n".encode())
+
+    async def _strike(self) -> None:
+        while True:
+            fault = self._ledger.strike(
+                _EVENT_FAULTS,
+                self._exchange.number,
+                self._context_id,
+                sent=self._sent,
+                sent_in_context=self._sent,
+            )
+            if fault is None:
+                return
+            if isinstance(fault, faults.Unfinished):
+                raise _EventsEndedError
+            if isinstance(fault, faults.Garbage):
+                await self._put('{"type":"chunk","data":')
+            elif isinstance(fault, faults.UnknownEvent):
+                await self._put(json.dumps({"type": "weather", "done": False, "status_code": 206, "zz_sky": ["blue"]}))
+            elif isinstance(fault, faults.ErrorEvent):
+                refused = RefusedError(fault.status_code, fault.title, fault.message, error_code=fault.error_code)
+                await self.send_error(refused, done=fault.done)
+                if fault.done:
+                    raise _EventsEndedError

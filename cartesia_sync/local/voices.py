@@ -1,0 +1,273 @@
+"""``/voices`` and ``/accents``: a small catalogue, and what is cloned and changed, kept in memory.
+
+Names and descriptions are the local server's own; the ids of the English voices are those of the service's examples,
+and each is a speaker of its own (``speech.choose_voice``). A clone is a voice with an id of its own, so it too has a
+speaker of its own: the clip is asked for, and not listened to.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from aiohttp import web
+
+from .accents import ACCENTS
+from .exchange import Exchange, Route
+from .ledger import Upload
+from .messages import RefusedError, is_at_least
+from .shelf import Record, Shelf, new_id, now, page, texts
+from .speech import LANGUAGES
+
+__all__ = ["Voices"]
+
+_FIRST_WITH_ACCESS = "2026-08-14"
+_GENDERS = ("masculine", "feminine", "gender_neutral")
+_SPEAKER_GENDERS = {"male": "masculine", "female": "feminine"}  # as localizing calls them
+_MOST_ACCENTS = 10
+_MOST_TAGLINE = 32
+_MADE_AT = "2025-01-01T00:00:00.000Z"
+
+# Id, name, gender, accent.
+_BUILT_IN = (
+    ("6ccbfb76-1fc6-48f7-b71d-91ac6298247b", "Ada", "feminine", "general-american"),
+    ("a0e99841-438c-4a64-b679-ae501e7d6091", "Bruno", "masculine", "general-american"),
+    ("694f9389-aac1-45b6-b726-9d9369183238", "Clara", "feminine", "general-american"),
+    ("f786b574-daa5-4673-aa0c-cbe3e8534c02", "Dora", "feminine", "california"),
+    ("9626c31c-bec5-4cca-baa8-f8ba9e84c8bc", "Edith", "feminine", "british"),
+    ("e07c00bc-4134-4eae-9ea4-1a55fb45746b", "Flora", "feminine", "southern-us"),
+    ("228fca29-3a0a-435c-8728-5cb483251068", "Gustav", "masculine", "british"),
+    ("5ee9feff-1265-424a-9d7f-8e4d431a12c7", "Hugo", "masculine", "australian"),
+    *(
+        (str(uuid.uuid5(uuid.NAMESPACE_URL, f"cartesia-sync-local:{name}")), name, gender, accent)
+        for name, gender, accent in (
+            ("Ines", "feminine", "castilian"),
+            ("Jakob", "masculine", "high-german"),
+            ("Karine", "feminine", "parisian"),
+            ("Luca", "masculine", "italian"),
+            ("Mei", "feminine", "mandarin"),
+            ("Naoki", "masculine", "standard-japanese"),
+        )
+    ),
+)
+
+
+class Voices:
+    """All voices of one server.
+
+    Args:
+        owner_id: Whose the made ones are.
+    """
+
+    def __init__(self, owner_id: str) -> None:
+        self._owner_id = owner_id
+        self._shelf = Shelf("voice", "voice_not_found")
+        for voice_id, name, gender, accent in _BUILT_IN:
+            description = f"A voice of the local server, with the accent {ACCENTS[accent].name}."
+            self._add(voice_id, name, description, gender=gender, accent=accent, is_owner=False, tagline="Local voice")
+        self.routes = [
+            Route("GET", "/voices", self._list),
+            Route("GET", "/voices/{id}", self._get),
+            Route("PATCH", "/voices/{id}", self._update),
+            Route("DELETE", "/voices/{id}", self._delete),
+            Route("POST", "/voices/clone", self._clone),
+            Route("POST", "/voices/localize", self._localize),
+            Route("PATCH", "/voices/{id}/accents", self._add_accents),
+            Route("DELETE", "/voices/{id}/accents/{accent_id}", self._remove_accent),
+            Route("GET", "/accents", self._list_accents),
+        ]
+
+    def _add(
+        self,
+        voice_id: str,
+        name: str,
+        description: str,
+        *,
+        language: str = "en",
+        gender: Optional[str] = None,
+        accent: Optional[str] = None,
+        tagline: str = "",
+        is_owner: bool = True,
+    ) -> Record:
+        known = ACCENTS.get(accent or "")
+        locale = known.locale if known else None
+        return self._shelf.add(
+            {
+                "id": voice_id,
+                "name": name,
+                "description": description,
+                "tagline": tagline,
+                "language": known.language if known else language,
+                "locales": [{"locale": locale or language, "is_native": True}],
+                "access": "private" if is_owner else "public",
+                "visibility": "owner" if is_owner else "all",
+                "is_owner": is_owner,
+                "created_at": now() if is_owner else _MADE_AT,
+                "gender": gender,
+                "accent": accent,
+                "country": locale.partition("-")[2] if locale else None,
+            }
+        )
+
+    # ---- one voice
+
+    async def _list(self, exchange: Exchange) -> web.StreamResponse:
+        query = exchange.request.query
+        wanted = query.get("q", "").casefold()
+        gender, language, is_owner = query.get("gender"), query.get("language"), query.get("is_owner")
+        if gender and gender not in _GENDERS:
+            raise RefusedError(400, "Invalid request", f"gender is one of {', '.join(_GENDERS)}.")
+        found = [
+            voice
+            for voice in self._shelf
+            if any(wanted in voice[field].casefold() for field in ("id", "name", "description", "tagline"))
+            and gender in (None, "", voice["gender"])
+            and language in (None, "", voice["language"])
+            and is_owner in (None, "", str(voice["is_owner"]).lower())
+        ]
+        listed = page(found, query)
+        return exchange.reply({**listed, "data": [_face(voice, exchange) for voice in listed["data"]]})
+
+    async def _get(self, exchange: Exchange) -> web.StreamResponse:
+        return exchange.reply(_face(self._shelf.find(exchange.request.match_info["id"]), exchange))
+
+    async def _update(self, exchange: Exchange) -> web.StreamResponse:
+        voice = self._own(exchange)
+        changes = texts(exchange.json, optional=["name", "description", "gender", "accent"])
+        if changes.get("gender", _GENDERS[0]) not in _GENDERS:
+            raise RefusedError(400, "Invalid request", f"gender is one of {', '.join(_GENDERS)}.")
+        if "accent" in changes:
+            _check_accent(changes["accent"])
+        voice.update(changes)
+        return exchange.reply(_face(voice, exchange))
+
+    async def _delete(self, exchange: Exchange) -> web.StreamResponse:
+        self._shelf.remove(self._own(exchange)["id"])
+        return exchange.no_content()
+
+    def _own(self, exchange: Exchange) -> Record:
+        voice = self._shelf.find(exchange.request.match_info["id"])
+        if not voice["is_owner"]:
+            raise RefusedError(403, "Forbidden", "Only your own voices can be changed.")
+        return voice
+
+    # ---- voices made of others
+
+    async def _clone(self, exchange: Exchange) -> web.StreamResponse:
+        form = exchange.form
+        said = texts(form, ["name", "language"], ["description", "base_voice_id", "accent"])
+        clip = form.get("clip")
+        if not isinstance(clip, Upload) or not clip.data:
+            raise RefusedError(400, "Invalid request", "clip is required, as a file that is not empty.")
+        _check_language(said["language"])
+        if "base_voice_id" in said:
+            self._shelf.find(said["base_voice_id"])
+        if "accent" in said:
+            _check_accent(said["accent"])
+        voice = self._add(
+            new_id(),
+            said["name"],
+            said.get("description", ""),
+            language=said["language"],
+            accent=said.get("accent"),
+        )
+        return exchange.reply(self._metadata(voice, exchange))
+
+    async def _localize(self, exchange: Exchange) -> web.StreamResponse:
+        body = exchange.json
+        by_accent = is_at_least(exchange.version, _FIRST_WITH_ACCESS)
+        needed = ["accent"] if by_accent else ["description", "language", "original_speaker_gender"]
+        rest = ["description", "tagline", "dialect", "language", "original_speaker_gender"]
+        said = texts(body, ["voice_id", "name", *needed], [name for name in rest if name not in needed])
+        original = self._shelf.find(said["voice_id"])
+        gender = _SPEAKER_GENDERS.get(said.get("original_speaker_gender", ""), original["gender"])
+        if by_accent:
+            _check_accent(said["accent"])
+            if not ACCENTS[said["accent"]].is_localizable:
+                raise RefusedError(400, "Invalid request", f"No voice can be brought to the accent {said['accent']!r}.")
+        else:
+            _check_language(said["language"])
+        if len(said.get("tagline", "")) > _MOST_TAGLINE:
+            raise RefusedError(400, "Invalid request", f"tagline has {_MOST_TAGLINE} characters at most.")
+        usual: dict[str, str] = {
+            "tagline": "",
+            "description": original["description"],
+            "language": original["language"],
+        }
+        made = {**usual, **said}
+        voice = self._add(
+            new_id(),
+            made["name"],
+            made["description"],
+            language=made["language"],
+            gender=gender,
+            accent=made.get("accent"),
+            tagline=made["tagline"],
+        )
+        return exchange.reply(self._metadata(voice, exchange))
+
+    def _metadata(self, voice: Record, exchange: Exchange) -> Record:
+        fields = ["id", "name", "description", "language", "created_at"]
+        if is_at_least(exchange.version, _FIRST_WITH_ACCESS):
+            own: Record = {name: voice[name] for name in ("tagline", "access", "visibility")}
+        else:
+            own = {"is_public": voice["access"] == "public"}
+        return {**{name: voice[name] for name in fields}, "user_id": self._owner_id, **own}
+
+    # ---- accents
+
+    async def _add_accents(self, exchange: Exchange) -> web.StreamResponse:
+        voice = self._own(exchange)
+        accents = exchange.json.get("accents")
+        if not isinstance(accents, list) or not all(isinstance(accent, str) for accent in accents):
+            raise RefusedError(400, "Invalid request", "accents is a list of accents' ids.")
+        if not 1 <= len(accents) <= _MOST_ACCENTS:
+            raise RefusedError(400, "Invalid request", f"accents holds from 1 to {_MOST_ACCENTS} ids.")
+        for accent in accents:
+            _check_accent(accent)
+        has = [known["locale"] for known in voice["locales"]]
+        new = dict.fromkeys(ACCENTS[accent].locale for accent in accents)
+        voice["locales"] += [{"locale": locale, "is_native": False} for locale in new if locale not in has]
+        return exchange.reply(_face(voice, exchange))
+
+    async def _remove_accent(self, exchange: Exchange) -> web.StreamResponse:
+        voice, accent = self._own(exchange), exchange.request.match_info["accent_id"]
+        _check_accent(accent)
+        gone = {"locale": ACCENTS[accent].locale, "is_native": False}
+        if gone not in voice["locales"]:
+            raise RefusedError(404, "Accent not found", f"The voice has no attached accent {accent!r}.")
+        voice["locales"].remove(gone)
+        return exchange.reply(_face(voice, exchange))
+
+    async def _list_accents(self, exchange: Exchange) -> web.StreamResponse:
+        accents = [
+            {"id": accent_id, "language": accent.language, **accent._asdict()}
+            for accent_id, accent in sorted(ACCENTS.items())
+        ]
+        return exchange.reply({"accents": accents})
+
+
+def _face(voice: Mapping[str, Any], exchange: Exchange) -> Record:
+    """A voice as the API version shows it."""
+    face = dict(voice)
+    if not is_at_least(exchange.version, _FIRST_WITH_ACCESS):
+        for name in ("tagline", "access", "visibility", "accent"):
+            del face[name]
+        face["is_public"] = voice["access"] == "public"
+    query = exchange.request.query
+    if "preview_file_url" in [*query.getall("expand[]", []), *query.getall("expand", [])]:
+        face["preview_file_url"] = None  # there are no previews here, which the service's answer allows for
+    return face
+
+
+def _check_accent(accent: str) -> None:
+    if accent not in ACCENTS:
+        raise RefusedError(400, "Invalid request", f"There is no accent {accent!r} in GET /accents.")
+
+
+def _check_language(language: str) -> None:
+    if language not in LANGUAGES:
+        raise RefusedError(
+            400, "Language not supported", f"{language!r} is not known.", error_code="language_not_supported"
+        )

@@ -1,0 +1,226 @@
+"""One request and its answer: what was asked is read and written down, and what can go wrong on the way."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import select
+import threading
+from typing import Any, Callable
+
+import pytest
+import requests
+
+from cartesia_sync.local import CutAnswer, LocalServer, RefuseRequest, StallAnswer, Upload, app
+
+BOUND = 10.0
+Ask = Callable[..., requests.Response]
+SPEECH = {
+    "model_id": "sonic-3",
+    "transcript": "Hello there, how are you?",
+    "voice": "6ccbfb76-1fc6-48f7-b71d-91ac6298247b",
+    "output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 8000},
+}
+
+
+def test_requests_are_written_down(ask: Ask) -> None:
+    with LocalServer(api_keys={"right"}) as server:
+        ask(server, "GET", "/voices?limit=2&expand[]=a&expand[]=b", key="wrong", headers={"X-Mine": "1"})
+        ask(server, "POST", "/access-token", key="right", json={"expires_in": 5})
+        ask(server, "POST", "/nowhere", key=None, data=b"\xff")
+        ask(server, "POST", "/voices/clone", data={"name": ["a", "b"]}, files={"clip": ("x.wav", b"\x00", "audio/wav")})
+        first, second, third, fourth = server.requests
+    assert (first.method, first.path) == ("GET", "/voices")
+    assert first.query == {"limit": ["2"], "expand[]": ["a", "b"]}
+    assert first.headers["x-mine"] == "1"
+    assert first.body is None
+    assert second.body == {"expires_in": 5}
+    assert third.body == b"\xff"
+    assert fourth.body == {"name": ["a", "b"], "clip": [Upload("x.wav", "audio/wav", b"\x00")]}
+
+
+def test_without_records_no_request_is_kept(ask: Ask) -> None:
+    with LocalServer(record=False) as server:
+        ask(server, "GET", "/voices")
+        assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type"),
+    [
+        (b"", "application/json"),
+        (b"{", "application/json"),
+        (b"[1]", "application/json"),
+        (b"null", "application/json"),
+        (b"\xff\xfe", "application/json"),
+        (b"[" * 100_000, "application/json"),
+        (b"name=x", "application/x-www-form-urlencoded"),
+        (b"x", "multipart/form-data"),
+        (b"x", "multipart/form-data; boundary=b"),
+        (b"--b\r\n\r\nx", "multipart/form-data; boundary=b"),
+        (
+            b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\nx\r\n--b--\r\n',
+            "multipart/form-data; boundary=b",
+        ),
+    ],
+)
+def test_a_body_of_the_wrong_kind_is_a_bad_request(ask: Ask, data: bytes, content_type: str) -> None:
+    with LocalServer() as server:
+        for path in ("/pronunciation-dicts/", "/voices/clone"):
+            answer = ask(server, "POST", path, data=data, headers={"Content-Type": content_type})
+            assert answer.status_code == 400, answer.text
+            assert answer.json()["title"] == "Invalid request"
+
+
+def test_a_body_that_is_not_what_its_headers_say_is_a_bad_request(ask: Ask) -> None:
+    with LocalServer() as server:
+        headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+        good = ask(server, "POST", "/pronunciation-dicts", data=gzip.compress(b'{"name":"x"}'), headers=headers)
+        assert good.status_code == 200
+        assert ask(server, "POST", "/pronunciation-dicts", data=b"no gzip", headers=headers).status_code == 400
+
+
+def test_a_body_that_is_too_large_is_refused(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_MOST_BODY_BYTES", 5000)
+    with LocalServer() as server:
+        for body in ({"data": b"x" * 6000}, {"files": {"clip": b"x" * 6000}}):
+            answer = ask(server, "POST", "/voices/clone", **body)
+            assert (answer.status_code, answer.json()["error_code"]) == (413, "file_too_large")
+
+
+def test_every_answer_has_an_id_of_its_own(ask: Ask) -> None:
+    with LocalServer(engine="signal") as server:
+        answers = [
+            ask(server, "GET", "/voices"),
+            ask(server, "POST", "/tts/bytes", json=SPEECH),
+            ask(server, "GET", "/x"),
+        ]
+    assert len({answer.headers["X-Request-Id"] for answer in answers}) == 3
+    assert answers[2].json()["request_id"] == answers[2].headers["X-Request-Id"]
+
+
+# ---- faults
+
+
+def test_the_first_requests_are_refused(ask: Ask) -> None:
+    with LocalServer(faults=[RefuseRequest(429, headers={"Retry-After": "1"}, times=2), RefuseRequest(503)]) as server:
+        answers = [ask(server, "GET", "/voices") for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [429, 429, 503, 200]
+    assert [answer.headers.get("Retry-After") for answer in answers] == ["1", "1", None, None]
+    assert answers[0].json()["title"] == "Refused"
+
+
+def test_a_refusal_has_the_body_that_it_is_given(ask: Ask) -> None:
+    bodies: list[Any] = ["busy", b"\xff", {"tea": "pot"}]
+    with LocalServer(faults=[RefuseRequest(402, body) for body in bodies]) as server:
+        answers = [ask(server, "GET", "/voices", key=None) for _ in bodies]  # even without a credential
+    assert [answer.status_code for answer in answers] == [402] * 3
+    assert (answers[0].text, answers[1].content, answers[2].json()) == ("busy", b"\xff", {"tea": "pot"})
+
+
+def test_a_fault_of_one_path_spares_the_others(ask: Ask) -> None:
+    with LocalServer(faults=[RefuseRequest(500, path="/voices", times=None)]) as server:
+        assert ask(server, "GET", "/accents").status_code == 200
+        assert ask(server, "GET", "/voices").status_code == 500
+        assert ask(server, "GET", "/voices?limit=1").status_code == 500
+        server.clear_faults()
+        assert ask(server, "GET", "/voices").status_code == 200
+
+
+def test_a_refused_request_is_struck_by_nothing_else(ask: Ask) -> None:
+    with LocalServer(faults=[CutAnswer(), RefuseRequest(500)]) as server:
+        assert ask(server, "GET", "/voices").status_code == 500
+        with pytest.raises(requests.ConnectionError):
+            ask(server, "GET", "/voices")
+
+
+def test_a_refusal_of_requests_spares_sockets(dial: Callable[..., Any]) -> None:
+    with LocalServer(faults=[RefuseRequest(500)]) as server:
+        dial(server)
+
+
+class Caller:
+    """A client which sees every byte of an answer as it comes."""
+
+    def __init__(self, server: LocalServer, method: str, path: str, body: Any = None) -> None:
+        self.connection = http.client.HTTPConnection(server.host, server.port, timeout=BOUND)
+        headers = {"X-API-Key": "any", "Content-Type": "application/json"}
+        self.connection.request(method, path, body=None if body is None else json.dumps(body), headers=headers)
+
+    def answer(self) -> http.client.HTTPResponse:
+        return self.connection.getresponse()
+
+    def cut(self) -> bytes:
+        """The body up to where it is cut."""
+        with pytest.raises(http.client.IncompleteRead) as caught:
+            self.answer().read()
+        self.connection.close()
+        return caught.value.partial
+
+    def hears_nothing(self) -> bool:
+        return not select.select([self.connection.sock], [], [], 0)[0]
+
+
+@pytest.mark.parametrize("after", [1, 700, 4000])
+def test_an_answer_is_cut_after_so_many_bytes(ask: Ask, after: int) -> None:
+    with LocalServer(engine="signal", chunk_bytes=512, faults=[CutAnswer(after)] * 2) as server:
+        cut = [Caller(server, "POST", "/tts/bytes", SPEECH).cut(), Caller(server, "GET", "/accents").cut()]
+        whole = [ask(server, "POST", "/tts/bytes", json=SPEECH).content, ask(server, "GET", "/accents").content]
+    assert cut == [body[:after] for body in whole]
+    assert all(len(body) > after for body in whole)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_connection_ends_before_the_answer(reset: bool) -> None:
+    with LocalServer(faults=[CutAnswer(reset=reset)]) as server:
+        asking = http.client.HTTPConnection(server.host, server.port, timeout=BOUND)
+        asking.request("GET", "/")
+        with pytest.raises(ConnectionResetError) as caught:
+            asking.getresponse()
+        # One says that there was nothing at all, the other that the stream was reset.
+        assert isinstance(caught.value, http.client.RemoteDisconnected) is not reset
+        asking.close()
+
+
+def test_a_reset_in_mid_answer_is_a_reset() -> None:
+    with LocalServer(engine="signal", faults=[CutAnswer(100, reset=True)]) as server:
+        caller = Caller(server, "POST", "/tts/bytes", SPEECH)
+        with pytest.raises(ConnectionResetError):
+            caller.answer().read()  # the reset may overtake all of it
+        caller.connection.close()
+
+
+@pytest.mark.parametrize("after", [0, 1, 700])
+@pytest.mark.parametrize(("method", "path", "body"), [("POST", "/tts/bytes", SPEECH), ("GET", "/accents", None)])
+def test_an_answer_stalls_until_it_may_go_on(ask: Ask, after: int, method: str, path: str, body: Any) -> None:
+    go_on = threading.Event()
+    with LocalServer(engine="signal", faults=[StallAnswer(go_on, after=after)]) as server:
+        caller = Caller(server, method, path, body)
+        if after:
+            answer = caller.answer()
+            begun = answer.read(after)
+        server.wait_for(lambda server: len(server.requests) == 1, BOUND)
+        # A second request is answered whole meanwhile, so the first could have been.
+        whole = ask(server, method, path, json=body).content
+        assert caller.hears_nothing()
+        go_on.set()
+        assert (begun + answer.read() if after else caller.answer().read()) == whole
+        caller.connection.close()
+
+
+def test_a_stall_and_a_cut_come_in_their_order() -> None:
+    go_on = threading.Event()
+    go_on.set()
+    with LocalServer(faults=[CutAnswer(200), StallAnswer(go_on, after=100)]) as server:
+        assert len(Caller(server, "GET", "/accents").cut()) == 200
+
+
+def test_an_answer_without_a_body_can_be_cut_too(ask: Ask) -> None:
+    with LocalServer() as server:
+        made = ask(server, "POST", "/pronunciation-dicts/", json={"name": "x"}).json()
+        server.inject(CutAnswer(path=f"/pronunciation-dicts/{made['id']}"))
+        with pytest.raises(requests.ConnectionError):
+            ask(server, "DELETE", f"/pronunciation-dicts/{made['id']}")
+        # It was done all the same: only the answer was lost.
+        assert ask(server, "DELETE", f"/pronunciation-dicts/{made['id']}").status_code == 404

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cartesia_sync.local.respelling import Item, Respelling, Written, as_written
+from cartesia_sync.local.timing import Timed
+from cartesia_sync.local.transcript import Pause, Say, Style
+
+STYLE = Style()
+
+
+def spoken(text: str, *items: Any, by_character: bool = False) -> str:
+    parts, _ = Respelling(Item(*item) for item in items).apply([Say(text, STYLE)], by_character=by_character)
+    return "".join(part.text for part in parts if isinstance(part, Say))
+
+
+@pytest.mark.parametrize(
+    ("text", "items", "expected"),
+    [
+        ("Ask SQL about it.", [("SQL", "sequel")], "Ask sequel about it."),
+        ("Ask sql, Sql; (SQL)!", [("SQL", "sequel")], "Ask sequel, sequel; (sequel)!"),
+        ("MySQL and SQLite and SQL's.", [("SQL", "sequel")], "MySQL and SQLite and sequel's."),
+        ("US and us.", [("US", "you ess", True)], "you ess and us."),
+        ("Live shows live.", [("live", "lyve", True)], "lyve shows lyve."),
+        ("They Live.", [("live", "lyve", True)], "They Live."),
+        ("New York and York.", [("York", "Yorick"), ("New York", "NYC")], "NYC and Yorick."),
+        ("a b", [("a", "b"), ("b", "a")], "b a"),
+        ("It costs $5.", [("$5", "five dollars")], "It costs five dollars."),
+        ("Hi.", [], "Hi."),
+        ("back\\slash", [("back", "\\1")], "\\1\\slash"),
+    ],
+)
+def test_whole_words_are_replaced(text: str, items: Any, expected: str) -> None:
+    assert spoken(text, *items) == expected
+
+
+def test_text_without_spaces_is_searched_everywhere() -> None:
+    assert spoken("我爱北京。", ("北京", "背景"), by_character=True) == "我爱背景。"
+    assert spoken("我爱北京。", ("北京", "背景")) == "我爱北京。"
+
+
+def times(text: str) -> list[Timed]:
+    return [Timed(token, float(number), number + 1.0) for number, token in enumerate(text.split())]
+
+
+def written_times(text: str, *items: Any) -> list[Timed]:
+    parts, written = Respelling(Item(*item) for item in items).apply([Say(text, STYLE)], by_character=False)
+    (part,) = parts
+    assert isinstance(part, Say)
+    return as_written(times(part.text), written)
+
+
+def test_times_name_what_is_written() -> None:
+    assert written_times("Ask SQL, now.", ("SQL", "ess queue ell")) == [
+        Timed("Ask", 0, 1),
+        Timed("SQL,", 1, 4),
+        Timed("now.", 4, 5),
+    ]
+
+
+def test_words_that_are_spoken_as_one_share_its_time() -> None:
+    assert written_times("In New York.", ("New York", "Gotham")) == [
+        Timed("In", 0, 1),
+        Timed("New", 1, 1.375),
+        Timed("York.", 1.375, 2),
+    ]
+
+
+def test_a_word_that_is_not_spoken_is_a_moment() -> None:
+    assert written_times("Well um yes.", ("um", "")) == [Timed("Well", 0, 1), Timed("um", 1, 1), Timed("yes.", 1, 2)]
+
+
+def test_a_part_with_nothing_left_is_left_out_and_pauses_stay() -> None:
+    parts = [Say("um.", STYLE), Pause(1.0), Say("Yes.", STYLE)]
+    kept, written = Respelling([Item("um", "")]).apply(parts, by_character=False)
+    assert kept == parts[1:]
+    assert written == [Written(["um."], 0), Written(["Yes."], 1)]
+    assert as_written([Timed("Yes.", 1.0, 1.5)], written) == [Timed("um.", 0, 0), Timed("Yes.", 1.0, 1.5)]
+
+
+TEXTS = st.from_regex(r"\A[ab]( ?[ab])*\Z")
+
+
+@given(st.text("ab ,."), st.lists(st.tuples(TEXTS, st.text("abc .")), max_size=3), st.booleans())
+def test_whatever_is_replaced_the_written_tokens_are_kept_in_order(text: str, items: Any, by_character: bool) -> None:
+    parts, written = Respelling(Item(*item) for item in items).apply([Say(text, STYLE)], by_character=by_character)
+    tokens = [token for group in written for token in group.tokens]
+    assert tokens == ([character for character in text if not character.isspace()] if by_character else text.split())
+    heard = "".join(part.text for part in parts if isinstance(part, Say))
+    count = len([character for character in heard if not character.isspace()]) if by_character else len(heard.split())
+    assert sum(group.spoken for group in written) == count
