@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any, Callable, NamedTuple, Union, get_args, get_origin
 
 import cartesia
 from cartesia._resource import SyncAPIResource
-from typing_extensions import NotRequired, Required, get_type_hints, is_typeddict
+from typing_extensions import Literal, NotRequired, Required, get_type_hints, is_typeddict
 
 BINARY = bytes(range(256)) + b"\r\n--\r\n"
 """What files hold: every byte, and what looks like the end of a form's part."""
@@ -246,13 +246,14 @@ class Arguments(NamedTuple):
 def parameters_of(method: Callable[..., Any]) -> dict[str, tuple[inspect.Parameter, Any]]:
     """Give an official method's own parameters, each with the type that its annotation says.
 
-    An annotation ends with what stands for "not given", which Python 3.9 cannot evaluate.
+    An annotation may end with what stands for "not given"; and Python 3.9 cannot evaluate its bars.
     """
     module = vars(sys.modules[getattr(method, "__module__", "")])
     found = {}
     for name, each in inspect.signature(method).parameters.items():
         if name not in OPTIONS:
-            found[name] = each, eval(each.annotation.partition(" | Omit")[0], module)
+            kinds = [eval(part, module) for part in each.annotation.split(" | ") if part != "Omit"]
+            found[name] = each, Union[tuple(kinds)]
     return found
 
 

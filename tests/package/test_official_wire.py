@@ -12,15 +12,16 @@ import datetime
 import inspect
 import itertools
 import json
+import socket
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from email.message import Message
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Callable, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any, Callable, NamedTuple, Union, get_args, get_origin
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import cartesia
@@ -29,6 +30,7 @@ import pytest
 from cartesia._response import BinaryAPIResponse
 from cartesia.pagination import SyncCursorIDPage
 from cartesia.types import VoiceChangerSSEEvent
+from typing_extensions import Literal
 
 import cartesia_sync
 
@@ -73,6 +75,7 @@ class Recorder:
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.answers: list[Answer] = []
+        self._connections: list[socket.socket] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = False  # so that closing waits for them
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
@@ -82,6 +85,9 @@ class Recorder:
     def close(self) -> None:
         self._server.shutdown()
         self._thread.join()
+        for connection in self._connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)  # one that a client keeps as long as an answer lives
         self._server.server_close()
 
     def script(self, *answers: Answer) -> None:
@@ -98,6 +104,10 @@ class Recorder:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             wbufsize = -1  # head and body in one segment
+
+            def setup(self) -> None:
+                super().setup()
+                recorder._connections.append(self.connection)
 
             def do(self) -> None:
                 content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
