@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Optional, Protocol, Un
 
 from msgspec import Struct, field
 
+from .records import Open
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -43,7 +45,7 @@ class PhonemeTimestamps(Struct):
     end: list[float]
 
 
-class Heard(Struct, kw_only=True, dict=True):
+class Heard(Open, kw_only=True):
     """What all events have in common.
 
     Attributes:
@@ -55,27 +57,6 @@ class Heard(Struct, kw_only=True, dict=True):
     context_id: Optional[str] = None
     done: bool = False
     status_code: Optional[int] = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # msgspec's own leaves __dict__ out, and with it the extra fields and what a chunk knows of its encoding.
-        return _remake, (type(self), {name: getattr(self, name) for name in self.__struct_fields__}, self.__dict__)
-
-    def __copy__(self) -> Heard:
-        remake, arguments = self.__reduce__()
-        copied: Heard = remake(*arguments)
-        return copied
-
-    @property
-    def extra(self) -> dict[str, Any]:
-        """The fields that the service sent and this version does not know, by name."""
-        found: dict[str, Any] = self.__dict__.get("extra_fields", {})
-        return found
-
-
-def _remake(kind: type[Heard], fields: dict[str, Any], rest: dict[str, Any]) -> Heard:
-    event = kind(**fields)
-    event.__dict__.update(rest)
-    return event
 
 
 class Chunk(Heard, tag_field="type", tag="chunk", forbid_unknown_fields=True):

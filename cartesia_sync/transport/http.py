@@ -87,7 +87,6 @@ class Response:
     def __init__(self, response: requests.Response, call: Call) -> None:
         self._response = response
         self._raw: Any = response.raw
-        self._raw.enforce_content_length = True  # urllib3 1 asks to be told; without it a short body is a body
         self._way = _Way(self._raw)
         self._call = call
         self.status_code: int = response.status_code
@@ -123,17 +122,13 @@ class Response:
             self.close()
 
     def _raw_pieces(self) -> Iterator[bytes]:
-        # read() would wait until it has as much as was asked for; urllib3 before 2.3 has nothing better.
-        read = getattr(self._raw, "read1", self._raw.read)
-        if self._raw.chunked and not hasattr(self._raw, "read1"):
-            chunks = self._raw.read_chunked(PIECE_BYTES, decode_content=False)
-            read = lambda *_, **__: next(chunks, b"")  # noqa: E731  # as the others are called
         while True:
             if not self._way.begin_reading():
                 raise self._broken("was closed")
             broken: Optional[Exception] = None
             try:
-                piece: bytes = read(PIECE_BYTES, decode_content=False)
+                # read() would wait until it has as much as was asked for.
+                piece: bytes = self._raw.read1(PIECE_BYTES, decode_content=False)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 broken = error
             if self._way.end_reading():
@@ -285,6 +280,14 @@ class Http:
         """Close what is idle, refuse what is new, and wake who waits for another attempt. Idempotent."""
         live = self._live
         live.closing.set()
+        for adapter in live.session.adapters.values():
+            if isinstance(adapter, requests.adapters.HTTPAdapter):
+                # requests only lets go of the pools: one that a kept answer or exception still knows would stay open.
+                for manager in (adapter.poolmanager, *adapter.proxy_manager.values()):
+                    for key in manager.pools.keys():  # noqa: SIM118  # it refuses to be iterated
+                        pool = manager.pools.get(key)
+                        if pool is not None:
+                            pool.close()
         live.session.close()
 
     def open(self, call: Call) -> Response:

@@ -420,7 +420,7 @@ class _UpgradeSocket:
             except http.client.HTTPException as error:
                 raise ProtocolError(f"The service did not answer the upgrade in HTTP: {error!r}") from error
             try:
-                body = answer.read(MAX_BODY_BYTES)
+                body = answer.read(MAX_BODY_BYTES + max(map(len, self._secrets), default=0))
             except (http.client.HTTPException, OSError, EOFError, SilenceError, ValueError):
                 body = b""  # the status says enough
         body = redacted(body, self._secrets)[:MAX_BODY_BYTES]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import socket
 import ssl
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 from urllib.parse import parse_qs, urlsplit
@@ -387,3 +389,106 @@ def test_a_key_is_not_sent_in_clear_to_another_machine_unless_allowed(url: str) 
 )
 def test_a_key_may_be_sent_in_clear_to_this_machine(url: str) -> None:
     assert Cartesia(api_key=KEY, base_url=url).base_url == url
+
+
+# ---- copies
+
+
+def prepared(client: Cartesia, **options: Any) -> Any:
+    """Give what a call over HTTP would be made of."""
+    return client._caller._prepared("GET", "/x", options, "*/*")  # type: ignore[arg-type]  # as a user gives them
+
+
+def test_a_copy_has_its_own_settings_and_leaves_the_clients() -> None:
+    client = Cartesia(
+        api_key=KEY,
+        base_url="https://one.example",
+        default_headers={"X-A": "1", "X-B": "1"},
+        default_query={"a": 1, "b": 1},
+        timeout=(1, 2),
+        max_retries=5,
+    )
+    copy = client.with_options(
+        base_url="https://two.example/",
+        cartesia_version="2026-03-01",
+        default_headers={"x-b": "2"},
+        default_query={"b": 2},
+        timeout=7,
+        max_retries=0,
+    )
+    call, other = prepared(client), prepared(copy)
+    assert (call.url, other.url) == ("https://one.example/x", "https://two.example/x")
+    assert copy.websocket_base_url == "wss://two.example"
+    assert (lower(call.headers)["x-b"], lower(other.headers)["x-b"], lower(other.headers)["x-a"]) == ("1", "2", "1")
+    assert (call.query, other.query) == ([("a", "1"), ("b", "1")], [("a", "1"), ("b", "2")])
+    assert (call.connect_timeout, call.read_timeout, other.connect_timeout, other.read_timeout) == (1, 2, 7, 7)
+    assert (call.max_retries, other.max_retries) == (5, 0)
+    assert lower(other.headers)["cartesia-version"] == "2026-03-01"
+    assert lower(other.headers)["authorization"] == f"Bearer {KEY}"
+    assert prepared(client.with_options()) == call
+
+
+def test_a_copy_may_have_other_defaults_in_place_of_the_clients() -> None:
+    client = Cartesia(api_key=KEY, default_headers={"X-A": "1"}, default_query={"a": 1})
+    copy = client.copy(set_default_headers={"X-B": "2"}, set_default_query={})
+    headers = lower(prepared(copy).headers)
+    assert ("x-a" in headers, headers["x-b"]) == (False, "2")
+    assert prepared(copy).query == []
+    with pytest.raises(ValueError, match="default_headers and set_default_headers exclude each other"):
+        client.with_options(default_headers={}, set_default_headers={})
+    with pytest.raises(ValueError, match="default_query and set_default_query exclude each other"):
+        client.with_options(default_query={}, set_default_query={})
+
+
+def test_a_credential_of_the_copy_displaces_the_clients_whichever_it_is() -> None:
+    client = Cartesia(api_key=KEY)
+    by_token = client.with_options(token=TOKEN)
+    assert lower(prepared(by_token).headers)["authorization"] == f"Bearer {TOKEN}"
+    assert by_token.api_key is None
+    assert lower(prepared(by_token.with_options(api_key=KEY)).headers)["authorization"] == f"Bearer {KEY}"
+    assert lower(prepared(by_token.with_options(max_retries=1)).headers)["authorization"] == f"Bearer {TOKEN}"
+
+
+def test_a_websocket_url_of_its_own_stays_the_copys() -> None:
+    client = Cartesia(api_key=KEY, websocket_base_url="wss://ws.example")
+    assert client.with_options(base_url="https://two.example").websocket_base_url == "wss://ws.example"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"base_url": "http://example.com"}, {"timeout": -1}, {"default_headers": {"a b": ""}}]
+)
+def test_a_copy_is_checked_as_a_client_is(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"allow_insecure|timeout|header"):
+        Cartesia(api_key=KEY).with_options(**wrong)
+    Cartesia(api_key=KEY).with_options(base_url="http://example.com", allow_insecure=True)
+
+
+@pytest.mark.usefixtures("_dial_nobody")
+def test_a_copy_shares_the_trust_and_the_connections_whoever_needs_them_first() -> None:
+    client = Cartesia(api_key=KEY)
+    copy = client.with_options(max_retries=1)
+    trust = dialled(copy).facts["ssl_context"]
+    assert dialled(client).facts["ssl_context"] is trust
+    assert dialled(copy.with_options()).facts["ssl_context"] is trust
+    copy.close()
+    assert client.is_closed()
+    with pytest.raises(APIConnectionError, match="the client is closed"):
+        client.get("/x")
+
+
+def test_a_client_that_nobody_holds_is_gone_at_once() -> None:
+    client = Cartesia(api_key=KEY)
+    assert not client.is_closed()  # which makes its connections
+    seen = weakref.ref(client._shared.http)
+    gc.disable()
+    try:
+        del client
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
+def test_a_with_block_closes_the_client() -> None:
+    with Cartesia(api_key=KEY) as client:
+        assert not client.is_closed()
+    assert client.is_closed()

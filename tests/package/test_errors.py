@@ -352,6 +352,30 @@ def test_retry_after_is_a_number_one_can_wait_or_none(value: str, seconds: float
     assert RateLimitError("why", headers={"retry-after": value}).retry_after == seconds
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
+        ({"retry-after-ms": "-1"}, None),
+        ({"retry-after": "Fri, 15 Jan 2027 08:00:09 GMT"}, 9.0),
+        ({"retry-after": "Friday, 15-Jan-27 08:00:09 GMT"}, 9.0),
+        ({"retry-after": "Fri Jan 15 08:00:09 2027"}, 9.0),
+        ({"retry-after": "Fri, 15 Jan 2027 07:59:59 GMT"}, None),
+        ({"retry-after": "Fri, 99 Foo 2027 08:00:09 GMT"}, None),
+        ({"retry-after": "Fri, 15 Jan 99999 08:00:09 GMT"}, None),
+        ({"retry-after": "Fri, 15 Jan 0000 08:00:09 GMT"}, None),
+        ({"retry-after": "Fri, 15 Jan 2027 08:00:09 +9999999999999999"}, None),
+    ],
+)
+def test_retry_after_may_be_in_milliseconds_or_a_date(
+    monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], seconds: float | None
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_800_000_000.0)  # Friday, 15 January 2027, 08:00
+    assert RateLimitError("why", headers=headers).retry_after == seconds
+
+
 def test_retry_after_is_none_where_the_service_did_not_say() -> None:
     assert RateLimitError("why").retry_after is None
 

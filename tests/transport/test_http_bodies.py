@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from cartesia_sync import APITimeoutError, Cartesia
-from cartesia_sync.errors import IncompleteAnswerError, ProtocolError
+from cartesia_sync.errors import IncompleteAnswerError, NotFoundError, ProtocolError
 from cartesia_sync.resources.answers import BinaryAPIResponse
 from cartesia_sync.transport import http
 
@@ -298,9 +298,12 @@ def test_close_after_the_end_leaves_the_connection_to_whom_it_belongs_now() -> N
         assert first.read() == b"first"
         second = asked_for(client)
         assert going_on.wait(BOUND)
+        shared = second._response._way._sock
+        assert shared is not None
+        first._response._way._is_reading = True  # as if close came while the end was being read
         first.close()
-        first._response._way.is_left_to_reader()
         first._response.hurry()
+        assert shared.gettimeout() != http.LAST_WAIT
         has_closed.set()
         assert second.read() == b"ab"
     assert len({each.connection for each in service.asked}) == 1
@@ -335,3 +338,25 @@ def test_the_connections_are_made_by_process(monkeypatch: pytest.MonkeyPatch) ->
         assert not client.is_closed()
         client.get("/x")
     assert service.asked[0].connection == service.asked[2].connection != service.asked[1].connection
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_closing_the_client_closes_what_a_kept_answer_or_error_still_knows(status: int) -> None:
+    gone = threading.Event()
+
+    def once(asked: Asked, out: Out) -> None:
+        out.say(answer(status, b"12"))
+        out.wait_until_gone()
+        gone.set()
+
+    with Service(once) as service:
+        client = client_of(service)
+        kept: object
+        try:
+            kept = asked_for(client)
+            assert kept.read() == b"12"
+        except NotFoundError as error:
+            kept = error
+        client.close()
+        assert gone.wait(BOUND)
+        assert kept
