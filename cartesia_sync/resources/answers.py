@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..transport.http import Response
+    from ..transport.exchange import Response
 
 _T = TypeVar("_T")
 MAX_EVENT_BYTES = 16 << 20

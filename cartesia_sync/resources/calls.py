@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from typing import IO
 
     from ..client import Cartesia
-    from ..transport.http import Call, Http, Response
+    from ..transport.exchange import Call, Response
+    from ..transport.http import Http
 
     FileContent = Union[bytes, IO[bytes], os.PathLike[str]]
     FileTypes = Union[
@@ -176,7 +177,7 @@ class Caller:
         files: Optional[Mapping[str, Any]] = None,
         max_retries: Optional[int] = None,
     ) -> Call:
-        from ..transport.http import Call
+        from ..transport.exchange import Call
         from ..transport.http import form as encoded_form
 
         if not method.isalpha():

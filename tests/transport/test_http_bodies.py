@@ -18,7 +18,7 @@ import pytest
 from cartesia_sync import APITimeoutError, Cartesia
 from cartesia_sync.errors import IncompleteAnswerError, NotFoundError, ProtocolError
 from cartesia_sync.resources.answers import BinaryAPIResponse
-from cartesia_sync.transport import http
+from cartesia_sync.transport import exchange
 
 from .peer import BOUND, Trust
 from .service import Asked, Out, Service, answer, chunk
@@ -196,7 +196,7 @@ def test_a_long_body_never_sits_in_memory(pressed: bool) -> None:
         finally:
             tracemalloc.stop()
     assert sum(lengths) == size
-    assert max(lengths) <= http.PIECE_BYTES
+    assert max(lengths) <= exchange.PIECE_BYTES
     assert most < 8 << 20
 
 
@@ -260,14 +260,14 @@ def test_close_wakes_the_thread_that_reads(
     ends_after: bool,
 ) -> None:
     waits = threading.Event()
-    begin = http._Way.begin_reading
+    begin = exchange._Way.begin_reading
 
     def begin_and_tell(self: Any) -> bool:
         is_begun = begin(self)
         waits.set()
         return is_begun
 
-    monkeypatch.setattr(http._Way, "begin_reading", begin_and_tell)
+    monkeypatch.setattr(exchange._Way, "begin_reading", begin_and_tell)
 
     def say_nothing_more(asked: Asked, out: Out) -> None:
         out.say(CHUNKED + (b"Connection: close\r\n\r\n" if ends_after else b"\r\n"))
@@ -303,7 +303,7 @@ def test_close_after_the_end_leaves_the_connection_to_whom_it_belongs_now() -> N
         first._response._way._is_reading = True  # as if close came while the end was being read
         first.close()
         first._response.hurry()
-        assert shared.gettimeout() != http.LAST_WAIT
+        assert shared.gettimeout() != exchange.LAST_WAIT
         has_closed.set()
         assert second.read() == b"ab"
     assert len({each.connection for each in service.asked}) == 1
