@@ -576,12 +576,14 @@ def test_the_librarys_trace_does_not_show_the_key() -> None:
 
     trace = io.StringIO()
     peer = Peer(script)
+    level = logging.getLogger("websocket").level
     websocket.enableTrace(True, logging.StreamHandler(trace))
     try:
         with Cartesia(api_key=KEY, base_url=f"http://127.0.0.1:{peer.port}").tts.websocket_connect():
             pass
     finally:
         websocket.enableTrace(False)
+        logging.getLogger("websocket").setLevel(level)  # which the library sets for good
         peer.stop()
     assert heads[0].count(f"Authorization: Bearer {KEY}\r\n".encode()) == 1
     assert "Upgrade: websocket" in trace.getvalue()
