@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
@@ -17,6 +16,8 @@ from .resources.calls import Caller, CallOptions, Resource, checked_retries, mer
 from .transport.loopback import is_this_machine
 
 if TYPE_CHECKING:
+    import ssl
+
     from typing_extensions import Unpack
 
     from .protocol.objects import GetStatusResponse

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import secrets
 from types import TracebackType
 from typing import IO, Protocol
 
@@ -78,7 +77,7 @@ class WholeFile:
             raise FileExistsError(f"{self._path!r} is no ordinary file; open it and pass the file object")
         # Not by tempfile: its files are for the owner alone, and the umask, by which to widen that, can only
         # be read by changing it, for all threads. "x" is as exclusive, and takes the umask into account.
-        self._part_path = os.path.join(os.path.dirname(path), f".{secrets.token_hex(8)}.part")
+        self._part_path = os.path.join(os.path.dirname(path), f".{os.urandom(8).hex()}.part")
         self._whole_path = path
         return open(self._part_path, "x+b")
 

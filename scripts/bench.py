@@ -33,6 +33,8 @@ from typing import Any, NamedTuple, Optional
 
 HERE = Path(__file__).resolve().parent
 BOUND = 300
+TRIES = 3
+"""The official sync client loses a TLS connection now and then, while it opens it; that is not to end a long run."""
 OFFICIAL = ("sync", "async")
 PARTS = ("cost", "latency", "first", "import", "memory")
 
@@ -51,6 +53,9 @@ CASES = [Case(contexts, size) for size in (1024, 4096, 16384) for contexts in (1
 CASES += [Case(10, 4096), Case(1000, 4096)]
 FRAMES = {1024: 24_000, 4096: 12_000, 16384: 6_000}
 """In one turn, by the audio in each."""
+
+LEAST_CHUNKS = 100
+"""Of each context, however many there are, since its thread and its push are counted too."""
 
 Figures = dict[str, dict[str, list[float]]]
 """By client and by what was measured: one figure for each turn."""
@@ -83,9 +88,13 @@ def serving(*, tls: bool) -> Iterator[tuple[str, dict[str, str]]]:
 def measure(environment: Optional[dict[str, str]] = None, **call: Any) -> dict[str, float]:
     """Let one client do one job in a process of its own."""
     command = [sys.executable, str(HERE / "bench_clients.py"), json.dumps(call)]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=BOUND)
-    figures: dict[str, float] = json.loads(done.stdout)
-    return figures
+    for _ in range(TRIES):
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=BOUND)
+        if done.returncode == 0:
+            figures: dict[str, float] = json.loads(done.stdout)
+            return figures
+        tell(f"failed, and is tried again: {call}")
+    raise RuntimeError(f"failed {TRIES} times: {call}")
 
 
 IMPORT = """
@@ -128,12 +137,14 @@ def in_turns(names: Sequence[str], rounds: int, environment: dict[str, str], **c
 
 def run(options: argparse.Namespace, found: dict[str, Any]) -> None:
     """Measure all parts that are wanted; put them into ``found`` by part, transport and case."""
-    rounds, environment = options.rounds, dict(os.environ)
+    rounds = options.rounds
     for transport in options.transports if {"cost", "latency", "first"} & {*options.parts} else ():
         with serving(tls=transport == "tls") as (url, environment):
             if "cost" in options.parts:
                 for case in options.cases:
-                    chunks = max(round(options.share * FRAMES.get(case.audio_bytes, 6000)) // case.contexts, 1)
+                    chunks = max(
+                        round(options.share * max(FRAMES.get(case.audio_bytes, 6000) // case.contexts, LEAST_CHUNKS)), 1
+                    )
                     tell(f"cost, {transport}, {case}")
                     found.setdefault("cost", {}).setdefault(transport, {})[str(case)] = in_turns(
                         ("ours", *OFFICIAL, "floor"),

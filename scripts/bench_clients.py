@@ -24,7 +24,7 @@ from bench_server import STAMP_BYTES, order
 
 VOICE = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
 FORMAT = {"container": "raw", "encoding": "pcm_f32le", "sample_rate": 44100}
-HOW = {"model_id": "sonic-latest", "voice": VOICE, "output_format": FORMAT}
+HOW: dict[str, Any] = {"model_id": "sonic-latest", "voice": VOICE, "output_format": FORMAT}
 NO_LIMIT = 1 << 30
 """Of queued bytes: the official clients have none, and a server that sends all at once may be far ahead."""
 
@@ -174,7 +174,8 @@ class Floor:
 
         from cartesia_sync.protocol import codec
 
-        self._url, self._websocket, self._decode = url, websocket, codec.decode
+        self._url, self._decode = url, codec.decode
+        self._websocket: Any = websocket  # whose hints are not whole
 
     def __enter__(self) -> Floor:
         trust = {"context": ssl.create_default_context()} if self._url.startswith("wss") else None
@@ -304,11 +305,12 @@ def first_audio(name: str, url: str, times: int) -> dict[str, float]:
 
 
 def memory(url: str, contexts: int) -> dict[str, float]:
-    """Count what this package holds for audio that nobody has taken, for contexts that hear nothing, and its threads."""
+    """Count what this package holds for audio that nobody has taken, for idle contexts, and its idle threads."""
     from bench_server import chunk
 
     from cartesia_sync.protocol import codec
     from cartesia_sync.streaming.line import Line
+    from cartesia_sync.streaming.mailbox import arrived
 
     found: dict[str, float] = {}
     for audio_bytes in (4096, 16384):
@@ -316,7 +318,7 @@ def memory(url: str, contexts: int) -> dict[str, float]:
         line = Line("6ccbfb76-1fc6-48f7-b71d-91ac6298247b", limit_bytes=1 << 30)
         with _counting() as count:
             for frame in frames:
-                line.hear(codec.decode(frame), len(frame))
+                line.hear([arrived(codec.decode(frame), len(frame))])
         found[f"queued_ratio_{audio_bytes}"] = count() / (len(frames) * audio_bytes)
     threads = threading.active_count()
     with Ours(url) as client:

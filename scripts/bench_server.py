@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Optional, cast
 
 STAMP_BYTES = 9
-"""At the start of a chunk's audio when it is sent by the clock: the nanosecond of the send. Nine are twelve in base64."""
+"""At the start of a chunk's audio that is sent by the clock: the nanosecond of the send. Nine are twelve in base64."""
 
 ONE_SEND_BYTES = 1 << 18
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
@@ -87,7 +87,7 @@ def speak(sock: socket.socket, orders: list[Order]) -> None:
 
 
 def speak_by_the_clock(sock: socket.socket, orders: list[Order]) -> None:
-    """Send each context's chunks at its own even beat; the beats of the contexts are spread, at random but always so."""
+    """Send each context's chunks at an even beat of its own; how the beats lie to each other is random, but fixed."""
     seconds = orders[0].every_ms / 1000
     phases = random.Random(len(orders))
     begun = time.monotonic() + 0.05

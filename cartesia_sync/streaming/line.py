@@ -125,6 +125,7 @@ class Line:
         for _, event, _ in items:
             if isinstance(event, Chunk):
                 audio_bytes += len(event.audio)
+                event.context_id = self.context_id  # one text for all: each has brought one of its own, of 85 bytes
             elif isinstance(event, Error) and not event.done:
                 self.trouble = event
         self.mailbox.put(items, audio_bytes=audio_bytes)

@@ -11,7 +11,7 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Iterator
-from typing import Callable, Optional, Union
+from typing import Callable, Optional
 
 from ..errors import (
     APIConnectionError,
@@ -39,9 +39,10 @@ from .mailbox import Bell, End, Item, arrived
 MAX_CONNECTION_QUEUED_BYTES = 256 << 20
 """What may wait in all contexts of a connection together: four that have stopped reading, before others are hurt."""
 
-RECEIVERS_AT_ONCE = 16
-"""How many contexts' receivers may be woken before the reader looks at the wire again. Sixty-four at once cost twice as
-much a frame, and a thousand ten times: all of them wait for the interpreter, and ask for it anew each 5 ms."""
+FEWEST_RECEIVERS, MOST_RECEIVERS, RECEIVERS_A_SECOND = 8, 64, 2000
+"""How many contexts' receivers are woken before the reader looks at the wire again: by the time since it last woke
+some, so that a reader that is held up itself holds nobody up. All at once cost twice as much a frame with 64 contexts,
+and ten times with a thousand: each waits for the interpreter, and asks for it anew every 5 ms."""
 
 _TURN = 0.001
 """Seconds that the reader waits for more before it wakes the next few."""
@@ -67,7 +68,7 @@ class Link:
         _state_lock      _wire, _reader, _loss, _is_closed, _router, _lines, _by_hand, _bells, and each line's state,
                          wire, said, loss, ended_by, awaits_replay and is_set_aside; never held across I/O, users'
                          code, or a wait other than for a thread's start
-        Mailbox._lock    what is in the mailbox and whether it is sealed; over it only the lock of its queue.Queue
+        Mailbox._lock    what is in the mailbox, and whether it is sealed; the lock of its queue.Queue comes below it
         Duplex._io_lock  (leaf) one send or recv that cannot block
 
     Who wakes whom:
@@ -76,7 +77,8 @@ class Link:
         sender    waits on _send_lock       woken by the sender before it              bound: the write clock
         sender    waits for its bytes       woken by the peer, or shut()               bound: the write clock
         pusher    waits on _connect_lock    woken by the thread that connects          bound: the connect clock
-        reader    waits on the socket       woken by a frame, the stream's end, shut() bound: the ping interval
+        reader    waits on the socket       woken by a frame, the stream's end, shut() bound: the ping interval, or
+                                            a millisecond while there are receivers to wake
         close()   waits for the reader      woken by the reader's exit                 bound: the close clock, twice
 
     All other attributes are set before the first reader starts, and never again.
@@ -465,6 +467,7 @@ class Link:
         """
         pinged = False
         heard: dict[Line, list[Item]] = {}  # and not passed on yet
+        passed_at = 0.0
         try:
             while True:
                 message = wire.read(Deadline(_TURN if heard else self._ping_interval))
@@ -480,7 +483,9 @@ class Link:
                 while message:
                     self._hear(wire, message, heard)
                     message = wire.read(_AT_ONCE) if wire.has_message else None
-                self._pass_on(wire, heard, RECEIVERS_AT_ONCE)
+                due = int((time.monotonic() - passed_at) * RECEIVERS_A_SECOND)
+                self._pass_on(wire, heard, min(max(due, FEWEST_RECEIVERS), MOST_RECEIVERS))
+                passed_at = time.monotonic()
                 self._drop_forgotten(wire)
         finally:
             self._pass_on(wire, heard)

@@ -39,7 +39,7 @@ def arrived(event: Event, weight: int) -> Item:
 
 
 def _endless_queue() -> queue.Queue[Sequence[Item]]:
-    """Make a queue that is never full and whose tasks nobody counts: without what is there for that it is half as large."""
+    """Make a queue that is never full, and whose tasks nobody counts: without what that takes it is half as large."""
     endless: queue.Queue[Sequence[Item]] = queue.Queue()
     if hasattr(endless, "not_full"):  # gevent's own has none
         endless.not_full = endless.all_tasks_done = endless.not_empty

@@ -6,6 +6,7 @@ import base64
 import json
 import queue
 import threading
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
@@ -32,7 +33,8 @@ class StepWire:
         self.pings = 0
         self.is_shut = False
         self.is_free = threading.Event()
-        self.has_message = False  # a message comes alone, unless a test lets several arrive together
+        self._ahead: deque[Any] = deque()
+        self.deadlines: list[Optional[float]] = []  # of each read
         self.before_write: Callable[[bytes], None] = lambda message: None
 
     # ---- the test's side
@@ -42,6 +44,10 @@ class StepWire:
 
     def hear_bytes(self, message: bytes) -> None:
         self._inbox.put(message)
+
+    def hear_together(self, *events: dict[str, Any]) -> None:
+        """Let messages arrive at once, as those that one recv brings."""
+        self._inbox.put([json.dumps(event).encode() for event in events])
 
     def hear_chunk(self, context_id: str, audio: bytes) -> None:
         self.hear({"type": "chunk", "context_id": context_id, "data": base64.b64encode(audio).decode(), "done": False})
@@ -66,11 +72,22 @@ class StepWire:
 
     # ---- the link's side
 
+    @property
+    def has_message(self) -> bool:
+        return bool(self._ahead)
+
     def read(self, deadline: Deadline) -> Optional[bytes]:
-        item = self._inbox.get()
-        if isinstance(item, BaseException):
-            raise item
-        return item
+        self.deadlines.append(deadline.seconds)
+        if not self._ahead:
+            try:
+                item = self._inbox.get(timeout=deadline.left())
+            except queue.Empty:
+                return None
+            self._ahead.extend(item if isinstance(item, list) else [item])
+        first = self._ahead.popleft()
+        if isinstance(first, BaseException):
+            raise first
+        return first
 
     def write(self, message: bytes, deadline: Deadline) -> None:
         self.before_write(message)

@@ -107,3 +107,66 @@ def test_of_many_threads_that_seal_at_once_exactly_one_wins() -> None:
         take_all(box)
         with pytest.raises(queue.Empty):
             box._queue.get_nowait()
+
+
+def test_what_was_put_at_once_comes_out_one_by_one_in_order() -> None:
+    box = Mailbox()
+    events = [Chunk(context_id="a", audio=bytes([number])) for number in range(5)]
+    box.put([arrived(event, 10) for event in events[:3]])
+    box.put([arrived(event, 10) for event in events[3:]])
+    taken = []
+    for left in (40, 30, 20, 10, 0):
+        taken.append(box.take(0))
+        assert box.waiting_bytes == left
+    assert taken == events
+
+
+def test_a_look_at_the_head_takes_nothing_from_a_receiver_that_waits() -> None:
+    """It takes what went in together out of the queue; the receiver waits on the queue."""
+    box, event = Mailbox(), Chunk(context_id="a")
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(200):
+            taken = pool.submit(box.take, BOUND)
+            box.put([arrived(event, 0), arrived(event, 0)])
+            assert box.head() is not None
+            got = taken.result(BOUND)
+            assert got is event or (got is None and box.take(BOUND) is event)  # None where the look woke it
+            assert box.take(BOUND) is event
+            while box.take_ready() is not None:
+                pass
+            assert box.head() is None
+
+
+def test_those_who_are_not_the_receiver_take_what_the_head_has_shown_and_no_more() -> None:
+    box, event = Mailbox(), Chunk(context_id="a")
+    box.put([arrived(event, 0)])
+    assert box.take_ahead() is None
+    assert box.head() is not None
+    assert box.take_ahead() is event
+    assert box.take_ahead() is None
+
+
+def test_what_a_receiver_had_in_hand_when_all_was_dropped_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    box, event = Mailbox(), Chunk(context_id="a")
+    get = box._queue.get
+
+    def get_and_be_cancelled(timeout: float) -> object:
+        box.put([arrived(event, 10), arrived(event, 10)])
+        items = get(timeout=timeout)
+        box.excuse(discard=True)
+        return items
+
+    monkeypatch.setattr(box._queue, "get", get_and_be_cancelled)
+    assert box.take(BOUND) is None
+    monkeypatch.setattr(box._queue, "get", get)
+    assert isinstance(box.take(BOUND), End)
+    assert box.waiting_bytes == 0
+
+
+def test_nudges_do_not_pile_up_where_only_heads_are_looked_at() -> None:
+    box = Mailbox()
+    for _ in range(10):
+        box.put([arrived(Chunk(context_id="a"), 0)])
+        assert box.head() is not None
+        box.take_ahead()
+    assert box._queue.qsize() <= 1

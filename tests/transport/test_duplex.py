@@ -97,6 +97,64 @@ def test_small_pieces_cost_one_recv_together(ends: Ends) -> None:
     assert ends.duplex.recv_calls <= 2
 
 
+class CountedSocket(socket.socket):
+    """Counts the calls that read, and can have one fail."""
+
+    __slots__ = ("asked", "fails_at")
+    asked: int
+    fails_at: int
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        self.asked += 1
+        if self.asked == self.fails_at:
+            raise ConnectionResetError("reset")
+        return super().recv_into(*args, **kwargs)
+
+
+def counted(ends: Ends, *, fails_at: int = 0) -> tuple[CountedSocket, Duplex]:
+    sock = CountedSocket(fileno=socket.dup(ends.sock.fileno()))
+    sock.asked, sock.fails_at = 0, fails_at
+    return sock, Duplex(sock)
+
+
+def test_the_system_is_not_asked_for_bytes_that_cannot_be_there(ends: Ends) -> None:
+    """A recv that left nothing is followed by a wait and not by another one."""
+    sock, duplex = counted(ends)
+    with sock:
+        for _ in range(20):
+            ends.far.send(b"a")
+            assert duplex.take(1, soon()) == b"a"
+        assert sock.asked <= 21  # the first may have come before the byte
+        duplex.close()
+
+
+def test_one_turn_brings_all_that_tls_holds_though_each_of_its_records_takes_a_recv(
+    connect_ends: Callable[..., Ends], threads: ThreadPoolExecutor
+) -> None:
+    ends = connect_ends(tls=True)
+    size, turns = 48 << 10, 0
+    threads.submit(ends.far.send, LARGE[:size]).result(BOUND)
+    while ends.duplex.end < size:
+        ends.duplex._fill(1, soon())
+        turns += 1
+    assert turns < ends.duplex.recv_calls
+    assert ends.duplex.take(size, soon()) == LARGE[:size]
+
+
+def test_what_came_before_a_failure_in_the_same_turn_is_read_first(ends: Ends) -> None:
+    """As over TLS, where a turn takes several calls."""
+    sock, duplex = counted(ends, fails_at=2)
+    with sock:
+        duplex._is_tls = True
+        ends.far.send(b"the reason")
+        assert select.select([sock], [], [], BOUND)[0]
+        assert duplex.take(10, soon()) == b"the reason"
+        for _ in range(2):
+            with pytest.raises(ConnectionResetError):
+                duplex.take(1, soon())
+        duplex.close()
+
+
 @pytest.mark.parametrize("size", [READ_AHEAD_BYTES - 1, READ_AHEAD_BYTES, READ_AHEAD_BYTES + 1, 1 << 20])
 def test_a_piece_larger_than_the_read_ahead_arrives_whole(either: Ends, threads: ThreadPoolExecutor, size: int) -> None:
     data = (LARGE * 2)[:size]

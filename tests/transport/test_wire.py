@@ -591,3 +591,73 @@ def test_drop_leaves_the_connection_alone(either: Ends) -> None:
     assert either.sock.fileno() == -1
     with pytest.raises(APIConnectionError):
         either.wire.write(b"x", soon())
+
+
+# ---- work, counted
+
+
+def test_whole_text_messages_cost_no_call_of_the_librarys_and_few_of_the_systems(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(type(ends.wire._frames), "recv_frame", lambda self: calls.append(1))
+    messages = [bytes([65 + number % 26]) * (number * 31 % 700 + 1) for number in range(100)]
+    ends.far.send(*(frame(message) for message in messages))
+    while ends.duplex.end - ends.duplex.start < sum(len(frame(message)) for message in messages):
+        ends.duplex._fill(1, soon())  # until all of it has come
+    recv_calls = ends.duplex.recv_calls
+    for message in messages:
+        assert ends.wire.has_message
+        assert read(ends) == message
+    assert not ends.wire.has_message
+    assert (calls, ends.duplex.recv_calls) == ([], recv_calls)
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        frame(b"x", PING),
+        frame(b"x", opcode=0x2),
+        frame(b"x", fin=False),
+        frame(b"x", rsv=4),
+        frame(b"x", masked=True),
+        frame(b"x" * 65536),
+        frame(b"x" * 200)[:100],
+        frame(b"x" * 200)[:3],
+        frame(b"x" * 20)[:1],
+        close_frame(1000),
+        b"",
+    ],
+    ids=[
+        "ping",
+        "binary",
+        "part",
+        "reserved bit",
+        "masked",
+        "long",
+        "torn",
+        "torn length",
+        "torn head",
+        "close",
+        "none",
+    ],
+)
+def test_only_a_whole_text_message_is_one_that_is_here_already(ends: Ends, behind: bytes) -> None:
+    ends.far.send(frame(b"first"), behind)
+    assert read(ends) == b"first"
+    assert not ends.wire.has_message
+
+
+def test_a_text_inside_a_message_in_parts_is_refused_though_it_is_here(ends: Ends) -> None:
+    ends.far.send(frame(b"a", fin=False), frame(b"b"))
+    with pytest.raises(ProtocolError, match="inside another"):
+        read(ends)
+
+
+def test_a_text_message_over_the_limit_is_refused_though_it_is_here(connect_ends: Callable[..., Ends]) -> None:
+    ends = connect_ends(max_message_bytes=100)
+    ends.far.send(frame(b"x" * 100), frame(b"x" * 101))
+    assert read(ends) == b"x" * 100
+    assert not ends.wire.has_message
+    with pytest.raises(MessageTooBigError):
+        read(ends)
