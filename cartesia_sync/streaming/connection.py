@@ -23,7 +23,7 @@ from .context import Context, say
 from .line import MAX_QUEUED_BYTES, Line
 from .link import Link
 from .mailbox import End
-from .merge import await_first, receive_any
+from .merge import Merge, receive_any
 
 
 class Connection:
@@ -41,7 +41,8 @@ class Connection:
         self._link = link
         self._api_version = api_version
         self._timeout = timeout
-        self._receiving = threading.Lock()  # held by the thread in recv(); guards the next
+        self._receiving = threading.Lock()  # held by the thread in recv(); guards the next two
+        self._merge: Optional[Merge] = None
         self._last_notice: Optional[Event] = None
         # The reader holds the link and not this handle: when nobody holds the handle any more, the reader ends.
         weakref.finalize(self, link.abandon).atexit = False
@@ -214,8 +215,10 @@ class Connection:
             raise ConcurrencyError("another thread is in this connection's recv(); use contexts for several threads")
         try:
             deadline = Deadline(timeout)
+            if self._merge is None:
+                self._merge = Merge(self._link)  # from now on: to hang it up for each event costs more than the event
             while True:
-                line = await_first(self._link, self._link.readable_lines, lambda: not self._link.is_open, deadline)
+                line = self._merge.await_first(lambda: not self._link.is_open, deadline)
                 if line is None:
                     if self._link.is_open:
                         raise GapTimeoutError(f"No event of any context came within {timeout} s.", timeout=timeout)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 import threading
@@ -10,7 +9,6 @@ import time
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Iterator
 from typing import Callable, Optional
 
 from ..errors import (
@@ -202,7 +200,7 @@ class Link:
             self._router.open(line.context_id, line)
             self._lines.add(line)
             for bell in self._bells:
-                line.mailbox.add_bell(bell)
+                line.mailbox.add_bell(bell, weakref.ref(line))
 
     def say(self, line: Line, message: bytes, move: Move, *, note: Callable[[], None]) -> None:
         """Send one message of a context. A new context's first one opens a wire if the last one is lost.
@@ -425,23 +423,25 @@ class Link:
         with self._state_lock:
             return self._router.peek(context_id)
 
-    @contextlib.contextmanager
-    def bell(self) -> Iterator[Bell]:
-        """Give what rings for every item of every context from now on, new contexts included, and for a loss."""
-        bell: Bell = Bell()
+    def hang(self, bell: Bell) -> list[Line]:
+        """Let it ring for every item of every context from now on, new contexts included, and for a loss.
+
+        Gives the contexts that there are, in which something may be waiting.
+        """
         with self._state_lock:
             self._bells += (bell,)
             lines = list(self._lines)
         for line in lines:
-            line.mailbox.add_bell(bell)
-        try:
-            yield bell
-        finally:
-            with self._state_lock:
-                self._bells = tuple(each for each in self._bells if each is not bell)
-                lines = list(self._lines)
-            for line in lines:
-                line.mailbox.remove_bell(bell)
+            line.mailbox.add_bell(bell, weakref.ref(line))
+        return lines
+
+    def take_down(self, bell: Bell) -> None:
+        """Let it ring no more."""
+        with self._state_lock:
+            self._bells = tuple(each for each in self._bells if each is not bell)
+            lines = list(self._lines)
+        for line in lines:
+            line.mailbox.remove_bell(bell)
 
     # ---- reader thread only
 

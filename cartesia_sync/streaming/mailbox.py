@@ -10,8 +10,8 @@ from typing import Callable, Optional, Union
 
 from ..protocol.events import Event
 
-Bell = queue.SimpleQueue[None]
-"""What wakes a receiver that waits for several mailboxes at once."""
+Bell = queue.SimpleQueue[Optional["Ring"]]
+"""What wakes a receiver that waits for several mailboxes at once, and tells it which of them; None is none of them."""
 
 _arrivals = itertools.count()  # the order of arrival over all mailboxes; the next number is taken in one step
 
@@ -31,6 +31,34 @@ class End:
 
     def __init__(self, make_error: Optional[Callable[[], BaseException]] = None) -> None:
         self.make_error = make_error
+
+
+class Ring:
+    """A mailbox's string to a bell: once pulled it is not pulled again before it is answered.
+
+    So a bell that nobody hears holds no more than one ring of each mailbox.
+
+    Args:
+        bell: What rings.
+        who: Whom the receiver is to look at then.
+    """
+
+    __slots__ = ("_is_pulled", "bell", "who")
+
+    def __init__(self, bell: Bell, who: object) -> None:
+        self.bell = bell
+        self.who = who
+        self._is_pulled = False
+
+    def pull(self) -> None:
+        """Ring. Threads: with the mailbox's lock."""
+        if not self._is_pulled:
+            self._is_pulled = True
+            self.bell.put(self)
+
+    def answer(self) -> None:
+        """Let it be pulled again; before the mailbox is looked into, or what comes meanwhile is missed."""
+        self._is_pulled = False
 
 
 def arrived(event: Event, weight: int) -> Item:
@@ -64,12 +92,12 @@ class Mailbox:
     __slots__ = (
         "__weakref__",
         "_ahead",
-        "_bells",
         "_end",
         "_end_is_taken",
         "_is_discarded",
         "_lock",
         "_queue",
+        "_rings",
         "audio_bytes",
         "limit_bytes",
         "waiting_bytes",
@@ -82,7 +110,7 @@ class Mailbox:
         self._end: Optional[End] = None
         self._end_is_taken = False
         self._is_discarded = False
-        self._bells: tuple[Bell, ...] = ()
+        self._rings: tuple[Ring, ...] = ()
         self.limit_bytes = limit_bytes
         self.waiting_bytes = 0
         self.audio_bytes = 0
@@ -145,8 +173,8 @@ class Mailbox:
 
     def _put_locked(self, items: Sequence[Item]) -> None:
         self._queue.put(items)
-        for bell in self._bells:
-            bell.put(None)
+        for ring in self._rings:
+            ring.pull()
 
     def nudge(self) -> None:
         """Wake the receiver, so that it looks at its clocks again.
@@ -155,18 +183,18 @@ class Mailbox:
         """
         self._queue.put(())
 
-    def add_bell(self, bell: Bell) -> None:
-        """Ring for whatever is put from now on.
+    def add_bell(self, bell: Bell, who: object) -> None:
+        """Ring for whatever is put from now on, in somebody's name.
 
         Threads: any. Does not wait.
         """
         with self._lock:
-            self._bells += (bell,)
+            self._rings += (Ring(bell, who),)
 
     def remove_bell(self, bell: Bell) -> None:
         """Ring no more."""
         with self._lock:
-            self._bells = tuple(each for each in self._bells if each is not bell)
+            self._rings = tuple(each for each in self._rings if each.bell is not bell)
 
     def head(self) -> Optional[int]:
         """Give the number of arrival of the item that is next, the end included; None if there is none.

@@ -142,7 +142,7 @@ def test_an_error_of_the_whole_connection_is_given_once_by_recv(stage: Any) -> N
 
 def test_a_second_thread_in_recv_is_refused_at_once(stage: Any, entered: Any) -> None:
     with ThreadPoolExecutor(1) as pool:
-        is_in = entered(stage.link, "readable_lines")
+        is_in = entered(stage.link, "hang")
         waiting = pool.submit(stage.connection.recv)
         assert is_in.wait(BOUND)
         with pytest.raises(ConcurrencyError):
@@ -223,7 +223,7 @@ def test_receive_any_leaves_no_bell_behind(stage: Any) -> None:
     with pytest.raises(FirstEventTimeoutError):
         list(stage.connection.receive_any(context))
     assert stage.link._bells == ()
-    assert context.line.mailbox._bells == ()
+    assert context.line.mailbox._rings == ()
 
 
 # ---- reconnecting

@@ -13,6 +13,7 @@ from cartesia_sync import MailboxFullError, MalformedEventError, Timeout, Trunca
 from cartesia_sync.protocol import codec
 from cartesia_sync.streaming import link as link_module
 from cartesia_sync.streaming.link import FEWEST_RECEIVERS, MOST_RECEIVERS
+from cartesia_sync.streaming.mailbox import Mailbox
 
 BOUND = 10.0
 MANY = MOST_RECEIVERS + 3 * FEWEST_RECEIVERS
@@ -202,3 +203,42 @@ def test_what_waits_for_its_turn_counts_against_the_connections_limit(make_stage
         except MailboxFullError:
             full += 1
     assert 0 < full < MANY
+
+
+# ---- many contexts, one receiver
+
+
+@pytest.mark.parametrize("by", ["recv", "receive_any"])
+def test_an_event_costs_as_much_among_many_contexts_as_among_few(
+    stage: Any, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    looks = {}
+    for many in (2, 100):
+        contexts = speaking(stage, *(f"{many}-{number}" for number in range(many)))
+        merged = stage.connection.receive_any(*contexts)
+
+        def take(merged: Any = merged) -> Any:
+            return stage.connection.recv() if by == "recv" else next(merged)[1]
+
+        stage.wire.hear(chunk(f"{many}-0"))
+        take()  # which hangs the bell
+        with monkeypatch.context() as patch:
+            calls = count_calls(patch, Mailbox, "head", "add_bell")
+            for number in range(20):
+                stage.wire.hear(chunk(f"{many}-{number % 2}"))
+                assert take().audio == b".."
+        looks[many] = sum(calls.values())
+        merged.close()
+    assert looks[100] <= looks[2] + 2
+    assert looks[100] <= 20 * 4
+
+
+def test_a_bell_that_nobody_hears_holds_one_ring_of_each_context(stage: Any) -> None:
+    first, _ = speaking(stage, "a", "b")
+    stage.wire.hear(chunk("a"))
+    assert stage.connection.recv().context_id == "a"
+    for _ in range(50):
+        stage.wire.hear_together(chunk("a"), chunk("b"))
+    stage.wire.hear(done("a"))
+    assert len(hear_rest(first)) == 51
+    assert stage.connection._merge._bell.qsize() <= 2
