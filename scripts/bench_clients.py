@@ -76,6 +76,20 @@ class Ours:
             thread.join()
 
 
+class OursInOneThread(Ours):
+    """This package, with one thread that receives from all contexts."""
+
+    def speak_by_hand(self, count: int, text: str, take: Take) -> None:
+        """Speak contexts at once, and let one thread read what comes for all of them."""
+        contexts = [self._connection.context(**HOW, max_queued_bytes=NO_LIMIT) for _ in range(count)]
+        numbers = {context: number for number, context in enumerate(contexts)}
+        for context in contexts:
+            context.push(text)
+        for context, event in self._connection.receive_any(*contexts):
+            if event.type == "chunk":
+                take(numbers[context], event.audio)
+
+
 class OfficialSync:
     """The official sync client: contexts one after the other, since two threads cannot receive at once."""
 
@@ -198,7 +212,13 @@ class Floor:
             left -= event.type == "done"
 
 
-CLIENTS: dict[str, Any] = {"ours": Ours, "sync": OfficialSync, "async": OfficialAsync, "floor": Floor}
+CLIENTS: dict[str, Any] = {
+    "ours": Ours,
+    "ours_one": OursInOneThread,
+    "sync": OfficialSync,
+    "async": OfficialAsync,
+    "floor": Floor,
+}
 
 # ---- the jobs
 
@@ -243,7 +263,7 @@ def latency(name: str, url: str, contexts: int, seconds: float, beside: str) -> 
     text = order(int(seconds * 1000 / every_ms), audio_bytes, contexts, every_ms)
     with CLIENTS[name](url) as client, busy_thread() if beside == "busy" else contextlib.nullcontext():
         client.speak(8, order(4, audio_bytes, 8, every_ms), lambda number, audio: None)
-        if name == "sync":
+        if name in ("sync", "ours_one"):
             client.speak_by_hand(contexts, text, take)
         else:
             client.speak(contexts, text, take, sleepers)

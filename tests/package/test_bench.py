@@ -37,8 +37,10 @@ def test_a_quick_run_measures_every_client_in_every_part() -> None:
             figures[name].pop("switches")  # may be none at all
             assert is_whole(figures[name])
     assert set(found["latency"]["plain"]) == {"alone", "sleeper", "busy"}
+    assert set(found["first"]["plain"]) == both
+    for figures in found["latency"]["plain"].values():
+        assert set(figures) == both | {"ours_one"}
     for figures in [*found["latency"]["plain"].values(), found["first"]["plain"]]:
-        assert set(figures) == both
         assert all(map(is_whole, figures.values()))
 
 
