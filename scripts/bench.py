@@ -34,7 +34,7 @@ from typing import Any, NamedTuple, Optional
 HERE = Path(__file__).resolve().parent
 BOUND = 300
 TRIES = 3
-"""The official sync client loses a TLS connection now and then, while it opens it; that is not to end a long run."""
+"""A client that cannot open its TLS connection, which was seen of the official sync one, does not end a long run."""
 OFFICIAL = ("sync", "async")
 PARTS = ("cost", "latency", "first", "import", "memory")
 
