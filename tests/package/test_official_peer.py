@@ -13,7 +13,7 @@ import cartesia
 import pytest
 
 import cartesia_sync
-from cartesia_sync.local import LocalServer
+from cartesia_sync.local import Hold, LocalServer
 
 BOUND = 20.0
 VOICE = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
@@ -294,12 +294,16 @@ CALLS: dict[str, Calls] = {
 @pytest.mark.parametrize("calls", [pytest.param(calls, id=name) for name, calls in CALLS.items()])
 def test_the_same_calls_say_the_same_on_the_wire_but_for_the_voices_shape(server: LocalServer, calls: Calls) -> None:
     def said_by(client: Any) -> list[dict[str, Any]]:
-        before = len(server.heard)
+        before, all_is_said = len(server.heard), threading.Event()
+        server.inject(Hold(all_is_said))  # or a refusal could end a context before all of it is said
         with client.tts.websocket_connect() as connection:
-            kept = calls(connection)  # ours would cancel a context that nobody holds
-            end = connection.context("the end", voice=VOICE)
-            end.push("x")
-            server.wait_for(lambda server: any(is_end(each.message) for each in server.heard[before:]), BOUND)
+            try:
+                kept = calls(connection)  # ours would cancel a context that nobody holds
+                end = connection.context("the end", voice=VOICE)
+                end.push("x")
+                server.wait_for(lambda server: any(is_end(each.message) for each in server.heard[before:]), BOUND)
+            finally:
+                all_is_said.set()
             said = [with_plain_voice(each.message) for each in server.heard[before:-1]]
             del kept
         return said
