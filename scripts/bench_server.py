@@ -19,6 +19,7 @@ import struct
 import threading
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Optional, cast
 
@@ -53,18 +54,18 @@ def frame(data: bytes, opcode: int = TEXT) -> bytes:
     return struct.pack("!BBQ", 0x80 | opcode, 127, length) + data
 
 
+@cache
+def audio_in_base64(audio_bytes: int) -> bytes:
+    """Make audio once for all chunks of that size: none of the server's time is to count as a client's."""
+    return base64.b64encode(random.Random(audio_bytes).randbytes(audio_bytes))
+
+
 def chunk(context_id: str, audio_bytes: int) -> bytes:
-    """Encode a chunk's frame as the service writes it."""
-    audio = random.Random(audio_bytes).randbytes(audio_bytes)
-    event = {
-        "type": "chunk",
-        "data": base64.b64encode(audio).decode(),
-        "done": False,
-        "status_code": 206,
-        "step_time": 12.5,
-        "context_id": context_id,
-    }
-    return frame(json.dumps(event, separators=(",", ":")).encode())
+    """Give a chunk's frame as the service writes it."""
+    return frame(
+        b'{"type":"chunk","data":"%b","done":false,"status_code":206,"step_time":12.5,"context_id":"%b"}'
+        % (audio_in_base64(audio_bytes), context_id.encode())
+    )
 
 
 def done(context_id: str) -> bytes:
