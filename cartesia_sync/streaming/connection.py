@@ -218,9 +218,9 @@ class Connection:
             if self._merge is None:
                 self._merge = Merge(self._link)  # from now on: to hang it up for each event costs more than the event
             while True:
-                line = self._merge.await_first(lambda: not self._link.is_open, deadline)
+                line = self._merge.await_first(lambda: self._link.is_spent, deadline)
                 if line is None:
-                    if self._link.is_open:
+                    if not self._link.is_spent:
                         raise GapTimeoutError(f"No event of any context came within {timeout} s.", timeout=timeout)
                     raise self._link.lost()
                 event = self._take(line)

@@ -653,6 +653,13 @@ class Link:
         return self._wire is not None
 
     @property
+    def is_spent(self) -> bool:
+        """Whether nothing more will come: there is no wire, and every context that spoke on it has been told."""
+        with self._state_lock:
+            is_open, lines = self.is_open, list(self._lines)
+        return not is_open and all(line.mailbox.is_sealed or not line.said for line in lines)
+
+    @property
     def reader(self) -> Optional[threading.Thread]:
         """The thread that reads, or read last."""
         return self._reader

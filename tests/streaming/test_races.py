@@ -10,7 +10,9 @@ from typing import Any, Callable
 import pytest
 
 from cartesia_sync import Timeout
-from cartesia_sync.errors import FirstEventTimeoutError, WebSocketConnectionClosedError
+from cartesia_sync.errors import FirstEventTimeoutError, TruncatedError, WebSocketConnectionClosedError
+from cartesia_sync.streaming.link import Link
+from cartesia_sync.streaming.mailbox import Mailbox
 
 BOUND = 10.0
 
@@ -188,3 +190,28 @@ def test_a_first_message_is_not_lost_silently_when_another_thread_pushes_to_the_
         context.push("One. ")  # returns, so it must have left
         pushed[0].result(BOUND)
     assert sorted(said["transcript"] for said in stage.wires[1].said) == ["One. ", "Two. "]
+
+
+def test_recv_hears_of_a_context_that_the_reader_is_about_to_end(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = stage.context("a")
+    context.push("x")
+    seal, is_spent = Mailbox.seal, Link.is_spent
+    is_sealing, has_asked = threading.Event(), threading.Event()
+
+    def seal_late(mailbox: Mailbox, end: Any) -> bool:
+        is_sealing.set()
+        assert has_asked.wait(BOUND)
+        return seal(mailbox, end)
+
+    def ask(link: Link) -> bool:
+        answer: bool = is_spent.fget(link)  # type: ignore[attr-defined]  # it is a property
+        has_asked.set()
+        return answer
+
+    monkeypatch.setattr(Mailbox, "seal", seal_late)
+    monkeypatch.setattr(Link, "is_spent", property(ask))
+    stage.wire.lose()
+    assert is_sealing.wait(BOUND)
+    with pytest.raises(TruncatedError):
+        stage.connection.recv()
+    del context
