@@ -264,6 +264,9 @@ class Scene:
 def make_scene(server: LocalServer, client: Cartesia, wholes: list[Whole]) -> Iterator[Callable[[int], Scene]]:
     yield lambda count: Scene(server, client, wholes, count)
     server.clear_faults()
+    server.drop_connections(reset=True)
+    # A connection that the server still has could take the next test's fault on itself.
+    server.wait_for(lambda server: server.open_connections == 0, BOUND)
 
 
 def struck(fault: Fault, **fields: Any) -> Any:
