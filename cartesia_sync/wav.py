@@ -99,7 +99,7 @@ class WavWriter:
         if error is None:
             try:
                 self._finish(file)
-            except BaseException as failure:
+            except BaseException as failure:  # Ctrl-C too: what is not finished is no file
                 self._whole.__exit__(type(failure), failure, failure.__traceback__)
                 raise
         self._whole.__exit__(kind, error, traceback)

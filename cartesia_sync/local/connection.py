@@ -16,7 +16,7 @@ from aiohttp import WSMsgType, web
 from . import faults, messages, sound
 from .contexts import Context, ContextStoppedError
 from .dictionaries import Dictionaries
-from .ledger import Ledger
+from .ledger import Ledger, look_until
 from .messages import Cancel, Generation, RefusedError
 from .reading import Units
 from .rules import Rules
@@ -26,7 +26,6 @@ from .transcript import has_words
 __all__ = ["Connection"]
 
 _CLOSE_TIMEOUT = 2.0  # for the peer's answer to a close frame
-_HOLD_TICK = 0.005
 # Answers that wait to be sent; beyond it no more is read. A peer that asks and never reads cannot fill the memory.
 _MOST_ANSWERS = 64
 _MOST_ENDED_IDS = 10_000
@@ -317,12 +316,9 @@ class Connection:
         """
         for delay in self._ledger.lasting(faults.Delay, **self._target(context)):
             await asyncio.sleep(delay.seconds + random.uniform(0, delay.jitter))  # the fault that was asked for
-        # An Event of threads calls nobody back, and a thread that waits for it could not be stopped: so we look.
-        while self._is_held(context, alone=True):
-            await asyncio.sleep(_HOLD_TICK)
+        await look_until(lambda: not self._is_held(context, alone=True))
         async with self._turn:
-            while self._is_held(context, alone=False):
-                await asyncio.sleep(_HOLD_TICK)
+            await look_until(lambda: not self._is_held(context, alone=False))
             await self._strike(context)
             if self._ledger.lasting(faults.ExtraFields, **self._target(context)):
                 event = event[:-1] + _EXTRA_FIELDS

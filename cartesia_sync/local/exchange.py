@@ -16,12 +16,11 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from . import faults, messages
-from .ledger import Ledger, Request, Upload
+from .ledger import Ledger, Request, Upload, look_until
 from .messages import RefusedError
 
 __all__ = ["Exchange", "Route", "version_of"]
 
-_HOLD_TICK = 0.005
 _NESTED = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
 
 
@@ -204,9 +203,7 @@ class Exchange:
         if isinstance(fault, faults.CutAnswer):
             await self.cut(reset=fault.reset)
         else:
-            # An Event of threads calls nobody back, and a thread that waits for it could not be stopped: so we look.
-            while not fault.until.is_set():
-                await asyncio.sleep(_HOLD_TICK)
+            await look_until(fault.until.is_set)
 
 
 def version_of(request: web.BaseRequest) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -9,7 +10,9 @@ from typing import Any, Callable, NamedTuple, Optional, TypeVar, Union
 
 from .faults import ContextFault, Fault, RequestFault
 
-__all__ = ["Handshake", "Heard", "Ledger", "Request", "Upload"]
+__all__ = ["Handshake", "Heard", "Ledger", "Request", "Upload", "look_until"]
+
+_LOOK_EVERY = 0.005
 
 F = TypeVar("F", bound=Fault)
 R = TypeVar("R", bound=RequestFault)
@@ -270,3 +273,13 @@ def _target(fault: Fault, connection: int, context_id: Optional[str]) -> Optiona
     if isinstance(fault, ContextFault) or fault.context_id is not None:
         return None if context_id is None else (connection, context_id)
     return connection, None
+
+
+async def look_until(condition: Callable[[], bool]) -> None:
+    """Wait, on the server's loop, for what a user's thread does about a fault: it sets an Event, or clears the faults.
+
+    An Event of threads calls nobody back, and a thread that waits for it could not be stopped: so we look. The user is
+    the bound, who asked for the fault; the connection's end and the server's cancel it.
+    """
+    while not condition():
+        await asyncio.sleep(_LOOK_EVERY)  # see above

@@ -356,4 +356,4 @@ async def _stop_accepting(listener: asyncio.Server) -> None:
 async def _let_others_run() -> None:
     """Give the loop a few rounds: asyncio makes and unmakes a connection in steps, one a round."""
     for _ in range(_ROUNDS):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # no wait: one round of the loop

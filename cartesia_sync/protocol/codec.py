@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import msgspec
 
@@ -24,9 +24,6 @@ from .events import (
 _Known = Union[Chunk, Timestamps, PhonemeTimestampsEvent, FlushDone, Done, Error]
 _KNOWN: dict[str, type[Heard]] = {
     kind.type: kind for kind in (Chunk, Timestamps, PhonemeTimestampsEvent, FlushDone, Done, Error)
-}
-_FIELD_NAMES = {
-    name: {"type", *(each.encode_name for each in msgspec.structs.fields(kind))} for name, kind in _KNOWN.items()
 }
 _decoder = msgspec.json.Decoder(_Known)
 
@@ -50,12 +47,7 @@ def decode(frame: bytes) -> Event:
 
 def _decode_leniently(frame: bytes) -> Event:
     """Read a message that is of no known shape: a new type, new fields, or rubbish."""
-    try:
-        fields = msgspec.json.decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedEventError(f"a message of {len(frame)} bytes is not JSON: {error}") from error
-    if not isinstance(fields, dict):
-        raise MalformedEventError(f"an event is a JSON object; the service sent {type(fields).__name__}")
+    fields = decode_fields(frame)
     context_id = fields.get("context_id")
     readable_id = context_id if isinstance(context_id, str) else None
     name = fields.get("type")
@@ -63,16 +55,42 @@ def _decode_leniently(frame: bytes) -> Event:
         raise MalformedEventError("an event has a type; the service sent one without", context_id=readable_id)
     if name not in _KNOWN:
         return Unknown(fields=fields, context_id=readable_id)
-    extra = {key: value for key, value in fields.items() if key not in _FIELD_NAMES[name]}
-    # Null is as good as missing, also where we expect a value: it must not cost the context.
-    known = {key: value for key, value in fields.items() if key not in extra and value is not None}
+    event: Event = shaped(fields, _KNOWN[name], context_id=readable_id)
+    return event
+
+
+def decode_fields(message: bytes) -> dict[str, Any]:
+    """Read an event's JSON, whatever the event.
+
+    Raises:
+        MalformedEventError: It is not JSON, or not an object.
+    """
     try:
-        event: Event = msgspec.convert(known, _Known)
+        fields = decode_answer(message)
+    except ValueError as error:
+        raise MalformedEventError(f"a message of {len(message)} bytes is not JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise MalformedEventError(f"an event is a JSON object; the service sent {type(fields).__name__}")
+    return fields
+
+
+def shaped(fields: Mapping[str, Any], kind: type[Heard], *, context_id: Optional[str] = None) -> Any:
+    """Make an event of its fields, and keep those that it does not know.
+
+    Raises:
+        MalformedEventError: A field is of the wrong shape; the exception names the context.
+    """
+    name = kind.__struct_config__.tag
+    names = {each.encode_name for each in msgspec.structs.fields(kind)}
+    # Null is as good as missing, also where we expect a value: it must not cost the context.
+    known = {key: value for key, value in fields.items() if key in names and value is not None}
+    try:
+        event = msgspec.convert({**known, "type": name}, kind)
     except msgspec.ValidationError as error:
         raise MalformedEventError(
-            f"the service sent a {name} event of the wrong shape: {error}", context_id=readable_id
+            f"the service sent a {name} event of the wrong shape: {error}", context_id=context_id
         ) from error
-    event.__dict__["extra_fields"] = extra
+    event.__dict__["extra_fields"] = {key: value for key, value in fields.items() if key not in names and key != "type"}
     return event
 
 

@@ -77,6 +77,14 @@ class RawFormat:
             raise ValueError(f"output_format: expected the container 'raw', got {mapping['container']!r}")
         return cls(mapping["encoding"], mapping["sample_rate"])
 
+    @classmethod
+    def if_known(cls, mapping: Any) -> RawFormat | None:
+        """Read it as ``of`` does; None where it is not one that we know: whether it is one the service decides."""
+        try:
+            return cls.of(mapping)
+        except (TypeError, ValueError):
+            return None
+
     @property
     def sample_bytes(self) -> int:
         """Bytes per sample."""

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional, Union
 
-import msgspec
-
-from ..errors import MalformedEventError
-from .codec import decode_answer
+from .codec import decode_fields, shaped
 from .events import Chunk, Done, Error, Unknown
 
 
@@ -35,7 +32,6 @@ class VoiceChangerSSEError(Error):
 VoiceChangerSSEEvent = Union[VoiceChangerSSEChunk, VoiceChangerSSEDone, VoiceChangerSSEError, Unknown]
 
 _KNOWN: dict[str, Any] = {kind.type: kind for kind in (VoiceChangerSSEChunk, VoiceChangerSSEDone, VoiceChangerSSEError)}
-_FIELD_NAMES = {name: {each.encode_name for each in msgspec.structs.fields(kind)} for name, kind in _KNOWN.items()}
 
 
 def decode_changed(data: bytes) -> VoiceChangerSSEEvent:
@@ -44,23 +40,11 @@ def decode_changed(data: bytes) -> VoiceChangerSSEEvent:
     Raises:
         MalformedEventError: It is not JSON, not an object, or of the wrong shape.
     """
-    try:
-        fields = decode_answer(data)
-    except ValueError as error:
-        raise MalformedEventError(f"an event of {len(data)} bytes is not JSON: {error}") from error
-    if not isinstance(fields, dict):
-        raise MalformedEventError(f"an event is a JSON object; the service sent {type(fields).__name__}")
+    fields = decode_fields(data)
     name = _type_of(fields)
     if name not in _KNOWN:
         return Unknown(fields={**fields, "type": name}, done=fields.get("done") is True)
-    known = {key: value for key, value in fields.items() if key in _FIELD_NAMES[name] and value is not None}
-    try:
-        event: VoiceChangerSSEEvent = msgspec.convert({**known, "type": name}, _KNOWN[name])
-    except msgspec.ValidationError as error:
-        raise MalformedEventError(f"the service sent a {name} event of the wrong shape: {error}") from error
-    event.__dict__["extra_fields"] = {
-        key: value for key, value in fields.items() if key not in _FIELD_NAMES[name] and key != "type"
-    }
+    event: VoiceChangerSSEEvent = shaped(fields, _KNOWN[name])
     return event
 
 

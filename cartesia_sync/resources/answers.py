@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar, Uni
 
 from ..errors import APIConnectionError, APIResponseValidationError, IncompleteAnswerError
 from ..files import BinaryTarget, WholeFile
+from ..protocol.events import Chunk
+from ..protocol.formats import RawFormat
 from ..protocol.records import read
 from ..protocol.sse import EventStreamReader
+from ..streaming.tuner import Tuner
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,9 +42,8 @@ class BinaryAPIResponse:
     Threads: one at a time. Reading waits for each piece at most ``timeout.read``.
     """
 
-    def __init__(self, response: Response, what: str, output_format: Optional[Mapping[str, Any]] = None) -> None:
+    def __init__(self, response: Response, output_format: Optional[Mapping[str, Any]] = None) -> None:
         self._response = response
-        self._what = what
         self._output_format = output_format
         self._content: Optional[bytes] = None
         self._is_begun = False
@@ -73,12 +75,7 @@ class BinaryAPIResponse:
 
     def _pieces(self) -> Iterator[bytes]:
         yield from self._response.pieces()
-        if not self._response.says_its_length:
-            raise IncompleteAnswerError(
-                f"The answer to {self._what} ended after {self._response.received_bytes} bytes without having said "
-                "its length: it cannot be told from one that broke off",
-                received_bytes=self._response.received_bytes,
-            )
+        self._response.check_length_was_said()
 
     def read(self) -> bytes:
         """Give all of it, and keep it; for the errors see ``iter_bytes``."""
@@ -125,7 +122,6 @@ class BinaryAPIResponse:
                 errors see ``iter_bytes``.
         """
         from ..audio import to_samples
-        from ..protocol.formats import RawFormat
         from ..wav import read_wav
 
         container = (self._output_format or {}).get("container")
@@ -179,9 +175,8 @@ class Stream(Generic[_T]):
     Threads: one at a time; ``close`` from any. Waits for each piece of the answer at most ``timeout.read``.
     """
 
-    def __init__(self, response: Response, what: str, event_of: Callable[[bytes], _T]) -> None:
+    def __init__(self, response: Response, event_of: Callable[[bytes], _T]) -> None:
         self._response = response
-        self._what = what
         self._event_of = event_of
         self.status_code = response.status_code
         self.headers = response.headers
@@ -211,7 +206,8 @@ class Stream(Generic[_T]):
         finally:
             self._response.close()
         raise IncompleteAnswerError(
-            f"The events that answer {self._what} ended after {self._response.received_bytes} bytes, before the last",
+            f"The events that answer {self._response.call.what} ended after {self._response.received_bytes} bytes, "
+            "before the last",
             received_bytes=self._response.received_bytes,
         )
 
@@ -226,6 +222,27 @@ class Stream(Generic[_T]):
         self, kind: Optional[type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
     ) -> None:
         self.close()
+
+
+class EventOf(Generic[_T]):
+    """Decodes an answer's events, and tells its chunks their encoding.
+
+    Args:
+        output_format: As it was asked for; where it is none of raw audio the service decides, and chunks know nothing.
+        decoder: Makes an event of its JSON.
+    """
+
+    def __init__(self, output_format: Mapping[str, Any], decoder: Callable[[bytes], _T]) -> None:
+        self._decoder = decoder
+        self._tuner = Tuner()
+        self._sound = RawFormat.if_known(output_format)
+
+    def __call__(self, data: bytes) -> _T:
+        """Decode one event."""
+        event = self._decoder(data)
+        if isinstance(event, Chunk) and self._sound is not None:
+            self._tuner.tune(event, self._sound)
+        return event
 
 
 class SyncCursorIDPage(Generic[_T]):

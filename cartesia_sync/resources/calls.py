@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypedDict, TypeVar, Union, get_origin, overload
 from urllib.parse import quote, urlsplit
 
-from ..errors import APIResponseValidationError, IncompleteAnswerError
+from ..errors import APIResponseValidationError
 from ..protocol import codec, records
 from ..protocol.clocks import Timeout
 from ..protocol.messages import omit
@@ -76,9 +76,7 @@ class Resource:
 
     def _page(self, path: str, kind: Any, query: Mapping[str, object], options: CallOptions) -> SyncCursorIDPage[Any]:
         """Call the service for a list in pages."""
-        return SyncCursorIDPage.fetched(
-            lambda query: self._call("GET", path, dict, options, query=query), kind, given(query)
-        )
+        return SyncCursorIDPage.fetched(lambda asked: self._call("GET", path, dict, options, query=asked), kind, query)
 
     def _audio(
         self,
@@ -92,12 +90,12 @@ class Resource:
     ) -> BinaryAPIResponse:
         """Call the service for audio, or other bytes, that are read as they arrive."""
         response = self._client._caller.open(method, path, options, accept=accept, **request)
-        return BinaryAPIResponse(response, f"{method} {path}", output_format)
+        return BinaryAPIResponse(response, output_format)
 
     def _events(self, path: str, options: CallOptions, event_of: Callable[[bytes], _T], **request: Any) -> Stream[_T]:
         """Call the service for events."""
         response = self._client._caller.open("POST", path, options, accept=EVENTS, **request)
-        return Stream(response, f"POST {path}", event_of)
+        return Stream(response, event_of)
 
 
 class Caller:
@@ -151,12 +149,7 @@ class Caller:
         if kind is None:
             return None
         if kind in (bytes, str):
-            if not response.says_its_length:  # of JSON, a part is none
-                raise IncompleteAnswerError(
-                    f"The answer to {call.what} ended after {len(content)} bytes without having said its length: it "
-                    "cannot be told from one that broke off",
-                    received_bytes=len(content),
-                )
+            response.check_length_was_said()  # of JSON, a part is none
             return content if kind is bytes else content.decode("utf-8", "replace")
         return _typed(kind, content, response.status_code, call)
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from ..protocol.clocks import Timeout
 from ..protocol.codec import decode
-from ..protocol.events import Chunk
-from ..protocol.formats import RawFormat, voice_on_the_wire
+from ..protocol.formats import voice_on_the_wire
 from ..protocol.messages import Omit, omit
-from ..streaming.tuner import Tuner
-from .answers import BinaryAPIResponse, Stream
+from .answers import BinaryAPIResponse, EventOf, Stream
 from .calls import Resource, given
 
 if TYPE_CHECKING:
@@ -288,27 +286,3 @@ class TTSResource(Resource):
         if body.get("language") is not None and body.get("locale") is not None:
             raise ValueError("language and locale exclude each other: give one of them")
         return body
-
-
-class EventOf(Generic[_E]):
-    """Decodes an answer's events, and tells its chunks their encoding.
-
-    Args:
-        output_format: As it was asked for; where it is none of raw audio the service decides, and chunks know nothing.
-        decoder: Makes an event of its JSON.
-    """
-
-    def __init__(self, output_format: Mapping[str, Any], decoder: Callable[[bytes], _E]) -> None:
-        self._decoder = decoder
-        self._tuner = Tuner()
-        try:
-            self._sound: Optional[RawFormat] = RawFormat.of(output_format)
-        except (TypeError, ValueError):
-            self._sound = None
-
-    def __call__(self, data: bytes) -> _E:
-        """Decode one event."""
-        event = self._decoder(data)
-        if isinstance(event, Chunk) and self._sound is not None:
-            self._tuner.tune(event, self._sound)
-        return event

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Union
 
 from ..protocol.messages import Omit, omit
 from ..protocol.objects_changer import VoiceChangerSSEEvent, decode_changed
-from .answers import BinaryAPIResponse, Stream
+from .answers import BinaryAPIResponse, EventOf, Stream
 from .calls import Resource, given
-from .tts import EventOf
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

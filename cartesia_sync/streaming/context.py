@@ -481,7 +481,7 @@ def say(
             line.transcripts.append(transcript)
         if line.first_said_at is None:
             line.first_said_at = line.said_at
-            line.sound = _sound_of(output_format)
+            line.sound = RawFormat.if_known(output_format)
             line.mailbox.nudge()  # a receiver may have been waiting without a clock
 
     link.say(line, message, Move.SEND if goes_on else Move.FINISH, note=note)
@@ -545,11 +545,3 @@ def _first_given(call: Optional[T], context: Optional[T], default: T) -> T:
     if call is not None:
         return call
     return default if context is None else context
-
-
-def _sound_of(output_format: Any) -> Optional[RawFormat]:
-    """Read the format; None where it is not one that we know: whether it is one at all is the service's to say."""
-    try:
-        return RawFormat.of(output_format)
-    except (TypeError, ValueError):
-        return None

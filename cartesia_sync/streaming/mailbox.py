@@ -38,6 +38,9 @@ class Ring:
 
     So a bell that nobody hears holds no more than one ring of each mailbox.
 
+    ``_is_pulled`` is set with the mailbox's lock, and cleared by the receiver without it: what is put in between either
+    is seen, since the receiver looks after it has cleared, or rings once more than it must.
+
     Args:
         bell: What rings.
         who: Whom the receiver is to look at then.

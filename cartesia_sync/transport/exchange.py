@@ -99,6 +99,19 @@ class Response:
         finally:
             self.close()
 
+    def check_length_was_said(self) -> None:
+        """Refuse what was read to its end, unless that can be told from its breaking off.
+
+        Raises:
+            IncompleteAnswerError: The answer did not say its length.
+        """
+        if not self.says_its_length:
+            raise IncompleteAnswerError(
+                f"The answer to {self.call.what} ended after {self.received_bytes} bytes without having said its "
+                "length: it cannot be told from one that broke off",
+                received_bytes=self.received_bytes,
+            )
+
     def _raw_pieces(self) -> Iterator[bytes]:
         while True:
             if not self._way.begin_reading():
