@@ -240,7 +240,14 @@ class Mailbox:
         item = self.take_ready()
         if item is not None:
             return item
-        items = self._queue.get(timeout=timeout)
+        try:
+            items = self._queue.get(timeout=timeout)
+        except RuntimeError as error:
+            # Ctrl-C in the instant before the wait: Condition.wait has let its lock go already, and the queue's "with"
+            # fails over it (cpython gh-78667). What the user is to see is the interrupt.
+            if error.__context__ is None:
+                raise
+            raise error.__context__ from None
         with self._lock:
             self._stand_ahead_locked(items)
             return self._take_locked()

@@ -44,6 +44,23 @@ def test_the_end_is_given_again_at_each_later_call() -> None:
     assert [box.take(0) for _ in range(3)] == [end] * 3
 
 
+def test_an_interrupt_in_the_instant_before_the_wait_is_seen_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    box, event = Mailbox(), Chunk(context_id="a")
+    condition = box._queue.not_empty
+
+    def interrupted() -> None:  # as the handler of Ctrl-C raises, between the lock's release and the wait
+        condition.release()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(condition, "_release_save", interrupted)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            box.take(BOUND)
+    assert caught.value.__suppress_context__
+    box.put([arrived(event, 0)])
+    assert box.take(BOUND) is event
+
+
 @pytest.mark.parametrize("was_sealed", [False, True])
 @pytest.mark.parametrize("discard", [False, True])
 def test_an_excuse_ends_without_error_and_drops_if_told(was_sealed: bool, discard: bool) -> None:
