@@ -38,6 +38,7 @@ from cartesia_sync.streaming.context import Context, error_of
 from cartesia_sync.streaming.link import Link
 from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.duplex import Duplex
+from cartesia_sync.transport.stream import Stream
 from cartesia_sync.transport.wire import Wire
 
 BOUND = 10.0
@@ -268,7 +269,7 @@ class RecordedWire(Wire):
     """The real one, which writes down what it gives."""
 
     def __init__(self, sock: socket.socket) -> None:
-        super().__init__(Duplex(sock), response_headers={}, max_message_bytes=MAX_MESSAGE_BYTES)
+        super().__init__(Duplex(Stream(sock)), response_headers={}, max_message_bytes=MAX_MESSAGE_BYTES)
         self.messages: list[bytes] = []
 
     def read(self, deadline: Deadline) -> Optional[bytes]:

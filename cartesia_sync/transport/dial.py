@@ -15,8 +15,8 @@ from typing import Any, Optional, Union
 from urllib.parse import unquote, urlsplit
 
 from .deadline import Deadline
+from .stream import SecureStream, Stream
 
-Stream = Union[socket.socket, ssl.SSLSocket]
 _Address = tuple[Any, ...]  # as socket.getaddrinfo gives them
 
 HEAD_START = 0.25
@@ -46,7 +46,11 @@ def dial(
     way = _tunnel(proxy, host, port, deadline) if proxy else _connect(_resolve(host, port, deadline), deadline)
     try:
         way.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return way if ssl_context is None else _secure(way, host, ssl_context, deadline)
+        if ssl_context is None:
+            return Stream(way)
+        stream = SecureStream(way, host, ssl_context)
+        shake_hands(stream, deadline)
+        return stream
     except BaseException:  # Ctrl-C too: nothing stays open
         way.close()
         raise
@@ -188,23 +192,21 @@ def _tunnel(proxy: str, host: str, port: int, deadline: Deadline) -> socket.sock
 # ---- TLS
 
 
-def _secure(sock: socket.socket, host: str, context: ssl.SSLContext, deadline: Deadline) -> ssl.SSLSocket:
-    """Shake hands; a socket timeout would bound each step of it, and not the whole."""
-    sock.setblocking(False)
-    secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-    try:
+def shake_hands(stream: SecureStream, deadline: Deadline) -> None:
+    """Do the whole TLS handshake.
+
+    Raises:
+        TimeoutError: The deadline passed first.
+        OSError: The peer is not one to talk to (ssl.SSLError included), or has gone.
+    """
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
         while True:
             try:
-                secure.do_handshake()
-                return secure
-            except ssl.SSLWantReadError:
-                wanted = selectors.EVENT_READ
-            except ssl.SSLWantWriteError:
-                wanted = selectors.EVENT_WRITE
-            with selectors.DefaultSelector() as selector:
-                selector.register(secure, wanted)
-                if not selector.select(deadline.left()):
-                    raise TimeoutError("the TLS handshake was not done in time")
-    except BaseException:  # Ctrl-C too: nothing stays open
-        secure.close()
-        raise
+                stream.do_handshake()
+                return
+            except BlockingIOError:
+                also = selectors.EVENT_WRITE if stream.has_unsent else 0
+            selector.modify(stream, selectors.EVENT_READ | also)
+            if not selector.select(deadline.left()):
+                raise TimeoutError("the TLS handshake was not done in time")

@@ -1,4 +1,4 @@
-"""A TCP or TLS socket that one thread reads while others write.
+"""A stream that one thread reads while others write.
 
 A socket timeout shared by a reader and writers loses healthy TLS connections on CPython 3.10 to 3.12, and plain
 blocking TLS deadlocks on 3.13.6 (gh-137583). So the socket never blocks: a thread waits in ``poll()`` outside every
@@ -11,13 +11,12 @@ frame it is, and the reader, which puts its pongs there and never waits for them
 from __future__ import annotations
 
 import selectors
-import socket
-import ssl
 import threading
 from collections import deque
-from typing import Optional, Union
+from typing import Optional
 
 from .deadline import Deadline
+from .stream import Stream
 
 READ_AHEAD_BYTES = 1 << 16
 MOST_READ_AHEAD_BYTES = 1 << 20
@@ -36,17 +35,16 @@ class SilenceError(Exception):
 
 
 class Duplex:
-    """The socket and the bytes on their way through it.
+    """The stream and the bytes on their way through it.
 
     Attributes:
         ahead: What was read ahead and not taken yet, from ``start`` to ``end``. For the reader alone; it stands still
             until the next ``take``.
-        recv_calls: How many times the socket was read, for tests that count work.
+        recv_calls: How many times the stream gave bytes, for tests that count work.
     """
 
-    def __init__(self, sock: Union[socket.socket, ssl.SSLSocket]) -> None:
-        sock.setblocking(False)
-        self._sock = sock
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
         # Re-entrant: a dropped connection's finalizer calls shut() in whatever thread the collector runs in, and that
         # may be the one that holds it. Never held across a wait.
         self._io_lock = threading.RLock()
@@ -57,11 +55,9 @@ class Duplex:
         self._is_shut = False
         self._is_closing = False
         self._selector = _Selector()  # the reader's own, as is all that follows
-        self._selector.register(sock, _READ)
+        self._selector.register(stream, _READ)
         self._selecting = _READ
-        self._is_tls = isinstance(sock, ssl.SSLSocket)
-        self._failure: Optional[OSError] = None  # met behind bytes that came before it
-        self._is_drained = False  # the last recv left nothing, so that the next would be in vain without a wait
+        self._is_drained = False  # the next recv would be in vain without a wait
         self.ahead = bytearray(READ_AHEAD_BYTES)
         self._view = memoryview(self.ahead)
         self._wanted_bytes = READ_AHEAD_BYTES
@@ -110,22 +106,20 @@ class Duplex:
                     self._move_on_locked()
                 except OSError as error:
                     failure = error  # what came before the end is still to be read, and the reason may be among it
-                wanted = _READ
                 if not self._is_drained or failure is not None:
                     try:
-                        count = self._recv_locked(room)
-                    except (BlockingIOError, ssl.SSLWantReadError):
+                        count = self._stream.recv_into(room)
+                    except BlockingIOError:
                         pass
-                    except ssl.SSLWantWriteError:
-                        wanted |= _WRITE
                     else:
+                        self.recv_calls += 1
+                        self._is_drained = self._stream.is_drained
                         break
                 if failure is not None:
                     raise failure
-                if self._unsent:
-                    wanted |= _WRITE
+                wanted = _READ | _WRITE if self._unsent or self._stream.has_unsent else _READ
             if wanted != self._selecting:
-                self._selector.modify(self._sock, wanted)
+                self._selector.modify(self._stream, wanted)
                 self._selecting = wanted
             if not self._selector.select(deadline.left()):
                 self._wanted_bytes = READ_AHEAD_BYTES  # an idle connection costs no more than it must
@@ -136,30 +130,6 @@ class Duplex:
         self.end += count
         if self.end == len(self.ahead) == self._wanted_bytes:
             self._wanted_bytes = min(2 * self._wanted_bytes, MOST_READ_AHEAD_BYTES)
-
-    def _recv_locked(self, room: memoryview) -> int:
-        """Read what is there: over TLS by several calls, since each gives one record at most."""
-        if self._failure is not None:
-            raise self._failure
-        count = self._sock.recv_into(room)
-        self.recv_calls += 1
-        self._is_drained = not self._is_tls and count < len(room)
-        while self._is_tls and 0 < count < len(room):
-            try:
-                more = self._sock.recv_into(room[count:])
-            except (BlockingIOError, ssl.SSLWantReadError):
-                self._is_drained = True
-                break
-            except ssl.SSLWantWriteError:
-                break
-            except OSError as error:
-                self._failure = error  # what came before it is to be read first
-                break
-            self.recv_calls += 1
-            if not more:
-                break  # the end; the next call meets it again
-            count += more
-        return count
 
     def _make_room(self, size: int) -> None:
         kept = self.end - self.start
@@ -193,7 +163,7 @@ class Duplex:
         with self._io_lock:
             self._is_closing = True
             if not self._waiting_writers:
-                self._sock.close()
+                self._stream.close()
 
     # ---- any thread
 
@@ -213,7 +183,7 @@ class Duplex:
             self._waiting_writers += 1
         try:
             with _Selector() as selector:
-                selector.register(self._sock, _WRITE)
+                selector.register(self._stream, _WRITE)
                 while True:
                     if not selector.select(deadline.left()):
                         raise SilenceError
@@ -225,7 +195,7 @@ class Duplex:
             with self._io_lock:
                 self._waiting_writers -= 1
                 if self._is_closing and not self._waiting_writers:
-                    self._sock.close()
+                    self._stream.close()
 
     def shut(self) -> None:
         """End both directions and wake whoever waits. Idempotent.
@@ -237,9 +207,7 @@ class Duplex:
                 return
             self._is_shut = True
             try:
-                # The base class's: SSLSocket.shutdown() first drops its TLS object, and a send in that instant would
-                # go out in clear.
-                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+                self._stream.shutdown()
             except OSError:
                 pass  # the peer was faster
 
@@ -250,7 +218,7 @@ class Duplex:
         """
         self._io_lock = threading.RLock()
         self._is_shut = True
-        socket.socket.close(self._sock)
+        self._stream.close()
 
     def _queue_locked(self, frame: bytes) -> int:
         """Put a frame in line; give the count of sent bytes at which it is out."""
@@ -263,14 +231,15 @@ class Duplex:
         return last
 
     def _move_on_locked(self) -> None:
-        """Send what can leave now. A part that TLS refused is offered again as it was, before anything else."""
-        while self._unsent:
-            try:
-                count = self._sock.send(self._unsent[0])
-            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                return
-            self._sent_bytes += count
-            if count == len(self._unsent[0]):
-                self._unsent.popleft()
-            else:
-                self._unsent[0] = self._unsent[0][count:]
+        """Send what can leave now. What the stream refused is offered again as it was, before anything else."""
+        try:
+            self._stream.flush()
+            while self._unsent:
+                count = self._stream.send(self._unsent[0])
+                self._sent_bytes += count
+                if count == len(self._unsent[0]):
+                    self._unsent.popleft()
+                else:
+                    self._unsent[0] = self._unsent[0][count:]
+        except BlockingIOError:
+            pass

@@ -14,7 +14,9 @@ import pytest
 import trustme
 
 from cartesia_sync.transport import duplex as duplex_module
+from cartesia_sync.transport import stream as stream_module
 from cartesia_sync.transport.duplex import Duplex
+from cartesia_sync.transport.stream import Stream
 from cartesia_sync.transport.wire import MAX_MESSAGE_BYTES, Wire
 
 from .peer import BOUND, Far, Peer, Trust, connected
@@ -92,11 +94,27 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
     return seen
 
 
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes each read of the system's has brought, of any stream."""
+    sizes: list[int] = []
+    receive = stream_module._receive
+
+    def counted(sock: Any, room: memoryview) -> int:
+        sizes.append(0)
+        sizes[-1] = receive(sock, room)
+        return sizes[-1]
+
+    monkeypatch.setattr(stream_module, "_receive", counted)
+    return sizes
+
+
 class Ends:
     """Both ends of a connection: ours as the wire and what is below it, and the far one."""
 
-    def __init__(self, near: Any, far: Far, max_message_bytes: int) -> None:
-        self.sock = near
+    def __init__(self, near: Stream, far: Far, max_message_bytes: int) -> None:
+        self.sock = near._sock
+        self.stream = near
         self.duplex = Duplex(near)
         self.wire = Wire(self.duplex, response_headers={}, max_message_bytes=max_message_bytes)
         self.far = far

@@ -14,6 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple, Optional
 
+from cartesia_sync.transport.deadline import Deadline
+from cartesia_sync.transport.dial import shake_hands
+from cartesia_sync.transport.stream import SecureStream, Stream
+
 BOUND = 10.0
 """Seconds within which anything that is to happen happens; reaching it is a failure."""
 
@@ -259,8 +263,8 @@ class Trust:
 
 
 @contextmanager
-def connected(trust: Optional[Trust], *, small_buffers: bool) -> Iterator[tuple[socket.socket, Far]]:
-    """Connect two sockets over loopback, the near one blocking and without a reader."""
+def connected(trust: Optional[Trust], *, small_buffers: bool) -> Iterator[tuple[Stream, Far]]:
+    """Connect two sockets over loopback, the near one as a stream and without a reader."""
     with socket.socket() as listener:
         if small_buffers:  # the one that accepts inherits it; later it would be too late for the TCP window
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
@@ -272,19 +276,21 @@ def connected(trust: Optional[Trust], *, small_buffers: bool) -> Iterator[tuple[
         far, _ = listener.accept()
     far.settimeout(BOUND)
     near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    stream = Stream(near)
     if trust is not None:
-        near, far = _secured(trust, near, far)
+        stream, far = _secured(trust, near, far)
     try:
-        yield near, Far(far)
+        yield stream, Far(far)
     finally:
-        near.close()
+        stream.close()
         far.close()
 
 
-def _secured(trust: Trust, near: socket.socket, far: socket.socket) -> tuple[socket.socket, socket.socket]:
+def _secured(trust: Trust, near: socket.socket, far: socket.socket) -> tuple[SecureStream, socket.socket]:
     done: list[ssl.SSLSocket] = []
     thread = threading.Thread(target=lambda: done.append(trust.server.wrap_socket(far, server_side=True)))
     thread.start()
-    secure = trust.client.wrap_socket(near, server_hostname="localhost")
+    stream = SecureStream(near, "localhost", trust.client)
+    shake_hands(stream, Deadline(BOUND))
     thread.join(BOUND)
-    return secure, done[0]
+    return stream, done[0]

@@ -8,7 +8,7 @@ import ssl
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 import trustme
@@ -18,6 +18,8 @@ from cartesia_sync.transport import dial as dial_module
 from cartesia_sync.transport import wire
 from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.dial import dial
+from cartesia_sync.transport.duplex import Duplex
+from cartesia_sync.transport.stream import Stream
 
 from .peer import BOUND, Far, Peer, Script, Trust
 
@@ -74,14 +76,28 @@ def silent(far: Far) -> None:
     far.wait_until_gone()
 
 
+@contextlib.contextmanager
+def dialled(host: str, port: int, tls: Optional[ssl.SSLContext], deadline: Deadline, **options: Any) -> Iterator[Any]:
+    """Dial; give the socket and what carries bytes over it."""
+    stream = dial(host, port, tls, deadline, **options)
+    duplex = Duplex(stream)
+    try:
+        yield stream._sock, duplex
+    finally:
+        duplex.close()
+
+
+def assert_carries_bytes(duplex: Duplex) -> None:
+    duplex.write(b"hello", soon())
+    assert duplex.take(5, soon()) == b"hello"
+
+
 # ---- TCP
 
 
 def test_a_plain_socket_carries_bytes_and_does_not_wait_to_fill_segments(serve: Serve) -> None:
-    with dial("127.0.0.1", serve(echo).port, None, soon()) as sock:
-        sock.settimeout(BOUND)
-        sock.sendall(b"hello")
-        assert sock.recv(5, socket.MSG_WAITALL) == b"hello"
+    with dialled("127.0.0.1", serve(echo).port, None, soon()) as (sock, duplex):
+        assert_carries_bytes(duplex)
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
@@ -112,11 +128,9 @@ def test_a_name_that_cannot_be_one_is_a_connection_error(host: str) -> None:
 def test_the_next_address_is_tried_where_one_refuses(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     peer = serve(echo)
     resolve_to(monkeypatch, a_refusing_address(), a_refusing_address(), ("127.0.0.1", peer.port))
-    with dial("three.invalid", peer.port, None, soon()) as sock:
+    with dialled("three.invalid", peer.port, None, soon()) as (sock, duplex):
         assert sock.getpeername() == ("127.0.0.1", peer.port)
-        sock.settimeout(BOUND)
-        sock.sendall(b"hello")
-        assert sock.recv(5, socket.MSG_WAITALL) == b"hello"
+        assert_carries_bytes(duplex)
 
 
 def test_an_address_that_does_not_answer_holds_up_nobody(
@@ -126,7 +140,7 @@ def test_an_address_that_does_not_answer_holds_up_nobody(
     monkeypatch.setattr(dial_module, "HEAD_START", 0.01)
     peer = serve(silent)
     resolve_to(monkeypatch, ("127.0.0.1", full_port), ("127.0.0.1", full_port), ("127.0.0.1", peer.port))
-    with dial("three.invalid", peer.port, None, Deadline(None)) as sock:
+    with dialled("three.invalid", peer.port, None, Deadline(None)) as (sock, _):
         assert sock.getpeername() == ("127.0.0.1", peer.port)
 
 
@@ -134,7 +148,7 @@ def test_a_family_that_this_machine_has_not_holds_up_nobody(serve: Serve, monkey
     peer = serve(silent)
     addresses = [(-5, socket.SOCK_STREAM, 6, "", ("x", 1)), *known(("127.0.0.1", peer.port))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: addresses)
-    with dial("two.invalid", peer.port, None, soon()) as sock:
+    with dialled("two.invalid", peer.port, None, soon()) as (sock, _):
         assert sock.getpeername() == ("127.0.0.1", peer.port)
 
 
@@ -193,14 +207,8 @@ def test_a_deadline_that_has_passed_already_is_a_timeout(serve: Serve) -> None:
 
 def test_a_tls_socket_carries_bytes(serve: Serve, trust: Trust) -> None:
     peer = serve(echo, tls=trust.server)
-    sock = dial("localhost", peer.port, trust.client, soon())
-    with sock:
-        sock.setblocking(True)
-        sock.settimeout(BOUND)
-        sock.sendall(b"hello")
-        assert sock.recv(5) == b"hello"
-        assert isinstance(sock, ssl.SSLSocket)
-        assert sock.version() is not None
+    with dialled("localhost", peer.port, trust.client, soon()) as (_, duplex):
+        assert_carries_bytes(duplex)
 
 
 def test_an_untrusted_certificate_is_refused_before_the_key_is_sent(serve: Serve, trust: Trust) -> None:
@@ -321,7 +329,7 @@ def tunnelling(heads: list[bytes], behind: bytes = b"") -> Script:
     return script
 
 
-def through(peer: Peer, host: str = "service.invalid", *, user: str = "", seconds: float = BOUND) -> socket.socket:
+def through(peer: Peer, host: str = "service.invalid", *, user: str = "", seconds: float = BOUND) -> Stream:
     return dial(host, 443, None, Deadline(seconds), proxy=f"http://{user}127.0.0.1:{peer.port}")
 
 
@@ -333,10 +341,10 @@ def test_a_proxy_is_asked_for_a_tunnel_and_not_for_the_name(serve: Serve) -> Non
 
 
 def test_nothing_that_comes_through_the_tunnel_is_lost(serve: Serve) -> None:
-    with through(serve(tunnelling([], b"early"))) as sock:
-        sock.settimeout(BOUND)
-        assert sock.recv(5, socket.MSG_WAITALL) == b"early"
-        sock.sendall(b"hello")
+    duplex = Duplex(through(serve(tunnelling([], b"early"))))
+    assert duplex.take(5, soon()) == b"early"
+    duplex.write(b"hello", soon())
+    duplex.close()
 
 
 def test_an_address_of_the_sixth_version_stands_in_brackets(serve: Serve) -> None:
@@ -362,10 +370,8 @@ def test_tls_is_spoken_with_the_service_behind_the_proxy(serve: Serve, trust: Tr
             echo(Far(secure))
 
     proxy = f"http://127.0.0.1:{serve(script).port}"
-    with dial("service.invalid", 443, trust.client, soon(), proxy=proxy) as sock:
-        sock.settimeout(BOUND)
-        sock.sendall(b"hello")
-        assert sock.recv(5) == b"hello"
+    with dialled("service.invalid", 443, trust.client, soon(), proxy=proxy) as (_, duplex):
+        assert_carries_bytes(duplex)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ Each test fails where the way round is taken out. Modules without a room are thi
      4  shutdown() only closes, and leaves the reader blocked
             test_traps::test_a_reader_is_woken_though_our_close_was_sent
             test_duplex::test_shut_wakes_a_waiting_reader
-            test_duplex::test_shut_keeps_the_tls_object
+            test_stream::test_nothing_is_sent_in_clear_after_the_end
      5  recv() gives "" for a close frame
             test_wire::test_a_close_is_told_and_answered_with_the_same_code
             test_wire::test_an_end_without_a_close_is_told_apart
@@ -101,6 +101,7 @@ from cartesia_sync.transport import dial as dial_module
 from cartesia_sync.transport import wire as wire_module
 from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.duplex import Duplex
+from cartesia_sync.transport.stream import Stream
 from cartesia_sync.transport.wire import Wire
 
 from .conftest import Ends, Waits
@@ -187,7 +188,7 @@ class Door:
 
 def test_recv_and_send_exclude_each_other(ends: Ends, threads: ThreadPoolExecutor) -> None:
     with Busy(ends.sock) as sock:
-        duplex = Duplex(sock)
+        duplex = Duplex(Stream(sock))
         duplex._io_lock = Door(sock)  # type: ignore[assignment]  # as far as it is used
         reading = threads.submit(duplex.take, 5, soon())
         assert sock.is_in_recv.wait(BOUND)
@@ -274,7 +275,7 @@ class Clockless(socket.socket):
 def test_no_clock_is_set_on_the_socket(ends: Ends) -> None:
     """Not for a read that ends in silence, a write, a ping, a pong or a goodbye: each has a deadline of its own."""
     with Clockless(fileno=ends.sock.detach()) as sock:
-        wire = Wire(Duplex(sock), response_headers={})
+        wire = Wire(Duplex(Stream(sock)), response_headers={})
         sock.is_open = True
         assert wire.read(Deadline(NOW)) is None
         wire.write(b"hello", Deadline(3.0))

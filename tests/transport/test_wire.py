@@ -21,6 +21,7 @@ from cartesia_sync.errors import (
 )
 from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.duplex import READ_AHEAD_BYTES, Duplex
+from cartesia_sync.transport.stream import Stream
 from cartesia_sync.transport.wire import Wire
 
 from .conftest import Ends, Waits
@@ -517,7 +518,7 @@ class Failing(socket.socket):
 
 def test_a_write_that_fails_in_any_way_ends_the_connection(ends: Ends) -> None:
     """Half of the message may be out; the peer, which noticed nothing, must see an end."""
-    wire = Wire(Duplex(Failing(fileno=ends.sock.detach())), response_headers={})
+    wire = Wire(Duplex(Stream(Failing(fileno=ends.sock.detach()))), response_headers={})
     with pytest.raises(WebSocketConnectionClosedError, match="No buffer space"):
         wire.write(b"x", soon())
     ends.far.wait_until_gone()
