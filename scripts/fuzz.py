@@ -11,6 +11,7 @@ broken events in good frames. What must hold for each:
     the reader ends without a bug, and all mailboxes are sealed, the socket is closed, no thread is left.
 
 Prints how often each outcome was seen. A failure is printed with the command that repeats it, and gives status 1.
+With ``--search`` the choices are Hypothesis's, who makes an input that fails as small as it can.
 """
 
 from __future__ import annotations
@@ -280,10 +281,9 @@ class RecordedWire(Wire):
 
 
 class Input:
-    """What one seed and number make."""
+    """What a stream of choices makes: those of a seed and a number, or Hypothesis's."""
 
-    def __init__(self, seed: int, number: int) -> None:
-        rng = random.Random(f"{seed} {number}")
+    def __init__(self, rng: random.Random) -> None:
         self.whole: Optional[list[bytes]] = None
         if rng.random() < 0.5:
             self.stream = broken_stream(rng)
@@ -294,6 +294,10 @@ class Input:
         # the pair, that would take back what has come.
         self.resets = rng.random() < 0.3 and sys.platform != "win32"
         self.cancel_after = rng.choice([0, 1, 3]) if rng.random() < 0.1 else None
+
+
+def numbered(seed: int, number: int) -> Input:
+    return Input(random.Random(f"{seed} {number}"))
 
 
 def receive(context: Context, item: Input) -> tuple[str, list[bytes]]:
@@ -437,7 +441,7 @@ def run(seed: int, numbers: Iterable[int], *, progress: Callable[[int], None] = 
         gc.collect()
         before = descriptors()
         for count, number in enumerate(numbers, 1):
-            item = Input(seed, number)
+            item = numbered(seed, number)
             try:
                 fuzzer.run(item)
             except FailureError as failure:
@@ -454,10 +458,43 @@ def run(seed: int, numbers: Iterable[int], *, progress: Callable[[int], None] = 
     return fuzzer
 
 
+def search(seed: int, inputs: int, *, shrinks: bool = True) -> Fuzzer:
+    """Let Hypothesis choose the inputs, and make one that fails as small as it can, where that is wanted.
+
+    Raises:
+        FailureError: With the stream.
+    """
+    import hypothesis
+    from hypothesis import strategies as st
+
+    phases = [hypothesis.Phase.generate, hypothesis.Phase.shrink][: 1 + shrinks]
+    with Fuzzer() as fuzzer:
+
+        @hypothesis.seed(seed)
+        @hypothesis.settings(
+            max_examples=inputs,
+            deadline=None,
+            database=None,
+            phases=phases,
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
+        @hypothesis.given(st.randoms(use_true_random=False))
+        def check(rng: random.Random) -> None:
+            item = Input(rng)
+            try:
+                fuzzer.run(item)
+            except FailureError as failure:
+                raise FailureError(f"{failure}\nstream, its first 4000 bytes: {item.stream[:4000]!r}") from failure
+
+        check()
+    return fuzzer
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--search", action="store_true", help="let Hypothesis choose, and make a failure small; slower")
     parser.add_argument("--only", type=int, metavar="NUMBER", help="run this input alone")
     options = parser.parse_args()
     numbers = range(options.inputs) if options.only is None else [options.only]
@@ -468,7 +505,10 @@ def main() -> int:
             print(f"{done} inputs, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
 
     try:
-        fuzzer = run(options.seed, numbers, progress=progress)
+        if options.search:
+            fuzzer = search(options.seed, options.inputs)
+        else:
+            fuzzer = run(options.seed, numbers, progress=progress)
     except FailureError as failure:
         print(f"FAILED: {failure}")
         return 1

@@ -160,6 +160,10 @@ class Connection:
         the context's last. ``{"context_id": ..., "cancel": True}`` cancels. Everything goes out as it is, but for the
         voice, which is put in the shape of the API version in use.
 
+        Args:
+            event: A generation request or a cancel, with the fields of the wire; it names its context by
+                ``context_id``.
+
         Raises:
             TypeError, ValueError: The message is no mapping, or names no context.
             ContextStateError, TruncatedError, APIConnectionError: As ``Context.push``.
@@ -259,6 +263,10 @@ class Connection:
 
     def receive_any(self, *contexts: Context, raise_on_error: bool = False) -> Iterator[tuple[Context, Event]]:
         """Iterate the events of several contexts in the order of arrival, until all have ended; for one thread.
+
+        Args:
+            contexts: Of this connection; each event comes with the one that it belongs to.
+            raise_on_error: Whether an error event raises in place of being given.
 
         Raises what ``Context.receive`` raises for the context that it happens to, by that context's clocks; call
         again with the others to go on with them.

@@ -111,7 +111,15 @@ class Context:
     def set_defaults(
         self, *, model_id: str, voice: Union[str, Mapping[str, Any]], output_format: Mapping[str, Any]
     ) -> None:
-        """Say how the context is to be spoken, after it was made; before its first push."""
+        """Say how the context is to be spoken, after it was made; before its first push.
+
+        Args:
+            model_id: For all pushes, such as ``sonic-latest``.
+            voice: For all pushes: an id, or a mapping as for ``context()``.
+            output_format: For all pushes: ``container``, ``encoding``, ``sample_rate`` in Hz.
+
+        Threads: the one that pushes. Does not wait, and sends nothing.
+        """
         self._model_id, self._voice, self._output_format = model_id, voice, output_format
 
     @property
@@ -334,7 +342,10 @@ class Context:
         the flush that it names; one that names none belongs to the current one. Where chunks name none,
         ``flush_done`` parts the flushes. ``done`` or an error ends the last.
 
-        Raises and threads: as ``receive``.
+        Args:
+            raise_on_error: Whether an error event of this context raises in place of being given.
+
+        Raises and threads: as ``receive``; both iterators wait as it does.
         """
         return by_flush(self.receive(raise_on_error=raise_on_error))
 
@@ -390,8 +401,14 @@ class Context:
         The file appears under its name only when it is whole, and keeps the encoding that was asked for. Otherwise
         as ``audio``; the audio is written as it comes, and never held as a whole.
 
+        Args:
+            path: Where the file is to be; one that is there already is replaced once the new one is whole.
+
         Raises:
             OSError: The file cannot be written.
+            Others: As ``audio``.
+
+        Threads: as ``receive``, and waits as it does, until the context's end.
         """
         from ..wav import WavWriter
 

@@ -120,7 +120,13 @@ class TtsWebsocket:
         return outputs if stream else _joined(context.context_id, outputs)
 
     def context(self, context_id: Optional[str] = None) -> TtsContext:
-        """Begin a context, to which text can be sent in pieces. Raises and waits as ``connect``."""
+        """Begin a context, to which text can be sent in pieces.
+
+        Args:
+            context_id: One that was never used on this connection; a UUID by default.
+
+        Raises, threads and waits as ``connect``, where no connection is open.
+        """
         return TtsContext(self._open().context(context_id))
 
     def close(self) -> None:
@@ -160,6 +166,14 @@ class TtsContext:
         **fields: Any,
     ) -> Iterator[WebSocketTtsOutput]:
         """Push pieces of text as an iterable yields them, and iterate the outputs meanwhile; see ``Context.speak``.
+
+        Args:
+            model_id: Such as ``sonic-latest``.
+            transcript: Pieces of text, joined as they are; or one text.
+            output_format: How the audio is to come.
+            voice: A voice.
+            context_id: This context's own, or None.
+            **fields: Further fields of each request; those that are None are not sent.
 
         Raises:
             ValueError: ``context_id`` is another's.
