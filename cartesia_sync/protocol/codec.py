@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Optional, Union
 
@@ -26,6 +27,12 @@ _KNOWN: dict[str, type[Heard]] = {
     kind.type: kind for kind in (Chunk, Timestamps, PhonemeTimestampsEvent, FlushDone, Done, Error)
 }
 _decoder = msgspec.json.Decoder(_Known)
+
+MAX_DEPTH = 100
+"""How deep an event may be nested; known ones are three deep. While a message of a thousand levels is read, the
+interpreter's room for calls is used up, and whatever the collector calls then fails, in the reader's thread."""
+
+_BRACKET = re.compile(rb"[\[\]{}]")
 
 
 def decode(frame: bytes) -> Event:
@@ -63,8 +70,10 @@ def decode_fields(message: bytes) -> dict[str, Any]:
     """Read an event's JSON, whatever the event.
 
     Raises:
-        MalformedEventError: It is not JSON, or not an object.
+        MalformedEventError: It is not JSON, not an object, or nested too deep.
     """
+    if _is_too_deep(message):
+        raise MalformedEventError(f"a message of {len(message)} bytes is nested more than {MAX_DEPTH} deep")
     try:
         fields = decode_answer(message)
     except ValueError as error:
@@ -72,6 +81,19 @@ def decode_fields(message: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise MalformedEventError(f"an event is a JSON object; the service sent {type(fields).__name__}")
     return fields
+
+
+def _is_too_deep(message: bytes) -> bool:
+    if message.count(b"[") + message.count(b"{") <= MAX_DEPTH:
+        return False  # as nearly all
+    outside = message.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2]  # of texts
+    depth = 0
+    for part in outside:
+        for bracket in _BRACKET.finditer(part):
+            depth += 1 if bracket.group() in b"[{" else -1
+            if depth > MAX_DEPTH:
+                return True
+    return False
 
 
 def shaped(fields: Mapping[str, Any], kind: type[Heard], *, context_id: Optional[str] = None) -> Any:

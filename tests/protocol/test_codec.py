@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
+import gc
 import json
 import pickle
 from types import MappingProxyType
@@ -397,8 +399,50 @@ def test_deep_nesting_is_malformed_and_does_not_crash(brackets: tuple[bytes, byt
     opening, closing = brackets
     nested = opening * 100_000 + b"1" + closing * 100_000
     for sample in (nested, b'{"type":"' + name + b'","x":' + nested + b"}", opening * 100_000):
-        with pytest.raises(MalformedEventError, match="is not JSON"):
+        with pytest.raises(MalformedEventError, match=r"is not JSON|is nested more than 100 deep"):
             codec.decode(sample)
+
+
+@pytest.mark.parametrize("depth", [codec.MAX_DEPTH - 1, codec.MAX_DEPTH])
+def test_an_event_may_be_nested_to_a_hundred_levels_and_brackets_in_texts_are_none(depth: int) -> None:
+    text = json.dumps('[{"' * codec.MAX_DEPTH + "\\")
+    event = b'{"type":"new","text":%s,"x":' % text.encode() + b"[" * depth + b"]" * depth + b',"y":[[],[]]}'
+    if depth < codec.MAX_DEPTH:
+        assert codec.decode(event).fields["text"] == json.loads(text)
+    else:
+        with pytest.raises(MalformedEventError, match="nested more than 100 deep"):
+            codec.decode(event)
+
+
+@pytest.mark.parametrize("name", [b"new", b"done"])
+def test_what_the_collector_calls_has_room_whatever_is_read(name: bytes) -> None:
+    """It may be called while a message is read, in the reader's thread; with no room it would fail there."""
+    ran: list[bool] = []
+
+    def descend(levels: int) -> None:
+        if levels:
+            descend(levels - 1)
+
+    def collected(_phase: str, _info: object) -> None:
+        try:
+            descend(100)
+        except RecursionError:
+            ran.append(False)
+        else:
+            ran.append(True)
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(collected)
+    gc.set_threshold(20)
+    try:
+        for depth in range(90, 1000, 7):
+            with contextlib.suppress(MalformedEventError):
+                codec.decode(b'{"type":"' + name + b'","x":' + b"[" * depth + b"]" * depth + b"}")
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(collected)
+    assert ran
+    assert all(ran)
 
 
 @pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"1" * 5000, b"-" + b"1" * 5000, b"1" * 5000 + b".5"])
