@@ -285,8 +285,8 @@ class Link:
         No message has left whole, so that the service cannot act on any.
         """
         with self._state_lock:
-            if self._wire is wire:
-                self._wire, self._loss = None, error
+            if self._wire is wire and not self._is_closed:  # after close() its own reason stands
+                self._wire, self._loss = None, error  # until the reader says its own, which holds no user's frames
             if not isinstance(error, WebSocketConnectionClosedError):
                 return False  # the service was too slow; another connection is no faster
             if line.said or not self._may_reconnect or self._is_closed or line.state is State.CANCELLING:

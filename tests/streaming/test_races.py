@@ -161,6 +161,27 @@ def test_close_while_another_thread_starts_the_reader_ends_both(
     assert not stage.link.reader.is_alive()
 
 
+def test_close_tells_its_own_reason_though_a_push_fails_meanwhile_and_holds_nothing_of_it(make_stage: Any) -> None:
+    """The push's exception has its thread's frames, which have the connection: nobody could be rid of it any more."""
+    stage = make_stage()
+    context, wire = stage.context("a"), stage.wire
+    context.push("One. ")
+    with ThreadPoolExecutor(1) as pool:
+        closing: list[Any] = []
+
+        def fail_while_closing(_message: bytes) -> None:
+            closing.append(pool.submit(stage.connection.close))
+            assert stage.link._closing.wait(BOUND)
+            raise WebSocketConnectionClosedError("reset")
+
+        wire.before_write = fail_while_closing
+        with pytest.raises(WebSocketConnectionClosedError, match="reset"):
+            context.push("Two. ")
+        closing[0].result(BOUND)
+    assert "closed by close()" in str(stage.link.lost())
+    assert stage.link.lost().__cause__.__traceback__ is None
+
+
 def test_a_first_message_is_not_lost_silently_when_another_thread_pushes_to_the_context_meanwhile(
     make_stage: Any,
 ) -> None:
