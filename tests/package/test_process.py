@@ -26,6 +26,7 @@ from cartesia_sync import Cartesia, CartesiaError, TruncatedError
 from cartesia_sync.local import LocalServer
 from cartesia_sync.local.faults import Fault, Hold, Reset, StopReading
 from cartesia_sync.streaming.connection import Connection
+from cartesia_sync.transport.deadline import Deadline
 
 BOUND = 25.0
 """A little more than the scripts' own, which shows where they hang."""
@@ -186,7 +187,32 @@ def test_an_unhandled_exception_is_all_that_stderr_shows(scene: str, holding: Lo
 
 
 def interrupt(run: Run, number: int = signal.SIGINT) -> None:
+    """Send a signal, once the process waits where it is to be interrupted."""
+    wait_until_asleep(run.process.pid)
     run.process.send_signal(number)
+
+
+def wait_until_asleep(pid: int) -> None:
+    """Wait until each thread of a process waits for something, as far as the system tells.
+
+    CPython does not see a signal that comes in the instant before a thread blocks; whoever presses Ctrl-C presses it
+    again. Nothing tells of a thread's falling asleep, so this looks until it is.
+    """
+    deadline = Deadline(BOUND)
+    before, now = {"": "R"}, states_of(pid)
+    while before != now or any("(sleeping)" not in state for state in now.values()):
+        assert not deadline.expired
+        before, now = now, states_of(pid)
+
+
+def states_of(pid: int) -> dict[str, str]:
+    """Give each thread's state, and how many times it has fallen asleep; nothing where there is no /proc."""
+    found = {}
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+            lines = status.read_text().splitlines()
+            found[status.parent.name] = " ".join(line for line in lines if line.startswith(("State:", "voluntary")))
+    return found
 
 
 @posix
@@ -294,7 +320,7 @@ def test_an_interrupted_demo_ends_with_130_and_leaves_no_file(tmp_path: Path) ->
     with Run(*WARNED, HERE.parent.parent / "scripts" / "demo.py", tmp_path) as run:
         while "#" not in run.line():
             assert run.process.poll() is None
-        interrupt(run)
+        run.process.send_signal(signal.SIGINT)  # wherever it is
         status, _, errors = run.end()
     assert (status, errors) == (130, "")
     assert list(tmp_path.iterdir()) == []
