@@ -13,6 +13,7 @@ from cartesia_sync import Timeout
 from cartesia_sync.errors import FirstEventTimeoutError, TruncatedError, WebSocketConnectionClosedError
 from cartesia_sync.streaming.link import Link
 from cartesia_sync.streaming.mailbox import Mailbox
+from cartesia_sync.streaming.merge import Merge
 
 BOUND = 10.0
 
@@ -236,3 +237,24 @@ def test_recv_hears_of_a_context_that_the_reader_is_about_to_end(stage: Any, mon
     with pytest.raises(TruncatedError):
         stage.connection.recv()
     del context
+
+
+def test_recv_hears_of_a_context_that_ends_between_its_two_questions(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether something is there, and whether all is over: else an iteration ended as if nothing had been lost."""
+    context = stage.context("a")
+    context.push("x")
+    first, lost = Merge.first, threading.Event()
+
+    def lose_after_it(merge: Merge) -> Any:
+        found = first(merge)
+        if not lost.is_set():
+            lost.set()
+            stage.wire.lose()
+            stage.link.reader.join(BOUND)
+        return found
+
+    monkeypatch.setattr(Merge, "first", lose_after_it)
+    with pytest.raises(TruncatedError):
+        list(stage.connection)
