@@ -98,7 +98,7 @@ def speak_by_the_clock(sock: socket.socket, orders: list[Order]) -> None:
     places = [each.index(b'"data":"') + len(b'"data":"') for each in frames]
     while due:
         at, number, count = due[0]
-        time.sleep(max(at - time.monotonic(), 0.0))
+        time.sleep(max(at - time.monotonic(), 0.0))  # the pace that was asked for
         place = places[number]
         stamp = base64.b64encode(time.monotonic_ns().to_bytes(STAMP_BYTES, "big"))
         frames[number][place : place + len(stamp)] = stamp

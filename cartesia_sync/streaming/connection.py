@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import uuid
 import weakref
@@ -222,10 +223,12 @@ class Connection:
             if self._merge is None:
                 self._merge = Merge(self._link)  # from now on: to hang it up for each event costs more than the event
             while True:
-                line = self._merge.await_first(lambda: self._link.is_spent, deadline)
+                try:
+                    line = self._merge.await_first(lambda: self._link.is_spent, deadline)
+                except queue.Empty:
+                    message = f"No event of any context came within {timeout} s."
+                    raise GapTimeoutError(message, timeout=timeout) from None
                 if line is None:
-                    if not self._link.is_spent:
-                        raise GapTimeoutError(f"No event of any context came within {timeout} s.", timeout=timeout)
                     raise self._link.lost()
                 event = self._take(line)
                 if event is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import queue
@@ -70,7 +71,10 @@ class Merge:
             deadline: When to stop waiting.
 
         Returns:
-            The context, or None when it is over or the deadline has passed.
+            The context, or None when it is over.
+
+        Raises:
+            queue.Empty: The deadline has passed.
 
         Threads: as the class. Woken by each item of each context, and by the loss of the connection.
         """
@@ -80,10 +84,7 @@ class Merge:
                 return found
             if is_over():
                 return self.first()  # what came between the two questions is what it ended with
-            try:
-                self._answer(self._bell.get(timeout=deadline.left()))
-            except queue.Empty:
-                return None
+            self._answer(self._bell.get(timeout=deadline.left()))
 
     def _answer(self, ring: Optional[Ring]) -> None:
         if ring is not None:
@@ -119,7 +120,8 @@ def receive_any(link: Link, contexts: Sequence[Context], *, raise_on_error: bool
             if first is None:
                 times = [line.time_left(context.clocks) for line, context in left.items()]
                 deadline = Deadline(min((time for time in times if time is not None), default=None))
-                first = merge.await_first(lambda: False, deadline)
+                with contextlib.suppress(queue.Empty):
+                    first = merge.await_first(lambda: False, deadline)
             # Where nothing has come a clock has run out: asking that context raises what is to be raised.
             ready = [first] if first is not None else [each for each in left if each.time_left(left[each].clocks) == 0]
             for line in ready:

@@ -10,7 +10,7 @@ from typing import Any, Callable
 import pytest
 
 from cartesia_sync import Timeout
-from cartesia_sync.errors import FirstEventTimeoutError, TruncatedError, WebSocketConnectionClosedError
+from cartesia_sync.errors import FirstEventTimeoutError, GapTimeoutError, TruncatedError, WebSocketConnectionClosedError
 from cartesia_sync.streaming.link import Link
 from cartesia_sync.streaming.mailbox import Mailbox
 from cartesia_sync.streaming.merge import Merge
@@ -258,3 +258,22 @@ def test_recv_hears_of_a_context_that_ends_between_its_two_questions(
     monkeypatch.setattr(Merge, "first", lose_after_it)
     with pytest.raises(TruncatedError):
         list(stage.connection)
+
+
+def test_recv_whose_time_is_up_does_not_say_that_all_is_over(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A context that is lost in that moment is for the next call to tell of."""
+    context = stage.context("a")
+    context.push("x")
+    is_spent, asked = Link.is_spent.fget, iter(range(10))
+
+    def lose_when_asked_again(link: Link) -> Any:
+        if next(asked) == 1:
+            stage.wire.lose()
+            stage.link.reader.join(BOUND)
+        return is_spent(link)
+
+    monkeypatch.setattr(Link, "is_spent", property(lose_when_asked_again))
+    with pytest.raises(GapTimeoutError):
+        stage.connection.recv(timeout=0)
+    with pytest.raises(TruncatedError):
+        stage.connection.recv(timeout=0)
