@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Optional, Union
 
-from .messages import Omit
+from .messages import Omit, omit
 
 _MOST_SECONDS = 2_000_000
 """Some three weeks: poll() counts milliseconds in 31 bits, and a lock refuses infinity."""
@@ -76,5 +76,7 @@ class Timeout:
 
         ``timeout`` means the first event too unless that has a clock of its own: so it does in the official client.
         """
+        if timeout is first_event_timeout is whole_timeout is omit:
+            return self  # as nearly all
         first_event = timeout if isinstance(first_event_timeout, Omit) else first_event_timeout
         return self.replace(gap=timeout, first_event=first_event, whole=whole_timeout)

@@ -27,6 +27,8 @@ _KNOWN: dict[str, type[Heard]] = {
     kind.type: kind for kind in (Chunk, Timestamps, PhonemeTimestampsEvent, FlushDone, Done, Error)
 }
 _decoder = msgspec.json.Decoder(_Known)
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+"""Not msgspec's, which would write NaN as null."""
 
 MAX_DEPTH = 100
 """How deep an event may be nested; known ones are three deep. While a message of a thousand levels is read, the
@@ -127,8 +129,7 @@ def encode(message: Any) -> bytes:
         plain = msgspec.to_builtins(message, enc_hook=_plain)
     except RecursionError as error:
         raise ValueError("a message cannot hold itself") from error
-    # msgspec would write NaN as null
-    return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _encoder.encode(plain).encode()
 
 
 def _plain(value: Any) -> Any:

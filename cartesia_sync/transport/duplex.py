@@ -83,6 +83,15 @@ class Duplex:
         self.start = start + size
         return bytes(self._view[start : self.start])
 
+    @property
+    def has_ahead(self) -> bool:
+        """Whether something was read ahead and not taken yet."""
+        return self.end > self.start
+
+    def read_ahead(self, deadline: Deadline) -> None:
+        """Read once, and take nothing of it; otherwise as ``take``."""
+        self._fill(1, deadline)
+
     def take_ready(self, skip: int, size: int) -> bytes:
         """Leave out so many bytes, and give the next ``size``; all of them are in ``ahead``."""
         start = self.start + skip
@@ -91,8 +100,8 @@ class Duplex:
 
     def take_some(self, size: int, deadline: Deadline) -> bytes:
         """Give at least one byte and at most ``size``; otherwise as ``take``."""
-        if self.end == self.start:
-            self._fill(1, deadline)
+        if not self.has_ahead:
+            self.read_ahead(deadline)
         return self.take(min(size, self.end - self.start), deadline)
 
     def _fill(self, size: int, deadline: Deadline) -> None:

@@ -77,6 +77,10 @@ class Wire:
         if self.has_message:
             return self._frames.take_text()
         try:
+            if self._frames.needs_header() and not self._duplex.has_ahead:
+                self._duplex.read_ahead(deadline)
+                if self._part is None and self._frames.has_text():
+                    return self._frames.take_text()  # what comes alone is spared the library's dozen calls too
             while True:
                 self._frames.deadline = deadline
                 frame = self._frames.recv_frame()

@@ -614,6 +614,19 @@ def test_whole_text_messages_cost_no_call_of_the_librarys_and_few_of_the_systems
     assert (calls, ends.duplex.recv_calls) == ([], recv_calls)
 
 
+def test_a_text_message_that_comes_alone_costs_one_recv_and_no_call_of_the_librarys(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(type(ends.wire._frames), "recv_frame", lambda self: calls.append(1))
+    recv_calls = ends.duplex.recv_calls
+    for message in (b"a", b"b" * 300):
+        ends.far.send(frame(message))
+        let_arrive(ends)
+        assert read(ends) == message
+    assert (calls, ends.duplex.recv_calls) == ([], recv_calls + 2)
+
+
 @pytest.mark.parametrize(
     "behind",
     [
