@@ -11,7 +11,9 @@ The parts:
   cost      CPU time (user and system) of the client's process per frame, with its wall time and its memory
   latency   from the server's send to the consumer's hands: contexts with a chunk each 50 ms; with one consumer
             asleep; beside a thread that computes in Python all the time. There sync reads for all contexts by one
-            thread, since it has no other way to hear several at once; ours does so too in a column of its own
+            thread, since it has no other way to hear several at once on a connection; ours does so too in a column of
+            its own. Beside the thread that computes the official clients also serve plain threads, one a context: sync
+            by a connection for each, async by handing on what it hears
   first     from a push to the first chunk in hand: on a warm connection, and with client and connection to be made
   import    time and memory of the import
   memory    what is held for audio that waits, and for contexts and connections that are idle (ours alone)
@@ -36,21 +38,27 @@ BOUND = 300
 TRIES = 3
 """A client that cannot open its TLS connection, which was seen of the official sync one, does not end a long run."""
 OFFICIAL = ("sync", "async")
+IN_THREADS = ("ours_apart", "sync_apart", "async_threads")
+PERCENTILES = ("p50_ms", "p99_ms", "max_ms")
 PARTS = ("cost", "latency", "first", "import", "memory")
 
 
 class Case(NamedTuple):
-    """How many contexts, and how much audio in each chunk."""
+    """How many contexts at once, how much audio in each chunk, and how many times one after the other."""
 
     contexts: int
     audio_bytes: int
+    groups: int = 1
 
     def __str__(self) -> str:
-        return f"{self.contexts} x {self.audio_bytes}"
+        return f"{self.contexts} x {self.audio_bytes}" + (f", {self.groups} times" if self.groups > 1 else "")
 
 
 CASES = [Case(contexts, size) for size in (1024, 4096, 16384) for contexts in (1, 8, 64)]
-CASES += [Case(10, 4096), Case(1000, 4096)]
+FEW, MANY = Case(10, 4096, groups=100), Case(1000, 4096)
+"""The same contexts, as long, ten at once and all at once: what is between them is how many are at once."""
+
+CASES += [FEW, MANY]
 FRAMES = {1024: 24_000, 4096: 12_000, 16384: 6_000}
 """In one turn, by the audio in each."""
 
@@ -142,9 +150,8 @@ def run(options: argparse.Namespace, found: dict[str, Any]) -> None:
         with serving(tls=transport == "tls") as (url, environment):
             if "cost" in options.parts:
                 for case in options.cases:
-                    chunks = max(
-                        round(options.share * max(FRAMES.get(case.audio_bytes, 6000) // case.contexts, LEAST_CHUNKS)), 1
-                    )
+                    fair = FRAMES.get(case.audio_bytes, 6000) // (case.contexts * case.groups)
+                    chunks = max(round(options.share * max(fair, LEAST_CHUNKS)), 1)
                     tell(f"cost, {transport}, {case}")
                     found.setdefault("cost", {}).setdefault(transport, {})[str(case)] = in_turns(
                         ("ours", *OFFICIAL, "floor"),
@@ -153,6 +160,7 @@ def run(options: argparse.Namespace, found: dict[str, Any]) -> None:
                         job="cost",
                         url=url,
                         contexts=case.contexts,
+                        groups=case.groups,
                         chunks=chunks,
                         audio_bytes=case.audio_bytes,
                     )
@@ -160,7 +168,7 @@ def run(options: argparse.Namespace, found: dict[str, Any]) -> None:
                 for beside in ("alone", "sleeper", "busy"):
                     tell(f"latency, {transport}, {beside}")
                     found.setdefault("latency", {}).setdefault(transport, {})[beside] = in_turns(
-                        ("ours", "ours_one", *OFFICIAL),
+                        ("ours", "ours_one", *OFFICIAL, *(IN_THREADS if beside == "busy" else ())),
                         rounds,
                         environment,
                         job="latency",
@@ -172,7 +180,12 @@ def run(options: argparse.Namespace, found: dict[str, Any]) -> None:
             if "first" in options.parts:
                 tell(f"first audio, {transport}")
                 found.setdefault("first", {})[transport] = in_turns(
-                    ("ours", *OFFICIAL), rounds, environment, job="first_audio", url=url, times=int(200 * options.share)
+                    ("ours", *OFFICIAL),
+                    rounds,
+                    environment,
+                    job="first_audio",
+                    url=url,
+                    times=int(1000 * options.share),
                 )
     if "import" in options.parts:
         tell("import")
@@ -223,9 +236,9 @@ def report(found: dict[str, Any]) -> None:
                 rows.append(row)
             head = ["contexts x bytes", "ours", *OFFICIAL, "floor"]
             table(f"{title}, {transport}", head + ["ratio", "to floor"] * what.endswith("_us"), rows)
-        if {"10 x 4096", "1000 x 4096"} <= {*cases}:
-            many, few = (statistics.median(cases[case]["ours"]["cpu_us"]) for case in ("1000 x 4096", "10 x 4096"))
-            print(f"a frame at 1,000 contexts costs {many / few:.2f} of one at 10")
+        if {str(FEW), str(MANY)} <= {*cases}:
+            many, few = (statistics.median(cases[str(case)]["ours"]["cpu_us"]) for case in (MANY, FEW))
+            print(f"a frame at 1,000 contexts at once costs {many / few:.2f} of one at 10")
     for transport, besides in found.get("latency", {}).items():
         table(
             f"latency in ms, {transport}",
@@ -238,10 +251,17 @@ def report(found: dict[str, Any]) -> None:
                     f"{to_async:.2f}",
                 ]
                 for beside, figures in besides.items()
-                for what in ("p50_ms", "p99_ms", "max_ms")
+                for what in PERCENTILES
                 for to_async in [ratio(figures, what, ["async"])]
             ],
         )
+        if "busy" in besides:
+            names = ("ours", *IN_THREADS)
+            table(
+                f"latency in ms beside a busy thread, a thread a context, {transport}",
+                ["figure", "ours", "ours, a connection each", "sync, a connection each", "async, handing on"],
+                [[what, *(middle(besides["busy"][name][what]) for name in names)] for what in PERCENTILES],
+            )
     for transport, figures in found.get("first", {}).items():
         table(
             f"first audio in ms, {transport}",

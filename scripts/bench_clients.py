@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import queue
 import resource
 import ssl
 import statistics
@@ -17,7 +18,7 @@ import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Callable
 
 from bench_server import STAMP_BYTES, order
@@ -32,6 +33,28 @@ NO_LIMIT = 1 << 30
 
 Take = Callable[[int, bytes], None]
 """Called by a consumer with its context's number and the audio, as soon as it has them."""
+
+
+@contextlib.contextmanager
+def in_threads(work: Callable[[int], None], numbers: Iterable[int]) -> Iterator[None]:
+    """Do work in a thread for each number, meanwhile and until all are done."""
+    threads = [threading.Thread(target=work, args=(number,)) for number in numbers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        for thread in threads:
+            thread.join()
+
+
+def hear_alone(connection: Any, number: int, text: str, take: Take) -> None:
+    """Speak one context on a connection of its own: no others belong together with it."""
+    context = connection.context(**HOW)
+    context.push(json.dumps({**json.loads(text), "together": 1}))
+    for event in context.receive():
+        if event.type == "chunk":
+            take(number, event.audio)
 
 
 class Ours:
@@ -66,14 +89,20 @@ class Ours:
         if count == 1:
             consume(0)  # on the thread that is there
             return
-        threads = [threading.Thread(target=consume, args=(number,)) for number in range(count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads[sleepers:]:
-            thread.join()
-        awake.set()
-        for thread in threads[:sleepers]:
-            thread.join()
+        with in_threads(consume, range(sleepers)):
+            with in_threads(consume, range(sleepers, count)):
+                pass
+            awake.set()
+
+
+class OursApart(Ours):
+    """This package, with a connection for each thread."""
+
+    def speak(self, count: int, text: str, take: Take, sleepers: int = 0) -> None:
+        with contextlib.ExitStack() as stack:
+            connections = [stack.enter_context(self._manager.enter()) for _ in range(count)]
+            with in_threads(lambda number: hear_alone(connections[number], number, text, take), range(count)):
+                pass
 
 
 class OursInOneThread(Ours):
@@ -106,13 +135,8 @@ class OfficialSync:
         self._connection.close()
 
     def speak(self, count: int, text: str, take: Take, sleepers: int = 0) -> None:
-        alone = json.dumps({**json.loads(text), "together": 1})
         for number in range(count):
-            context = self._connection.context(**HOW)
-            context.push(alone)
-            for event in context.receive():
-                if event.type == "chunk":
-                    take(number, event.audio)
+            hear_alone(self._connection, number, text, take)
 
     def speak_by_hand(self, count: int, text: str, take: Take) -> None:
         """Speak contexts at once, and let one thread read what comes for all of them."""
@@ -127,6 +151,16 @@ class OfficialSync:
             if event.type == "chunk":
                 take(numbers[event.context_id], event.audio)
             left -= event.type == "done"
+
+
+class OfficialSyncApart(OfficialSync):
+    """The official sync client with a connection for each thread: the one way in which its threads receive at once."""
+
+    def speak(self, count: int, text: str, take: Take, sleepers: int = 0) -> None:
+        with contextlib.ExitStack() as stack:
+            connections = [stack.enter_context(self._client.tts.websocket_connect()) for _ in range(count)]
+            with in_threads(lambda number: hear_alone(connections[number], number, text, take), range(count)):
+                pass
 
 
 class OfficialAsync:
@@ -165,6 +199,22 @@ class OfficialAsync:
         await asyncio.gather(*(consume(number) for number in range(sleepers, count)))
         awake.set()
         await asleep
+
+
+class OfficialAsyncInThreads(OfficialAsync):
+    """The official async client, handing on what it hears to a plain thread a context, by a queue for each."""
+
+    def speak(self, count: int, text: str, take: Take, sleepers: int = 0) -> None:
+        queues: list[queue.SimpleQueue[Any]] = [queue.SimpleQueue() for _ in range(count)]
+
+        def consume(number: int) -> None:
+            for audio in iter(queues[number].get, None):
+                take(number, audio)
+
+        with in_threads(consume, range(count)):
+            super().speak(count, text, lambda number, audio: queues[number].put(audio))
+            for each in queues:
+                each.put(None)
 
 
 class _Loop:
@@ -215,16 +265,19 @@ class Floor:
 CLIENTS: dict[str, Any] = {
     "ours": Ours,
     "ours_one": OursInOneThread,
+    "ours_apart": OursApart,
     "sync": OfficialSync,
+    "sync_apart": OfficialSyncApart,
     "async": OfficialAsync,
+    "async_threads": OfficialAsyncInThreads,
     "floor": Floor,
 }
 
 # ---- the jobs
 
 
-def cost(name: str, url: str, contexts: int, chunks: int, audio_bytes: int) -> dict[str, float]:
-    """Hear all that a server can send, after a warm-up; count this process's time."""
+def cost(name: str, url: str, contexts: int, groups: int, chunks: int, audio_bytes: int) -> dict[str, float]:
+    """Hear all that a server can send, after a warm-up; count this process's time. One group follows the other."""
     heard = [0] * contexts
 
     def take(number: int, audio: bytes) -> None:
@@ -235,11 +288,12 @@ def cost(name: str, url: str, contexts: int, chunks: int, audio_bytes: int) -> d
         client.speak(warm, order(50, audio_bytes, warm), take)
         heard = [0] * contexts
         before, begun = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-        client.speak(contexts, order(chunks, audio_bytes, contexts), take)
+        for _ in range(groups):
+            client.speak(contexts, order(chunks, audio_bytes, contexts), take)
         wall, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF)
-    if sum(heard) != contexts * chunks * audio_bytes:
-        raise AssertionError(f"{name} heard {sum(heard)} bytes of {contexts * chunks * audio_bytes}")
-    frames = contexts * (chunks + 1)
+    if sum(heard) != groups * contexts * chunks * audio_bytes:
+        raise AssertionError(f"{name} heard {sum(heard)} bytes of {groups * contexts * chunks * audio_bytes}")
+    frames = groups * contexts * (chunks + 1)
     cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
     return {
         "cpu_us": cpu / frames * 1e6,

@@ -38,8 +38,9 @@ def test_a_quick_run_measures_every_client_in_every_part() -> None:
             assert is_whole(figures[name])
     assert set(found["latency"]["plain"]) == {"alone", "sleeper", "busy"}
     assert set(found["first"]["plain"]) == both
-    for figures in found["latency"]["plain"].values():
-        assert set(figures) == both | {"ours_one"}
+    for beside, figures in found["latency"]["plain"].items():
+        in_threads = {"ours_apart", "sync_apart", "async_threads"} if beside == "busy" else set()
+        assert set(figures) == both | {"ours_one"} | in_threads
     for figures in [*found["latency"]["plain"].values(), found["first"]["plain"]]:
         assert all(map(is_whole, figures.values()))
 
