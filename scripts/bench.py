@@ -79,12 +79,13 @@ def serving(*, tls: bool) -> Iterator[tuple[str, dict[str, str]]]:
         command = [sys.executable, str(HERE / "bench_server.py")]
         environment = {**os.environ, "NO_PROXY": "localhost", "no_proxy": "localhost"}
         if tls:
+            import certifi
             import trustme
 
             authority = trustme.CA()
             certificate, trusted = Path(folder) / "server.pem", Path(folder) / "authority.pem"
             authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(certificate))
-            authority.cert_pem.write_to_path(str(trusted))
+            trusted.write_bytes(Path(certifi.where()).read_bytes() + authority.cert_pem.bytes())  # as many as usual
             command += ["--certificate", str(certificate)]
             environment.update({"SSL_CERT_FILE": str(trusted), "REQUESTS_CA_BUNDLE": str(trusted)})
         process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
