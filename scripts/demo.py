@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from cartesia_sync import Cartesia, CartesiaError, TruncatedError
@@ -71,6 +71,12 @@ def main(folder: Path) -> int:
 
         with ThreadPoolExecutor(len(TRANSCRIPTS)) as threads:
             results = [threads.submit(speak, number) for number in (1, 2)]
+            try:
+                wait(results)
+            except KeyboardInterrupt:  # in a join() it would make CPython 3.11 take the threads for ended
+                connection.close()
+                wait(results)  # until they have taken their files away
+                raise
         print()
         for number, result in enumerate(results, 1):
             first_audio, seconds, path = result.result()

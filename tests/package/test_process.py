@@ -326,6 +326,13 @@ def test_an_interrupted_demo_ends_with_130_and_leaves_no_file(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+@posix
+def test_an_interrupted_demo_waits_for_its_threads_to_take_their_files_away(tmp_path: Path) -> None:
+    with Run(*WARNED, SCRIPTS / "interrupted_demo.py", HERE.parent.parent / "scripts" / "demo.py", tmp_path) as run:
+        status, output, errors = run.end()
+    assert (status, output.splitlines()[-1], errors) == (0, "0", "")
+
+
 # ---- what nobody holds any more
 
 
