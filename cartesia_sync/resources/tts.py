@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
-from ..protocol.clocks import Timeout
+from ..protocol.clocks import Timeout, checked_seconds, checked_size
 from ..protocol.codec import decode
 from ..protocol.formats import voice_on_the_wire
 from ..protocol.messages import Omit, omit
@@ -47,9 +47,9 @@ class TTSResource(Resource):
             extra_headers: Sent with the handshake, in place of the client's of the same name.
             websocket_connection_options: ``max_size`` means ``max_message_bytes``. The other options of the official
                 client are those of its transport library; they are accepted, and mean nothing here.
-            timeout: The clocks, in place of the client's.
-            ping_interval: Seconds of silence before a ping, and again before the connection counts as lost. None
-                sends no pings.
+            timeout: The clocks, in place of the client's, which None leaves as they are.
+            ping_interval: Seconds of silence before a ping, and again before the connection counts as lost; above 0.
+                None sends no pings.
             reconnect: Whether a push to a new context opens a new connection when the last one is lost.
             max_message_bytes: The largest message that is accepted, 16 MiB by default; a larger one ends the
                 connection before it is read.
@@ -57,26 +57,33 @@ class TTSResource(Resource):
                 is more, the context in which most waits ends. For the limit of one context see
                 ``Connection.context``.
 
+        Raises:
+            ValueError: A clock, a limit or a header is not one; the error names it.
+
         Threads: any. Does not wait.
         """
         from ..streaming.connection import ConnectionManager
         from ..streaming.link import MAX_CONNECTION_QUEUED_BYTES
 
+        limit_name = "max_message_bytes"
         if max_message_bytes is None:
+            limit_name = "websocket_connection_options max_size"
             max_message_bytes = dict(websocket_connection_options or {}).get("max_size")
         return ConnectionManager(
             self._client.dialler(
                 "/tts/websocket",
                 extra_query or {},
                 extra_headers or {},
-                max_message_bytes=max_message_bytes,
+                max_message_bytes=None if max_message_bytes is None else checked_size(limit_name, max_message_bytes),
             ),
             api_version=self._client.cartesia_version,
             timeout=self._client.timeout if timeout is None else Timeout.of(timeout),
-            ping_interval=ping_interval,
+            ping_interval=checked_seconds("ping_interval", ping_interval),
             reconnect=reconnect,
             max_retries=self._client.max_retries,
-            max_queued_bytes=MAX_CONNECTION_QUEUED_BYTES if max_queued_bytes is None else max_queued_bytes,
+            max_queued_bytes=MAX_CONNECTION_QUEUED_BYTES
+            if max_queued_bytes is None
+            else checked_size("max_queued_bytes", max_queued_bytes),
         )
 
     def websocket(self, **options: Any) -> TtsWebsocket:

@@ -4,7 +4,7 @@ import gc
 import socket
 import ssl
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Optional
 from urllib.parse import parse_qs, urlsplit
 
@@ -339,12 +339,72 @@ def test_the_clocks_run_by_default() -> None:
     assert Cartesia(api_key=KEY).timeout == DEFAULT_TIMEOUT == Timeout()
 
 
-@pytest.mark.parametrize("wrong", [-1, float("nan"), "5", [], Deadline(1)], ids=lambda wrong: type(wrong).__name__)
-def test_a_timeout_that_is_none_of_these_is_refused(wrong: Any) -> None:
-    with pytest.raises(ValueError, match="timeout connect is a number of seconds"):
-        Cartesia(api_key=KEY, timeout=wrong)
-    with pytest.raises(ValueError, match="timeout connect is a number of seconds"):
-        Cartesia(api_key=KEY).tts.websocket_connect(timeout=wrong)
+NO_CLOCKS: tuple[Any, ...] = (0, -1, float("nan"), float("inf"), "5", True, [], Deadline(1))
+NO_SIZES: tuple[Any, ...] = (0, -1, 1.5, float("nan"), float("inf"), "5", True, [])
+
+
+def kind(value: object) -> str:
+    return type(value).__name__ if isinstance(value, (Deadline, list)) else repr(value)
+
+
+@pytest.mark.parametrize("wrong", NO_CLOCKS, ids=kind)
+def test_a_timeout_that_is_none_is_refused_wherever_it_is_given(wrong: Any) -> None:
+    client = Cartesia(api_key=KEY)
+    places: tuple[Callable[..., object], ...] = (
+        lambda **given: Cartesia(api_key=KEY, **given),
+        client.with_options,
+        client.copy,
+        client.tts.websocket_connect,
+        client.tts.websocket,
+        client.voices.list,
+        client.get_status,
+    )
+    for place in places:
+        with pytest.raises(ValueError, match=r"^timeout: expected a number of seconds above 0"):
+            place(timeout=wrong)
+        with pytest.raises(ValueError, match=r"^timeout\[1\], the read clock: expected a number of seconds above 0"):
+            place(timeout=(1, wrong))
+    with pytest.raises(ValueError, match=r"^timeout: expected a number of seconds above 0"):
+        client.get("/x", options={"timeout": wrong})
+
+
+@pytest.mark.parametrize("wrong", NO_CLOCKS, ids=kind)
+def test_a_ping_interval_that_is_none_is_refused_by_its_name(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"^ping_interval: expected a number of seconds above 0.* or None .*; got "):
+        Cartesia(api_key=KEY).tts.websocket_connect(ping_interval=wrong)
+
+
+@pytest.mark.parametrize("wrong", NO_SIZES, ids=kind)
+def test_a_limit_that_is_none_is_refused_by_its_name(wrong: Any) -> None:
+    connect = Cartesia(api_key=KEY).tts.websocket_connect
+    for limit in ("max_message_bytes", "max_queued_bytes"):
+        with pytest.raises(ValueError, match=rf"^{limit}: expected a whole number of bytes, 1 or more; got "):
+            connect(**{limit: wrong})
+    with pytest.raises(ValueError, match=r"^websocket_connection_options max_size: expected a whole number of bytes"):
+        connect(websocket_connection_options={"max_size": wrong})
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.0, float("nan"), float("inf"), "5", True, None, []], ids=kind)
+def test_a_number_of_retries_that_is_none_is_refused_wherever_it_is_given(wrong: Any) -> None:
+    client = Cartesia(api_key=KEY)
+    with pytest.raises(ValueError, match=r"^max_retries: expected a number, 0 or more, got "):
+        Cartesia(api_key=KEY, max_retries=wrong)
+    with pytest.raises(ValueError, match=r"^max_retries: "):
+        client.with_options(max_retries=wrong)
+    if wrong is not None:  # the client's, there
+        with pytest.raises(ValueError, match=r"^max_retries: "):
+            client.get("/x", options={"max_retries": wrong})
+    assert Cartesia(api_key=KEY, max_retries=0).max_retries == 0
+
+
+def test_none_is_no_clock_no_ping_and_the_usual_limit() -> None:
+    Cartesia(api_key=KEY, timeout=None).tts.websocket_connect(
+        timeout=Timeout(connect=None, close=None),
+        ping_interval=None,
+        max_message_bytes=None,
+        max_queued_bytes=None,
+        websocket_connection_options={"max_size": None},
+    )
 
 
 @pytest.mark.usefixtures("_dial_nobody")
