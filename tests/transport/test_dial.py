@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -181,6 +185,71 @@ def test_a_resolver_that_does_not_answer_is_left_behind_at_the_deadline(monkeypa
             connect("ws://slow.invalid/", seconds=SHORT)
     finally:
         answer.set()
+
+
+@contextlib.contextmanager
+def no_more_threads() -> Iterator[None]:
+    """Have the system refuse them, for want of memory for their stacks."""
+    before = threading.stack_size(1 << 46)
+    try:
+        yield
+    finally:
+        threading.stack_size(before)
+
+
+def test_where_the_system_gives_no_more_threads_a_name_is_a_connection_error_with_the_reason() -> None:
+    with (
+        no_more_threads(),
+        pytest.raises(APIConnectionError, match=r"service\.invalid.*can't start new thread") as caught,
+    ):
+        connect("ws://service.invalid/")
+    assert isinstance(caught.value.__cause__, OSError)
+    assert isinstance(caught.value.__cause__.__cause__, RuntimeError)
+    assert not [thread for thread in threading.enumerate() if thread.name == "cartesia-sync-resolver"]
+
+
+def test_where_the_system_gives_no_more_threads_an_address_is_dialled_all_the_same(serve: Serve) -> None:
+    peer = serve(echo)
+    with no_more_threads(), dialled("127.0.0.1", peer.port, None, soon()) as (_, duplex):
+        assert_carries_bytes(duplex)
+
+
+DIAL_AT_EXIT = """
+import atexit, sys
+from cartesia_sync.transport.deadline import Deadline
+from cartesia_sync.transport.dial import dial
+
+def dial_a_name():
+    try:
+        dial("localhost", int(sys.argv[1]), None, Deadline(10.0)).close()
+    except OSError as error:
+        print(error)
+    else:
+        print("connected")
+
+atexit.register(dial_a_name)
+"""
+
+
+def test_a_name_that_is_dialled_while_the_interpreter_ends_is_resolved_or_an_os_error(serve: Serve) -> None:
+    """Python 3.12 starts no thread any more in an exit callback; older ones do."""
+    command = [sys.executable, "-W", "error", "-c", DIAL_AT_EXIT, str(serve(silent).port)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=2 * BOUND, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert re.fullmatch(r"connected|the name localhost cannot be resolved: can't .* thread.*", run.stdout.strip())
+
+
+@pytest.mark.parametrize("error", [MemoryError("none left"), RuntimeError("an audit hook's own"), SystemExit(1)])
+def test_whatever_the_resolver_fails_with_is_told_at_once(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def getaddrinfo(*_args: Any, flags: int = 0, **_options: Any) -> list[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, "no number") if flags & socket.AI_NUMERICHOST else error
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with pytest.raises(OSError, match=f"the resolver failed on the name any.invalid: {type(error).__name__}") as caught:
+        dial("any.invalid", 1, None, soon())
+    assert not isinstance(caught.value, TimeoutError)
 
 
 def test_a_connection_that_is_neither_taken_nor_refused_ends_at_the_deadline(full_port: int) -> None:
@@ -412,6 +481,33 @@ def test_a_proxy_that_does_not_come_to_an_end_is_a_timeout(serve: Serve, trickle
         through(serve(script), seconds=SHORT)
 
 
+class Passing(Deadline):
+    """A deadline that passes right after somebody has asked whether it has."""
+
+    def __init__(self, *left: float) -> None:
+        super().__init__(None)
+        self._next = iter(left)
+
+    def left(self) -> float:
+        return next(self._next)
+
+    @property
+    def expired(self) -> bool:
+        return False
+
+
+def test_a_time_that_is_over_while_the_proxy_is_asked_is_a_timeout_too(serve: Serve) -> None:
+    """A socket timeout of 0 would mean not to wait, which is another error."""
+
+    def script(far: Far) -> None:
+        far.read_head()
+        far.wait_until_gone()
+
+    proxy = f"http://127.0.0.1:{serve(script).port}"
+    with pytest.raises(TimeoutError, match="the proxy did not answer in time"):
+        dial("service.invalid", 443, None, Passing(BOUND, BOUND, 0.0), proxy=proxy)
+
+
 @pytest.mark.parametrize("proxy", ["https://127.0.0.1:1", "socks5://127.0.0.1:1", "http://"])
 def test_a_proxy_of_another_kind_is_refused(proxy: str) -> None:
     with pytest.raises(ValueError, match="proxy"):
@@ -428,3 +524,44 @@ def test_a_proxys_url_whose_port_is_none_is_refused_without_its_password() -> No
     with pytest.raises(ValueError, match="proxy") as caught:
         dial("service.invalid", 443, None, Deadline(BOUND), proxy="http://me:s3c/ret@127.0.0.1:1")
     assert "s3c" not in str(caught.value)
+
+
+# ---- signals
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="a signal of POSIX")
+def test_a_proxy_that_has_gone_is_an_error_and_no_signal(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGPIPE at its default action would kill the process; Python ignores it, but command line programs restore it."""
+    gone = threading.Event()
+
+    def go(far: Far) -> None:
+        far.stop_sending()
+        far.reset()
+        gone.set()
+
+    reach = dial_module._connect
+
+    def reach_who_goes(*args: Any) -> socket.socket:
+        sock = reach(*args)
+        assert gone.wait(BOUND)
+        return sock
+
+    monkeypatch.setattr(dial_module, "_connect", reach_who_goes)
+    signals: list[int] = []
+    before = signal.signal(signal.SIGPIPE, lambda number, _: signals.append(number))
+    try:
+        with pytest.raises(OSError, match=r".") as caught:
+            through(serve(go))
+    finally:
+        signal.signal(signal.SIGPIPE, before)
+    assert isinstance(caught.value, (BrokenPipeError, ConnectionResetError))
+    assert not signals
+
+
+def test_where_a_socket_has_an_option_against_the_signal_it_is_set(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On macOS there is one; elsewhere another option, which is off by default, stands for it."""
+    monkeypatch.setattr(dial_module, "_SO_NOSIGPIPE", socket.SO_KEEPALIVE)
+    with dialled("127.0.0.1", serve(silent).port, None, soon()) as (sock, _):
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

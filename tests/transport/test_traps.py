@@ -351,9 +351,12 @@ def test_no_address_is_tried_when_the_time_of_all_is_over(monkeypatch: pytest.Mo
     tried = []
     silence, nobody = socket.socketpair()
 
-    def start(address: Any, selector: selectors.BaseSelector, failures: list[OSError]) -> None:
+    def start(
+        address: Any, selector: selectors.BaseSelector, failures: list[OSError], made: list[socket.socket]
+    ) -> None:
         tried.append(address)
         if len(tried) == 1:
+            made.append(silence)
             selector.register(silence, selectors.EVENT_READ)
 
     addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in range(1, 101)]
