@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
 from types import TracebackType
@@ -40,6 +41,22 @@ DEFAULT_VERSION = "2026-08-14"
 DEFAULT_TIMEOUT = Timeout()
 DEFAULT_MAX_RETRIES = 2
 _USER_AGENT = f"cartesia-sync/{__version__}"
+_SETTINGS = {
+    "api_key": "api_key",
+    "token": "token",
+    "base_url": "base_url",
+    "websocket_base_url": "websocket_base_url",
+    "_given_websocket_base_url": "websocket_base_url",
+    "cartesia_version": "cartesia_version",
+    "_default_headers": "default_headers",
+    "_default_query": "default_query",
+    "timeout": "timeout",
+    "max_retries": "max_retries",
+    "_allow_insecure": "allow_insecure",
+}
+"""The attributes that hold what the user gave, and the arguments that these came by."""
+_LIVE = ("_shared", "_resources")
+"""The attributes that a copy does not get."""
 
 
 class Cartesia:
@@ -65,6 +82,14 @@ class Cartesia:
     Raises:
         MissingCredentialsError: Neither a key nor a token is given, and the environment has no key.
         ValueError: A URL, a header or a clock is not one.
+
+    A client can be pickled, and so handed to another process (``multiprocessing`` with spawn or forkserver, Celery,
+    Dask), and copied by ``copy.copy`` and ``copy.deepcopy``. What comes out has the same settings and connections of
+    its own, none of them open yet; it is open itself, whether or not this one is closed. The key is in the pickle in
+    clear, and so is a token: treat the pickle as you treat the key. An ``ssl_context`` cannot be pickled, nor can,
+    say, a lambda in ``default_query``: the TypeError names the argument. Copies in the same process share it. Without
+    an ``ssl_context`` the other process trusts what its own environment says. (``client.copy`` is another name of
+    ``with_options``, as in the official client, and shares the connections.)
 
     Threads: any, all of it. Making a client opens nothing and starts no thread.
     """
@@ -123,6 +148,49 @@ class Cartesia:
 
     def __repr__(self) -> str:
         return f"<Cartesia {self.base_url} version {self.cartesia_version}>"
+
+    # ---- copies
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings, for a pickle.
+
+        Raises:
+            TypeError: One of them cannot be pickled; the error names the argument.
+        """
+        import pickle
+
+        if self._shared.trust.is_given:
+            raise _cannot_travel("ssl_context", "Python pickles no SSLContext")
+        for attribute, argument in _SETTINGS.items():
+            try:
+                pickle.dumps(getattr(self, attribute))
+            except Exception as error:  # pickle lets out what the value's own class raises
+                raise _cannot_travel(argument, str(error)) from error
+        return {name: value for name, value in vars(self).items() if name not in _LIVE}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._shared, self._resources = _Shared(_Trust(None)), {}
+
+    def __copy__(self) -> Cartesia:
+        return self._copied(lambda _, value: value, {})
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Cartesia:
+        def copied(name: str, value: Any) -> Any:
+            try:
+                return copy.deepcopy(value, memo)
+            except Exception:  # what the value's own class raises
+                if name in _SETTINGS:
+                    return value  # nobody changes it here, so that both may use it
+                raise
+
+        return self._copied(copied, memo)
+
+    def _copied(self, copied: Callable[[str, Any], Any], memo: dict[int, Any]) -> Cartesia:
+        made = memo[id(self)] = type(self).__new__(type(self))
+        made._shared, made._resources = _Shared(self._shared.trust), {}
+        vars(made).update({name: copied(name, value) for name, value in vars(self).items() if name not in _LIVE})
+        return made
 
     def with_options(
         self,
@@ -187,6 +255,8 @@ class Cartesia:
 
     copy = with_options
 
+    # ---- the end
+
     def close(self) -> None:
         """Close the idle connections for HTTP, and refuse further calls; WebSockets are closed by themselves.
 
@@ -194,11 +264,11 @@ class Cartesia:
 
         Threads: any. Does not wait.
         """
-        self._connections.close()
+        self._shared.close()
 
     def is_closed(self) -> bool:
         """Tell whether ``close`` was called."""
-        return self._connections.is_closed
+        return self._shared.is_closed
 
     def __enter__(self) -> Cartesia:
         return self
@@ -415,6 +485,7 @@ class _Trust:
     """The one TLS context of all connections; made when it is first needed, for that reads the whole trust store."""
 
     def __init__(self, given: Optional[ssl.SSLContext]) -> None:
+        self.is_given = given is not None
         self._made = {} if given is None else {"context": given}
 
     def __call__(self) -> ssl.SSLContext:
@@ -428,11 +499,12 @@ class _Trust:
 
 
 class _Shared:
-    """What a client shares with those that are made from it by ``with_options``."""
+    """What a client shares with those that are made from it by ``with_options``. Takes no lock of its own."""
 
     def __init__(self, trust: _Trust) -> None:
         self.trust = trust
         self._made: dict[str, Http] = {}
+        self._closed_in: set[int] = set()  # processes: a forked child of a closed client has connections of its own
 
     @property
     def http(self) -> Http:
@@ -442,7 +514,28 @@ class _Shared:
             from .transport.http import Http
 
             http = self._made.setdefault("http", Http(self.trust))  # as above
+            if self.is_closed:
+                http.close()  # either this sees that it was closed meanwhile, or close() sees what was made
         return http
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether ``close`` was called in this process."""
+        return os.getpid() in self._closed_in
+
+    def close(self) -> None:
+        """Close what was made, and what will be. Makes nothing, so that a signal handler imports nothing here."""
+        self._closed_in.add(os.getpid())
+        http = self._made.get("http")
+        if http is not None:
+            http.close()
+
+
+def _cannot_travel(argument: str, reason: str) -> TypeError:
+    return TypeError(
+        f"this client cannot be pickled because of its {argument} ({reason}): make the client in the process that is to"
+        f" use it, or leave {argument} out"
+    )
 
 
 def _checked_url(url: str, schemes: tuple[str, ...], what: str) -> str:
