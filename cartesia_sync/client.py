@@ -11,9 +11,9 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from ._version import __version__
 from .errors import MissingCredentialsError
-from .protocol.clocks import Timeout
+from .protocol.clocks import Timeout, checked_size
 from .protocol.messages import Omit, omit
-from .resources.calls import Caller, CallOptions, Resource, checked_retries, merged
+from .resources.calls import MAX_ANSWER_BYTES, Caller, CallOptions, Resource, checked_retries, merged
 from .transport.loopback import is_this_machine
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ _SETTINGS = {
     "_default_query": "default_query",
     "timeout": "timeout",
     "max_retries": "max_retries",
+    "max_answer_bytes": "max_answer_bytes",
     "_allow_insecure": "allow_insecure",
 }
 """The attributes that hold what the user gave, and the arguments that these came by."""
@@ -74,6 +75,8 @@ class Cartesia:
         timeout: Seconds to wait: one number, (connect, read), or a ``Timeout`` for each clock; None is no limit.
         max_retries: How often an attempt to connect, or a call over HTTP, is repeated that failed for a reason which
             may pass: no connection, no answer in time, or a status 408, 409, 429 or 5xx (as in the official client).
+        max_answer_bytes: How much an answer over HTTP that is read as a whole, such as JSON, may weigh, decompressed;
+            64 MiB by default, and None is no limit. Audio and events, which are read as they arrive, have none.
         allow_insecure: Whether the key may be sent in clear, by ``http://`` and ``ws://``, to a host that is not this
             machine. To this machine it may.
         ssl_context: How to verify the service, in place of the system's and certifi's authorities, or those that
@@ -81,7 +84,7 @@ class Cartesia:
 
     Raises:
         MissingCredentialsError: Neither a key nor a token is given, and the environment has no key.
-        ValueError: A URL, a header or a clock is not one.
+        ValueError: A URL, a header, a clock or a limit is not one.
 
     A client can be pickled, and so handed to another process (``multiprocessing`` with spawn or forkserver, Celery,
     Dask), and copied by ``copy.copy`` and ``copy.deepcopy``. What comes out has the same settings and connections of
@@ -106,6 +109,7 @@ class Cartesia:
         default_query: Optional[Mapping[str, object]] = None,
         timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, None] = DEFAULT_TIMEOUT,
         max_retries: int = DEFAULT_MAX_RETRIES,
+        max_answer_bytes: Optional[int] = MAX_ANSWER_BYTES,
         allow_insecure: bool = False,
         ssl_context: Optional[ssl.SSLContext] = None,
     ) -> None:
@@ -132,6 +136,7 @@ class Cartesia:
         self.cartesia_version = cartesia_version
         self.timeout = Timeout.of(timeout)
         self.max_retries = checked_retries(max_retries)
+        self.max_answer_bytes = None if max_answer_bytes is None else checked_size("max_answer_bytes", max_answer_bytes)
         self._shared = _Shared(_Trust(ssl_context))
         self._default_headers = dict(default_headers or {})
         self._default_query = dict(default_query or {})
@@ -206,6 +211,7 @@ class Cartesia:
         set_default_query: Optional[Mapping[str, object]] = None,
         timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, Omit, None] = omit,
         max_retries: Union[int, Omit] = omit,
+        max_answer_bytes: Union[int, Omit, None] = omit,
         allow_insecure: Optional[bool] = None,
     ) -> Cartesia:
         """Make a client with some settings changed; the two share their connections, and closing one closes both.
@@ -222,6 +228,7 @@ class Cartesia:
             set_default_query: In place of the present one.
             timeout: As for the client.
             max_retries: As for the client.
+            max_answer_bytes: As for the client.
             allow_insecure: As for the client.
 
         Raises:
@@ -248,6 +255,7 @@ class Cartesia:
             else {**self._default_query, **(default_query or {})},
             timeout=self.timeout if isinstance(timeout, Omit) else timeout,
             max_retries=self.max_retries if isinstance(max_retries, Omit) else max_retries,
+            max_answer_bytes=self.max_answer_bytes if isinstance(max_answer_bytes, Omit) else max_answer_bytes,
             allow_insecure=self._allow_insecure if allow_insecure is None else allow_insecure,
         )
         made._shared = self._shared
@@ -443,6 +451,7 @@ class Cartesia:
             query=self._default_query,
             timeout=self.timeout,
             max_retries=self.max_retries,
+            max_answer_bytes=self.max_answer_bytes,
         )
 
     @property

@@ -34,6 +34,9 @@ _T = TypeVar("_T")
 JSON, AUDIO, EVENTS = "application/json", "audio/wav", "text/event-stream"
 """What is asked for. The official client asks for audio/wav whatever the container."""
 
+MAX_ANSWER_BYTES = 64 << 20
+"""How long an answer may be that is read as a whole, unless the client is told otherwise; audio has no limit."""
+
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _SHOWN_BYTES = 1000
 
@@ -108,6 +111,8 @@ class Caller:
         query: Added to every call's.
         timeout: The clocks.
         max_retries: How often a failed attempt is repeated at most.
+        max_answer_bytes: How long an answer may be that is read as a whole, decompressed: all but audio, other bytes
+            and events, which are read as they arrive. None is no limit.
     """
 
     def __init__(
@@ -119,6 +124,7 @@ class Caller:
         query: Mapping[str, object],
         timeout: Timeout,
         max_retries: int,
+        max_answer_bytes: Optional[int] = MAX_ANSWER_BYTES,
     ) -> None:
         self._http = http
         self._base_url = base_url
@@ -126,6 +132,7 @@ class Caller:
         self._query = query
         self._timeout = timeout
         self._max_retries = max_retries
+        self._max_answer_bytes = max_answer_bytes
 
     def call(
         self, method: str, path: str, kind: Any, options: CallOptions, *, accept: str = JSON, **request: Any

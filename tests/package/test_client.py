@@ -397,6 +397,23 @@ def test_a_number_of_retries_that_is_none_is_refused_wherever_it_is_given(wrong:
     assert Cartesia(api_key=KEY, max_retries=0).max_retries == 0
 
 
+@pytest.mark.parametrize("wrong", NO_SIZES, ids=kind)
+def test_a_limit_of_answers_that_is_none_is_refused_by_its_name(wrong: Any) -> None:
+    for make in (lambda **given: Cartesia(api_key=KEY, **given), Cartesia(api_key=KEY).with_options):
+        with pytest.raises(ValueError, match=r"^max_answer_bytes: expected a whole number of bytes, 1 or more; got "):
+            make(max_answer_bytes=wrong)
+
+
+@pytest.mark.parametrize("limit", [1, 5 << 20, None])
+def test_the_limit_of_answers_is_64_mib_or_the_users_and_goes_to_the_calls(limit: Optional[int]) -> None:
+    usual, own = Cartesia(api_key=KEY), Cartesia(api_key=KEY, max_answer_bytes=limit)
+    assert usual.max_answer_bytes == usual._caller._max_answer_bytes == 64 << 20
+    assert own.max_answer_bytes == own._caller._max_answer_bytes == limit
+    assert own.with_options(max_retries=0)._caller._max_answer_bytes == limit
+    assert own.with_options(max_answer_bytes=7)._caller._max_answer_bytes == 7
+    assert usual.with_options(max_answer_bytes=limit)._caller._max_answer_bytes == limit
+
+
 def test_none_is_no_clock_no_ping_and_the_usual_limit() -> None:
     Cartesia(api_key=KEY, timeout=None).tts.websocket_connect(
         timeout=Timeout(connect=None, close=None),

@@ -101,6 +101,7 @@ def test_every_setting_travels(way: Travel) -> None:
         default_query={"a": ["1", "2"]},
         timeout=Timeout(connect=3, whole=4),
         max_retries=7,
+        max_answer_bytes=1000,
         allow_insecure=True,
     ).with_options(default_headers={"X-B": "2"})
     client.max_retries = 8  # as some set it afterwards
