@@ -50,53 +50,91 @@ class WavWriter:
             for chunk in chunks:
                 wav.write(chunk)
 
+    The file is opened when the block begins, so that a path which cannot be written to is found before there is any
+    audio; what the audio is may be said later, before the first ``write``: ``wav.format = fmt``. For the errors of the
+    file, its permissions and its links see ``WholeFile``.
+
     Threads: one writer belongs to one thread; waits for the disk alone.
     """
 
-    def __init__(self, target: str | os.PathLike[str] | BinaryTarget, fmt: RawFormat) -> None:
+    def __init__(self, target: str | os.PathLike[str] | BinaryTarget, fmt: Optional[RawFormat] = None) -> None:
         """Take note of the target; nothing is opened before the ``with`` block begins.
 
         Args:
             target: The file's name, or a writable binary file object; see ``WholeFile``.
-            fmt: What the audio is, and so what the header says.
+            fmt: What the audio is, and so what the header says; None where it is not known yet.
         """
         self._whole = WholeFile(target)
         self._format = fmt
         self._file: IO[bytes] | None = None  # inside the block
-        #: How much audio has been written.
+        self._is_at_end = False  # whether the file's place is where the audio written so far ends
+        #: How much audio has been written, in bytes. A ``write`` that was interrupted counts whole or not at all.
         self.audio_bytes = 0
+
+    @property
+    def format(self) -> Optional[RawFormat]:
+        """What the audio is; None where that is not known yet.
+
+        Raises, when it is set:
+            ValueError: Audio of another format has been written.
+        """
+        return self._format
+
+    @format.setter
+    def format(self, fmt: RawFormat) -> None:
+        if self._file is not None and self.audio_bytes and fmt != self._format:
+            raise ValueError(f"the format cannot become {fmt}: audio of the format {self._format} has been written")
+        self._format = fmt
 
     @property
     def seconds(self) -> float:
         """How long the audio written so far plays."""
-        return self._format.seconds(self.audio_bytes)
+        return 0.0 if self._format is None else self._format.seconds(self.audio_bytes)
 
     def __enter__(self) -> WavWriter:
-        self.audio_bytes = 0
+        self.audio_bytes, self._is_at_end = 0, False
         self._file = self._whole.__enter__()
-        self._file.write(_wav_header(self._format, 0))  # keeps the place of the true one
         return self
 
     def write(self, audio: Buffer) -> None:
         """Add audio; the pieces need not end with whole samples, only all of them together.
 
+        Where it is interrupted (Ctrl-C, a time limit), ``audio_bytes`` tells whether the piece was added; the next
+        one follows what was.
+
         Raises:
-            ValueError: More than a WAV file can hold (4 GiB), or not inside the ``with`` block.
+            ValueError: More than a WAV file can hold (4 GiB), no format was set, or not inside the ``with`` block.
         """
-        if self._file is None:
-            raise ValueError("a WavWriter writes only inside its `with` block")
+        file, fmt = self._open_file(), self._known_format()
         audio_bytes = self.audio_bytes + memoryview(audio).nbytes
         if audio_bytes > _MAX_AUDIO_BYTES:
             raise ValueError(f"a WAV file holds at most {_MAX_AUDIO_BYTES} bytes of audio, got {audio_bytes}")
-        self._file.write(audio)
+        self._go_to_end(file, fmt)
+        self._is_at_end = False  # while nobody knows how much of it is there
+        file.write(audio)
         self.audio_bytes = audio_bytes
+        self._is_at_end = True
+
+    def written(self) -> bytes:
+        """Read back the audio written so far, without the header; more can be written then.
+
+        For who was interrupted, and wants to have at least that.
+
+        Raises:
+            ValueError: Not inside the ``with`` block.
+        """
+        file = self._open_file()
+        if not self.audio_bytes:
+            return b""
+        self._is_at_end = False
+        file.seek(len(_wav_header(self._known_format(), 0)))
+        return file.read(self.audio_bytes)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         file, self._file = self._file, None
-        assert file is not None
-        if error is None:
+        if error is None and file is not None:
             try:
                 self._finish(file)
             except BaseException as failure:  # Ctrl-C too: what is not finished is no file
@@ -105,11 +143,33 @@ class WavWriter:
         self._whole.__exit__(kind, error, traceback)
 
     def _finish(self, file: IO[bytes]) -> None:
-        require_whole_samples(self.audio_bytes, self._format.encoding)
+        fmt = self._known_format()
+        require_whole_samples(self.audio_bytes, fmt.encoding)
+        self._go_to_end(file, fmt)
         if self.audio_bytes % 2:
             file.write(b"\0")  # chunks begin at even places
         file.seek(0)
-        file.write(_wav_header(self._format, self.audio_bytes))
+        file.write(_wav_header(fmt, self.audio_bytes))
+
+    def _go_to_end(self, file: IO[bytes], fmt: RawFormat) -> None:
+        """Go to where the audio written so far ends; what an interrupted write has left behind it is cut off."""
+        if self._is_at_end:
+            return
+        file.seek(0)
+        file.write(_wav_header(fmt, 0))  # keeps the place of the true one
+        file.seek(self.audio_bytes, os.SEEK_CUR)
+        file.truncate()
+        self._is_at_end = True
+
+    def _open_file(self) -> IO[bytes]:
+        if self._file is None:
+            raise ValueError("a WavWriter writes only inside its `with` block")
+        return self._file
+
+    def _known_format(self) -> RawFormat:
+        if self._format is None:
+            raise ValueError("the WAV file's format is not known: set the writer's `format` before the first write")
+        return self._format
 
 
 def wav_bytes(audio: Buffer, fmt: RawFormat) -> bytes:

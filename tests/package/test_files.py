@@ -85,10 +85,15 @@ def test_older_file_is_replaced_through_its_link(tmp_path: Path) -> None:
     assert real.read_bytes() == b"abc"
 
 
-@pytest.mark.parametrize("path", [os.devnull, os.curdir])
-def test_devices_and_folders_are_never_replaced(path: str) -> None:
-    with pytest.raises(FileExistsError, match="no ordinary file"), WholeFile(path):
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [(os.devnull, FileExistsError), (os.curdir, IsADirectoryError), ("none" + os.sep, IsADirectoryError)],
+)
+def test_devices_and_folders_are_never_replaced(path: str, kind: type[OSError]) -> None:
+    with pytest.raises(kind) as refused, WholeFile(path):
         pytest.fail("the block was entered")
+    assert "no ordinary file" in str(refused.value) or path.startswith("none")
+    assert refused.value.filename == path
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no umask there")
