@@ -7,10 +7,11 @@ import contextlib
 import itertools
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar, Union
 
-from ..errors import APIConnectionError, APIResponseValidationError, IncompleteAnswerError
+from ..errors import APIConnectionError, APIResponseValidationError
 from ..files import BinaryTarget, WholeFile
 from ..protocol.events import Chunk
 from ..protocol.formats import RawFormat
@@ -25,9 +26,43 @@ if TYPE_CHECKING:
     from ..transport.exchange import Response
 
 _T = TypeVar("_T")
+_IS_READ = "the answer has been read; read() keeps what it gives"
 MAX_EVENT_BYTES = 16 << 20
 MAX_LAST_PIECES = 8
 """How much of what follows the last event is read, in pieces as they arrive."""
+REMEMBERED_PAGES = 100
+"""How many pages before one are compared with it; a longer circle is found too, though later."""
+
+
+class _Checked(Iterator[_T]):
+    """An iterator of an answer that ends in ``StopIteration`` only where the answer is whole.
+
+    A generator that has raised, or was interrupted, ends as if whole when it is asked again. This one raises
+    ``IncompleteAnswerError`` then, as often as it is asked.
+
+    Threads: one at a time; ``close`` from any.
+    """
+
+    def __init__(self, source: Iterator[_T], response: Response) -> None:
+        self._source = source
+        self._response = response
+        self._is_under_way = False  # stays, where what was under way is lost
+
+    def __next__(self) -> _T:
+        if self._is_under_way:
+            raise self._response.broken("has failed, was interrupted, or is being read by another thread")
+        self._is_under_way = True
+        try:
+            item = next(self._source)
+        except StopIteration:
+            self._is_under_way = False
+            raise
+        self._is_under_way = False  # as the last act: until here nobody has lost anything unnoticed
+        return item
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._response.close()
 
 
 class BinaryAPIResponse:
@@ -39,7 +74,8 @@ class BinaryAPIResponse:
         status_code: The HTTP status.
         headers: The answer's, lower-case names; ``content-type`` is the audio's.
 
-    Threads: one at a time. Reading waits for each piece at most ``timeout.read``.
+    Threads: one at a time; ``close`` from any, which ends the reading with an ``IncompleteAnswerError``. Reading waits
+    for each piece at most ``timeout.read``.
     """
 
     def __init__(self, response: Response, output_format: Optional[Mapping[str, Any]] = None) -> None:
@@ -47,6 +83,8 @@ class BinaryAPIResponse:
         self._output_format = output_format
         self._content: Optional[bytes] = None
         self._is_begun = False
+        self._reading: Optional[Iterator[bytes]] = None  # read()'s, with what it has got so far
+        self._got: list[bytes] = []
         self.status_code = response.status_code
         self.headers = response.headers
 
@@ -60,7 +98,8 @@ class BinaryAPIResponse:
             chunk_size: Bytes in each piece but the last; by default the pieces are as they arrive.
 
         Raises:
-            IncompleteAnswerError: The answer broke off, or does not say where it ends, so that nobody can tell.
+            IncompleteAnswerError: The answer broke off, was closed before its end, or does not say where it ends, so
+                that nobody can tell. Also whenever it is asked for more after it raised anything.
             APITimeoutError: Nothing more of it came in time.
             ValueError: It has been read before, and not by ``read``.
         """
@@ -68,19 +107,31 @@ class BinaryAPIResponse:
             raise ValueError(f"chunk_size: expected 1 byte or more, got {chunk_size}")
         if self._content is None:
             if self._is_begun:
-                raise ValueError("the answer has been read; read() keeps what it gives")
+                raise ValueError(_IS_READ)
             self._is_begun = True
         pieces = self._pieces() if self._content is None else iter([self._content] if self._content else [])
-        return pieces if chunk_size is None else _in_sizes(pieces, chunk_size)
+        return _Checked(pieces if chunk_size is None else _in_sizes(pieces, chunk_size), self._response)
 
     def _pieces(self) -> Iterator[bytes]:
         yield from self._response.pieces()
         self._response.check_length_was_said()
 
     def read(self) -> bytes:
-        """Give all of it, and keep it; for the errors see ``iter_bytes``."""
+        """Give all of it, and keep it; for the errors see ``iter_bytes``.
+
+        Where an exception from outside interrupts it (Ctrl-C, a time limit), it may be called again: it goes on and
+        gives the whole, or raises ``IncompleteAnswerError`` where something was lost.
+        """
         if self._content is None:
-            self._content = b"".join(self.iter_bytes())
+            if self._reading is None:
+                if self._is_begun:
+                    raise ValueError(_IS_READ)
+                self._reading = _Checked(self._pieces(), self._response)
+            self._is_begun = True
+            # extend() stores each piece before anything can interrupt it; a loop of ours could lose one.
+            self._got.extend(self._reading)
+            self._content = b"".join(self._got)
+            self._got = []
         return self._content
 
     @property
@@ -97,7 +148,8 @@ class BinaryAPIResponse:
             file: A path, or a binary file object, which gets all in one piece.
 
         Raises:
-            OSError: The file cannot be written. For the other errors see ``iter_bytes``; none leaves a file behind.
+            OSError: The file cannot be written; where it cannot even be begun, the answer is still unread, and can be
+                written elsewhere. For the other errors see ``iter_bytes``; none leaves a file behind.
         """
         from ..wav import MAX_HEADER_BYTES, with_true_lengths
 
@@ -172,6 +224,12 @@ class Stream(Generic[_T]):
         status_code: The HTTP status.
         headers: The answer's, lower-case names.
 
+    Raises, when it is iterated:
+        IncompleteAnswerError: The answer broke off or was closed before its last event. Also whenever it is asked for
+            more after it raised anything.
+        APITimeoutError: Nothing more of it came in time.
+        ProtocolError: It holds what is no event, or one that is too large.
+
     Threads: one at a time; ``close`` from any. Waits for each piece of the answer at most ``timeout.read``.
     """
 
@@ -180,7 +238,7 @@ class Stream(Generic[_T]):
         self._event_of = event_of
         self.status_code = response.status_code
         self.headers = response.headers
-        self._events = self._read()
+        self._events = _Checked(self._read(), response)
 
     def __iter__(self) -> Iterator[_T]:
         return self
@@ -205,11 +263,7 @@ class Stream(Generic[_T]):
                         return
         finally:
             self._response.close()
-        raise IncompleteAnswerError(
-            f"The events that answer {self._response.call.what} ended after {self._response.received_bytes} bytes, "
-            "before the last",
-            received_bytes=self._response.received_bytes,
-        )
+        raise self._response.broken("ended before its last event")
 
     def close(self) -> None:
         """End it, and let go of the connection. Idempotent."""
@@ -245,6 +299,32 @@ class EventOf(Generic[_T]):
         return event
 
 
+@dataclass(frozen=True)
+class _Trail:
+    """The pages before one, by what the next was asked for by; finds a circle of any length in bounded memory.
+
+    Attributes:
+        last: The most recent ones: a circle that is no longer than they are is found at its first repetition.
+        mark: One that is kept, to find longer circles.
+        steps: How many pages ago that was.
+        limit: After how many steps another one is kept, twice as long (Brent's way).
+    """
+
+    last: tuple[str, ...] = ()
+    mark: Optional[str] = None
+    steps: int = 0
+    limit: int = 1
+
+    def __contains__(self, cursor: str) -> bool:
+        return cursor == self.mark or cursor in self.last
+
+    def followed_by(self, cursor: str) -> _Trail:
+        last = (*self.last, cursor)[-REMEMBERED_PAGES:]
+        if self.mark is None or self.steps + 1 == self.limit:
+            return _Trail(last, cursor, 0, self.limit * 2)
+        return _Trail(last, self.mark, self.steps + 1, self.limit)
+
+
 class SyncCursorIDPage(Generic[_T]):
     """One page of a list; iterate it for the items of this page and of all that follow.
 
@@ -265,6 +345,7 @@ class SyncCursorIDPage(Generic[_T]):
         self.next_page: Optional[str] = answer.get("next_page")
         self._fetch = fetch
         self._is_backwards = False
+        self._trail = _Trail()
 
     @classmethod
     def fetched(
@@ -310,13 +391,15 @@ class SyncCursorIDPage(Generic[_T]):
 
         Raises:
             RuntimeError: None follows; see ``has_next_page``.
-            APIResponseValidationError: The service gave the same page again, which would never end.
+            APIResponseValidationError: The service gave the same page again, or one of those before it, which would
+                never end.
         """
         cursor = self._cursor()
         if cursor is None or not self.has_next_page():
             raise RuntimeError("no page follows this one; has_next_page() says so beforehand")
         page: SyncCursorIDPage[_T] = self._fetch(cursor)
-        if page._cursor() == cursor:
+        page._trail = self._trail.followed_by(repr(cursor))
+        if repr(page._cursor()) in page._trail:
             raise APIResponseValidationError(f"the service gave the same page again, for {cursor!r}", status_code=200)
         return page
 

@@ -149,6 +149,7 @@ class Caller:
             **request: ``query``, ``body``, ``form`` and ``files``.
 
         Raises:
+            APIResponseValidationError: The answer cannot be read, or is longer than ``max_answer_bytes``.
             APIError: See each class in ``cartesia_sync.errors``.
         """
         call = self._prepared(method, path, options, accept, **request)
@@ -204,6 +205,7 @@ class Caller:
             connect_timeout=timeout.connect,
             read_timeout=timeout.read,
             max_retries=self._max_retries if max_retries is None else checked_retries(max_retries),
+            max_answer_bytes=self._max_answer_bytes,
         )
 
     def _timeout_of(self, options: CallOptions) -> Timeout:
@@ -234,6 +236,13 @@ def checked_retries(value: int) -> int:
     """Give it back if it is a number of retries."""
     if type(value) is not int or value < 0:
         raise ValueError(f"max_retries: expected a number, 0 or more, got {value!r}")
+    return value
+
+
+def checked_answer_bytes(value: Optional[int]) -> Optional[int]:
+    """Give it back if it is a limit of an answer's length, or None, which is no limit."""
+    if value is not None and (type(value) is not int or value < 1):
+        raise ValueError(f"max_answer_bytes: expected a number of bytes, 1 or more, or None, got {value!r}")
     return value
 
 

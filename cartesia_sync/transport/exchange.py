@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import weakref
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import urllib3.exceptions
 
-from ..errors import APITimeoutError, IncompleteAnswerError, ProtocolError
+from ..errors import APIResponseValidationError, APITimeoutError, ForkedError, IncompleteAnswerError, ProtocolError
 
 if TYPE_CHECKING:
     import requests
@@ -38,6 +39,7 @@ class Call:
         connect_timeout: Seconds for each address of the host, and again for TLS; None is no limit.
         read_timeout: Seconds without any byte of the answer; None is no limit.
         max_retries: How often a failed attempt is repeated at most.
+        max_answer_bytes: How long an answer may be that is read as a whole, decompressed; None is no limit.
     """
 
     method: str
@@ -49,6 +51,7 @@ class Call:
     connect_timeout: Optional[float]
     read_timeout: Optional[float]
     max_retries: int
+    max_answer_bytes: Optional[int]
 
     @property
     def what(self) -> str:
@@ -57,15 +60,18 @@ class Call:
 
 
 class Response:
-    """An answer that is no error: its head is here, and its body comes as it is read.
+    """An answer that is no error: its head is here, and its body comes as it is read, once.
 
-    Threads: one reads; any may close, which also wakes the one that reads.
+    Threads: one reads; any may close, which also wakes the one that reads. ``close`` takes no lock: a signal handler
+    and a finalizer may call it anywhere.
     """
 
     def __init__(self, response: requests.Response, call: Call) -> None:
         self._response = response
         self._raw: Any = response.raw
         self._way = _Way(self._raw)
+        self._is_begun = False
+        self._encoding = response.headers.get("content-encoding", "identity").strip().lower()
         self.call = call
         self.status_code: int = response.status_code
         self.headers: dict[str, str] = {name.lower(): value for name, value in response.headers.items()}
@@ -76,16 +82,20 @@ class Response:
     @property
     def is_closed(self) -> bool:
         """Whether it keeps no connection any more."""
-        return bool(self._raw.closed)
+        return self._way.is_closed or bool(self._raw.closed)
 
     def pieces(self) -> Iterator[bytes]:
         """Give the body as it arrives, decompressed, in pieces of at most 64 KiB.
 
         Raises:
-            IncompleteAnswerError: It broke off, or was closed.
+            IncompleteAnswerError: It broke off, or was closed before its end, or was read in part before.
             APITimeoutError: Nothing more of it came in time.
             ProtocolError: It is compressed in a way that was not asked for, or wrongly.
+            ForkedError: The call was made by the parent process.
         """
+        if self._is_begun:
+            raise self.broken("was read before, in part at least")
+        self._is_begun = True
         try:
             for piece in self._inflated(self._raw_pieces()):
                 self.received_bytes += len(piece)
@@ -95,7 +105,7 @@ class Response:
         except zlib.error as error:
             raise ProtocolError(f"{self.call.what}: the answer is no gzip: {error}") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._broken(f"broke off: {error}") from error
+            raise self.broken(f"broke off: {error}") from error
         finally:
             self.close()
 
@@ -113,17 +123,26 @@ class Response:
             )
 
     def _raw_pieces(self) -> Iterator[bytes]:
+        way = self._way
         while True:
-            if not self._way.begin_reading():
-                raise self._broken("was closed")
+            way.is_reading = True  # said before we look; who closes looks after having said so
             broken: Optional[Exception] = None
+            piece = b""
             try:
+                # An end without a length is found by a read. Where the file is closed before that, somebody else did
+                # it, and a read would give b"", as at the end.
+                if way.is_closed or (self._raw.closed and self._raw.length_remaining is None):
+                    raise self.broken("was closed")
+                if way.is_parents:
+                    raise ForkedError(f"The answer to {self.call.what} belongs to the parent process")
                 # read() would wait until it has as much as was asked for.
-                piece: bytes = self._raw.read1(PIECE_BYTES, decode_content=False)
+                piece = self._raw.read1(PIECE_BYTES, decode_content=False)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 broken = error
-            if self._way.end_reading():
-                raise self._broken("was closed") from broken
+            finally:
+                way.is_reading = False
+            if way.is_closed:  # what was read meanwhile is not to be relied on
+                raise self.broken("was closed") from broken
             if broken is not None:
                 raise broken
             if not piece:
@@ -132,10 +151,9 @@ class Response:
 
     def _inflated(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """Decompress. By ourselves, since urllib3 takes gzip that is cut off for whole, and bounds no piece of it."""
-        encoding = self.headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in _GZIP:
-            if encoding != "identity":
-                raise ProtocolError(f"{self.call.what}: the answer is compressed by {encoding[:20]!r}")
+        if self._encoding not in _GZIP:
+            if self._encoding != "identity":
+                raise ProtocolError(f"{self.call.what}: the answer is compressed by {self._encoding[:20]!r}")
             yield from pieces
             return
         inflater, is_begun = zlib.decompressobj(zlib.MAX_WBITS | 16), False
@@ -156,41 +174,72 @@ class Response:
                 elif not left and len(inflated) < PIECE_BYTES:
                     break
         if is_begun and not inflater.eof:
-            raise self._broken("broke off within its gzip")
+            raise self.broken("broke off within its gzip")
 
-    def _broken(self, how: str) -> IncompleteAnswerError:
+    def broken(self, how: str) -> IncompleteAnswerError:
+        """Make the exception for a body of which we do not have the whole."""
         return IncompleteAnswerError(
             f"The answer to {self.call.what} {how}, after {self.received_bytes} bytes",
             received_bytes=self.received_bytes,
         )
 
-    def read(self, at_most: Optional[int] = None) -> bytes:
-        """Give the body, or its beginning; for the errors see ``pieces``."""
+    def read(self) -> bytes:
+        """Give the whole body; for the other errors see ``pieces``.
+
+        Raises:
+            APIResponseValidationError: It is longer than ``max_answer_bytes``; no more of it than that is held.
+        """
+        limit = self.call.max_answer_bytes
+        body = bytearray()
+        with contextlib.closing(self.pieces()) as pieces:  # type: ignore[type-var]  # it is a generator
+            if limit is not None and self._encoding == "identity" and (self._raw.length_remaining or 0) > limit:
+                raise self._too_long(limit)
+            for piece in pieces:
+                if limit is not None and len(body) + len(piece) > limit:
+                    raise self._too_long(limit)
+                body += piece
+        return bytes(body)
+
+    def read_beginning(self, at_most: int) -> bytes:
+        """Give the body's first bytes, and let go of the rest; for the errors see ``pieces``."""
         body = bytearray()
         with contextlib.closing(self.pieces()) as pieces:  # type: ignore[type-var]  # it is a generator
             for piece in pieces:
                 body += piece
-                if at_most is not None and len(body) >= at_most:
-                    del body[at_most:]
+                if len(body) >= at_most:
                     break
-        return bytes(body)
+        return bytes(body[:at_most])
+
+    def _too_long(self, limit: int) -> APIResponseValidationError:
+        self.close()  # pieces() does so only once it has begun
+        return APIResponseValidationError(
+            f"The answer to {self.call.what} is longer than the client's max_answer_bytes allows, {limit} bytes; "
+            "the rest was not read",
+            status_code=self.status_code,
+        )
 
     def hurry(self) -> None:
-        """Wait no longer than a moment for each further piece: all that matters has been read."""
+        """Wait no longer than a moment for each further piece: all that matters has been read. The reader's alone."""
         self._way.hurry()
 
     def close(self) -> None:
-        """Give the connection back, or shut it where the body was not read to its end. Idempotent."""
-        if not self._way.is_left_to_reader():
-            self._response.close()
+        """Give the connection up, unless the body was read to its end; a thread that reads is told. Idempotent."""
+        if self._way.close():
+            self._way.let_go(self._response)
 
 
 class _Way:
     """The connection that an answer comes over, for as long as it does.
 
     A thread that waits in a read holds the file's own lock, so that nobody else can close it; and once the body is
-    read, the connection is in the pool, and soon somebody else's. So another thread shuts the socket, and only while
-    it is this answer's.
+    read, the connection is in the pool, and soon somebody else's. So who closes meanwhile shuts the socket, the reader
+    does the rest, and either is done only while the connection is this answer's.
+
+    No lock guards that: ``close`` may come from a signal handler or a finalizer, in the midst of anything that its own
+    thread does. Instead each question is settled by who comes first, with ``dict.setdefault``, which is one step.
+
+    Attributes:
+        is_reading: Whether a thread is in a read, or about to look whether it may. The reader's to write.
     """
 
     def __init__(self, raw: Any) -> None:
@@ -198,47 +247,60 @@ class _Way:
         # Below the file, since http.client keeps no socket of its own where the service closes after the answer.
         sock = getattr(getattr(getattr(getattr(raw, "_fp", None), "fp", None), "raw", None), "_sock", None)
         self._sock: Optional[socket.socket] = sock if isinstance(sock, socket.socket) else None
-        self._lock = threading.Lock()  # guards the next two, and whose the socket is; a leaf
-        self._is_reading = False
-        self._is_shut = False
+        self._process = os.getpid()
+        self.is_reading = False
+        self._end: dict[str, str] = {}  # "way": "released" or "closed", for good
+        self._closer: dict[str, int] = {}  # "thread": the one that lets go of the file and the socket
+        self._is_letting_go = False  # that thread's
         self._release = type(raw).release_conn
         raw.release_conn = self.release
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed before the body was read to its end."""
+        return self._end.get("way") == "closed"
+
+    @property
+    def is_parents(self) -> bool:
+        """Whether it was opened before a fork: what is read here would be missed there."""
+        return os.getpid() != self._process
+
     def release(self) -> None:
-        """Give the connection back to the pool; urllib3 calls it at the body's end."""
-        with self._lock:
-            self._sock = None
+        """Give the connection back to the pool; urllib3 calls it at the body's end, in the thread that reads."""
         raw = self._raw()
-        if raw is not None:
+        if raw is None or self._end.setdefault("way", "released") != "released":
+            return  # it was shut, or will be at once
+        self._sock = None
+        try:
             self._release(raw)
+        finally:
+            raw._connection = None  # whatever interrupts: what it still has it would close, though it is another's
 
-    def begin_reading(self) -> bool:
-        """Answer whether there is something to read from."""
-        with self._lock:
-            self._is_reading = not self._is_shut
-            return self._is_reading
+    def close(self) -> bool:
+        """Note that nothing more is to be read, and wake who reads; answer whether to ``let_go`` here and now."""
+        if self._end.setdefault("way", "closed") != "closed":
+            return False
+        if self.is_reading and self._sock is not None and not self.is_parents:
+            with contextlib.suppress(OSError):
+                # SSLSocket's own would first drop its TLS object, under the reader.
+                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+        return not self.is_reading
 
-    def end_reading(self) -> bool:
-        """Answer whether another thread has shut it meanwhile; what was read then is not to be relied on."""
-        with self._lock:
-            self._is_reading = False
-            return self._is_shut
-
-    def is_left_to_reader(self) -> bool:
-        """Shut the socket under a thread that reads, which then closes; answer whether there is one."""
-        with self._lock:
-            if self._is_reading:
-                self._is_shut = True
-                if self._sock is not None:
-                    with contextlib.suppress(OSError):
-                        # SSLSocket's own would first drop its TLS object, under the reader.
-                        socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
-            return self._is_reading
+    def let_go(self, response: requests.Response) -> None:
+        """Close the file and the socket, in one thread alone, and not in the midst of itself: http.client cannot."""
+        thread = threading.get_ident()
+        if self._closer.setdefault("thread", thread) != thread or self._is_letting_go:
+            return
+        self._is_letting_go = True
+        try:
+            response.close()
+        finally:
+            self._is_letting_go = False
 
     def hurry(self) -> None:
         """Shorten the clock of each read. The pool sets it anew."""
-        with self._lock:
-            if self._sock is not None:
+        if self._sock is not None and not self._end:
+            with contextlib.suppress(OSError):  # closed meanwhile
                 self._sock.settimeout(LAST_WAIT)
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import ssl
-import threading
+from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Callable, Optional, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 import requests.adapters
 import requests.utils
+import urllib3.connectionpool
 import urllib3.exceptions
 from urllib3.filepost import encode_multipart_formdata
 
@@ -59,10 +62,13 @@ class Http:
     @property
     def is_closed(self) -> bool:
         """Whether ``close`` was called."""
-        return self._live.closing.is_set()
+        return self._live.closing.is_set
 
     def close(self) -> None:
-        """Close what is idle, refuse what is new, and wake who waits for another attempt. Idempotent."""
+        """Close what is idle, refuse what is new, and wake who waits for another attempt. Idempotent.
+
+        Threads: any, a signal handler's too: it waits for no lock.
+        """
         live = self._live
         live.closing.set()
         for adapter in live.session.adapters.values():
@@ -83,7 +89,11 @@ class Http:
         return self._with_retries(call, lambda: self._attempt(call))
 
     def fetch(self, call: Call) -> tuple[Response, bytes]:
-        """Do as ``open`` does, and read the body too, which belongs to the attempt."""
+        """Do as ``open`` does, and read the body too, which belongs to the attempt.
+
+        Raises:
+            APIResponseValidationError: The body is longer than the call's ``max_answer_bytes``.
+        """
 
         def attempt() -> tuple[Response, bytes]:
             response = self._attempt(call)
@@ -95,7 +105,7 @@ class Http:
         failed = 0
         while True:
             closing = self._live.closing
-            if closing.is_set():
+            if closing.is_set:
                 raise APIConnectionError(f"{call.what}: the client is closed")
             try:
                 return attempt()
@@ -136,7 +146,7 @@ class Http:
         secrets = secrets_in(call.headers)
         try:
             # As much more as a secret is long, which at the end would be known by its whole length alone.
-            body = response.read(MAX_BODY_BYTES + max(map(len, secrets), default=0))
+            body = response.read_beginning(MAX_BODY_BYTES + max(map(len, secrets), default=0))
         except APIConnectionError:
             body = b""  # the status says enough
         body = redacted(body, secrets)[:MAX_BODY_BYTES]
@@ -180,10 +190,39 @@ class _Live:
     """What belongs to one process."""
 
     def __init__(self, trust: Callable[[], ssl.SSLContext]) -> None:
-        self.closing = threading.Event()
+        self.closing = _Closing()
         self.session = _Session()
-        self.session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=MAX_IDLE_CONNECTIONS))
+        self.session.mount("http://", _Adapter(pool_maxsize=MAX_IDLE_CONNECTIONS))
         self.session.mount("https://", _TrustingAdapter(trust))
+
+
+class _Closing:
+    """Whether the client is closed; can be waited for.
+
+    No ``threading.Event``: an exception from outside can leave that one's lock taken, and a signal handler that closes
+    would wait for its own thread.
+    """
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._waiting: dict[int, queue.SimpleQueue[None]] = {}
+
+    def set(self) -> None:
+        """Close, and wake all who wait."""
+        self.is_set = True
+        for waiting in self._waiting.copy().values():
+            waiting.put(None)
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until it is closed."""
+        woken: queue.SimpleQueue[None] = queue.SimpleQueue()
+        try:
+            self._waiting[id(woken)] = woken
+            if not self.is_set:  # looked at after set() can see us
+                with suppress(queue.Empty):
+                    woken.get(timeout=seconds)
+        finally:
+            self._waiting.pop(id(woken), None)
 
 
 class _Session(requests.Session):
@@ -194,7 +233,7 @@ class _Session(requests.Session):
         self.headers.clear()
         self.headers["Accept-Encoding"] = "gzip"
         self.auth = _as_it_is  # or requests puts what ~/.netrc says in place of our Authorization
-        self.cookies.set_policy(_NO_COOKIES)
+        self.cookies = _NoCookies()
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         """Say which proxies the environment names."""
@@ -209,6 +248,15 @@ class _Session(requests.Session):
             resp.raw.close()
         return target
 
+    def rebuild_proxies(self, prepared_request: requests.PreparedRequest, proxies: Any) -> Any:
+        """Say which proxies the environment names for where a redirect leads, by our rule.
+
+        A proxy's credential is left to urllib3, which says it to that proxy alone; requests would put it among the
+        headers, for whoever the request then goes to.
+        """
+        prepared_request.headers.pop("Proxy-Authorization", None)
+        return environment_proxies(prepared_request.url or "")
+
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """Leave out, on the way to another host, all that may be a credential; requests leaves out one header."""
         prepared_request.headers.pop("Cookie", None)  # a redirect sets none, and requests has left out ours
@@ -222,15 +270,66 @@ def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-class _NoCookies(requests.cookies.cookielib.DefaultCookiePolicy):  # type: ignore[misc, name-defined]  # untyped there
-    """Keeps none: the service needs none, and threads would share them."""
+class _NoCookies(requests.cookies.RequestsCookieJar):
+    """Keeps none: the service needs none, and threads would share them, and a lock that an interrupt leaves taken."""
 
-    def set_ok(self, cookie: Any, request: Any) -> bool:
-        """Refuse it."""
-        return False
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Leave them."""
 
 
-_NO_COOKIES = _NoCookies()
+class _Idle:
+    """A host's idle connections, last in, first out, in place of urllib3's ``queue.LifoQueue``.
+
+    Without a lock: one that an exception from outside leaves taken would stop every later call to the host, and a
+    finalizer that gives a connection back could wait for its own thread.
+    """
+
+    def __init__(self, maxsize: int) -> None:
+        self._maxsize = maxsize
+        self._connections: deque[Any] = deque()
+
+    def put(self, connection: Any, block: bool = True, timeout: Optional[float] = None) -> None:
+        """Take one back, at once."""
+        if len(self._connections) >= self._maxsize:  # threads that look at once may keep a few more
+            raise queue.Full
+        self._connections.append(connection)
+
+    def get(self, block: bool = True, timeout: Optional[float] = None) -> Any:
+        """Give the one that was used last, at once."""
+        try:
+            return self._connections.pop()
+        except IndexError:
+            raise queue.Empty from None
+
+    def qsize(self) -> int:
+        """How many there are."""
+        return len(self._connections)
+
+
+class _HTTPPool(urllib3.connectionpool.HTTPConnectionPool):
+    QueueCls = _Idle  # type: ignore[assignment]  # it has all that a pool calls
+
+
+class _HTTPSPool(urllib3.connectionpool.HTTPSConnectionPool):
+    QueueCls = _Idle  # type: ignore[assignment]  # it has all that a pool calls
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Keeps its idle connections without a lock."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> Any:
+        """Make the pools for what is reached directly."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
+        """Make the pools for what is reached by a proxy."""
+        manager = super().proxy_manager_for(proxy, **proxy_kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
 class _Lent:
@@ -251,7 +350,7 @@ class _Lent:
         return getattr(self._context, name)
 
 
-class _TrustingAdapter(requests.adapters.HTTPAdapter):
+class _TrustingAdapter(_Adapter):
     """Verifies by the client's TLS context alone, which the WebSockets use too.
 
     requests would load its own authorities into that context, and the environment's; the context has the latter

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import urllib3.response
 
 from cartesia_sync import APITimeoutError, Cartesia
 from cartesia_sync.errors import IncompleteAnswerError, NotFoundError, ProtocolError
@@ -260,14 +261,13 @@ def test_close_wakes_the_thread_that_reads(
     ends_after: bool,
 ) -> None:
     waits = threading.Event()
-    begin = exchange._Way.begin_reading
+    read1 = urllib3.response.HTTPResponse.read1
 
-    def begin_and_tell(self: Any) -> bool:
-        is_begun = begin(self)
+    def tell_and_read1(self: Any, *arguments: Any, **options: Any) -> bytes:
         waits.set()
-        return is_begun
+        return read1(self, *arguments, **options)
 
-    monkeypatch.setattr(exchange._Way, "begin_reading", begin_and_tell)
+    monkeypatch.setattr(urllib3.response.HTTPResponse, "read1", tell_and_read1)
 
     def say_nothing_more(asked: Asked, out: Out) -> None:
         out.say(CHUNKED + (b"Connection: close\r\n\r\n" if ends_after else b"\r\n"))
@@ -300,7 +300,7 @@ def test_close_after_the_end_leaves_the_connection_to_whom_it_belongs_now() -> N
         assert going_on.wait(BOUND)
         shared = second._response._way._sock
         assert shared is not None
-        first._response._way._is_reading = True  # as if close came while the end was being read
+        first._response._way.is_reading = True  # as if close came while the end was being read
         first.close()
         first._response.hurry()
         assert shared.gettimeout() != exchange.LAST_WAIT

@@ -279,23 +279,31 @@ def test_close_wakes_who_waits_for_another_attempt(
     threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits = threading.Event()
-    wait = threading.Event.wait
+    wait = http._Closing.wait
+    closings: list[http._Closing] = []
 
-    def watched(self: threading.Event, timeout: Optional[float] = None) -> bool:
-        if timeout == 60.0:
-            waits.set()
-        return wait(self, timeout)
+    def watched(self: http._Closing, seconds: float) -> None:
+        assert seconds == 60.0
+        closings.append(self)
+        waits.set()
+        wait(self, seconds)
 
+    monkeypatch.setattr(http._Closing, "wait", watched)
     with Service(answer(503, Retry_After="60")) as service:
         client = client_of(service)
-        with monkeypatch.context() as patch:
-            patch.setattr(threading.Event, "wait", watched)
-            failing = threads.submit(client.get, "/x")
-            assert wait(waits, BOUND)
-            client.close()
-            with pytest.raises(APIConnectionError, match="the client is closed"):
-                failing.result(BOUND)
+        failing = threads.submit(client.get, "/x")
+        assert waits.wait(BOUND)
+        client.close()
+        with pytest.raises(APIConnectionError, match="the client is closed"):
+            failing.result(BOUND)
     assert len(service.asked) == 1
+    assert closings[0]._waiting == {}
+
+
+def test_who_comes_to_wait_after_the_close_does_not_wait(threads: ThreadPoolExecutor) -> None:
+    closing = http._Closing()
+    closing.set()
+    threads.submit(closing.wait, 60.0).result(BOUND)
 
 
 def test_a_closed_client_asks_nobody() -> None:
