@@ -151,6 +151,102 @@ def test_writing_outside_the_block_is_refused_and_a_second_block_starts_anew() -
     assert target.getvalue() == wav_bytes(b"abc", TELEPHONE) + wav_bytes(b"de", TELEPHONE)
 
 
+# ---- a format that is known late, and a writing that is interrupted
+
+PCM = RawFormat("pcm_s16le", 8000)
+
+
+def test_the_format_may_be_said_when_the_file_is_open(tmp_path: Path) -> None:
+    for target in (tmp_path / "a.wav", io.BytesIO()):
+        with WavWriter(target) as wav:
+            assert wav.format is None
+            assert (wav.seconds, wav.written()) == (0.0, b"")
+            if isinstance(target, Path):
+                assert len(os.listdir(tmp_path)) == 1
+            wav.format = PCM
+            wav.write(b"abc")
+            wav.format = PCM
+            with pytest.raises(ValueError, match=r"cannot become .*pcm_mulaw.* has been written"):
+                wav.format = TELEPHONE
+            wav.write(b"d")
+        content = target.read_bytes() if isinstance(target, Path) else target.getvalue()
+        assert content == wav_bytes(b"abcd", PCM)
+        assert wav.seconds == 2 / 8000
+
+
+def test_a_format_may_change_until_there_is_audio_and_for_the_next_block() -> None:
+    target = io.BytesIO()
+    wav = WavWriter(target, PCM)
+    wav.format = TELEPHONE
+    with wav:
+        wav.format = PCM
+        wav.write(b"ab")
+    wav.format = TELEPHONE
+    with wav:
+        wav.write(b"abc")
+    assert target.getvalue() == wav_bytes(b"ab", PCM) + wav_bytes(b"abc", TELEPHONE)
+
+
+def test_without_a_format_there_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="format is not known"), WavWriter(tmp_path / "a.wav"):
+        pass
+    with pytest.raises(ValueError, match="before the first write"), WavWriter(tmp_path / "a.wav") as wav:
+        wav.write(b"a")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_bad_path_is_found_before_there_is_audio(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as missing, WavWriter(tmp_path / "none" / "a.wav"):
+        pytest.fail("the block was entered")
+    assert missing.value.filename == str(tmp_path / "none" / "a.wav")
+
+
+@given(pieces=st.lists(st.binary(max_size=9), min_size=1), encoding=st.sampled_from(sorted(ENCODINGS)))
+def test_what_was_written_can_be_had_back_at_any_time(pieces: list[bytes], encoding: str) -> None:
+    pieces.append(bytes(-sum(map(len, pieces)) % ENCODINGS[encoding]))
+    fmt, target, so_far = RawFormat(encoding, 8000), io.BytesIO(), b""
+    with WavWriter(target, fmt) as wav:
+        for piece in pieces:
+            wav.write(piece)
+            so_far += piece
+            assert wav.written() == so_far
+    assert target.getvalue() == wav_bytes(so_far, fmt)
+    with pytest.raises(ValueError, match="inside its `with` block"):
+        wav.written()
+
+
+class Struck(io.BytesIO):
+    """A file whose next write is interrupted when half of it is there."""
+
+    is_struck = False
+
+    def write(self, content: Any) -> int:
+        if self.is_struck:
+            self.is_struck = False
+            super().write(memoryview(content)[: len(content) // 2])
+            raise KeyboardInterrupt("in the midst")
+        return super().write(content)
+
+
+def test_a_piece_that_was_interrupted_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cartesia_sync.files.io.BytesIO", Struck)
+    again, given_up = io.BytesIO(), io.BytesIO()
+    for target in (again, given_up):
+        with WavWriter(target, PCM) as wav:
+            wav.write(b"abcd")
+            file: Any = wav._file
+            file.is_struck = True
+            with pytest.raises(KeyboardInterrupt):
+                wav.write(b"efghij")
+            assert wav.audio_bytes == 4
+            assert wav.written() == b"abcd"
+            if target is again:
+                wav.write(b"ef")
+                assert wav.written() == b"abcdef"
+    assert again.getvalue() == wav_bytes(b"abcdef", PCM)
+    assert given_up.getvalue() == wav_bytes(b"abcd", PCM)
+
+
 def test_header_of_the_longest_audio_fits_into_32_bits() -> None:
     for encoding in ENCODINGS:
         header = wav._wav_header(RawFormat(encoding, 48000), wav._MAX_AUDIO_BYTES)

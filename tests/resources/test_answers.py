@@ -409,6 +409,52 @@ def test_the_same_page_again_is_no_next_page() -> None:
     assert len(service.asked) == 2
 
 
+def circle(*ids: str) -> Callable[[Asked, Out], None]:
+    """Give one page after the other, and then the first again."""
+
+    def say(asked: Asked, out: Out) -> None:
+        before = asked.target.partition("starting_after=")[2]
+        out.say(page(ids[(ids.index(before) + 1) % len(ids)] if before else ids[0], has_more=True))
+
+    return say
+
+
+@pytest.mark.parametrize("length", [2, 3, 7])
+def test_pages_that_go_in_a_circle_end_with_an_error_when_the_first_comes_again(length: int) -> None:
+    ids = [f"id{number}" for number in range(length)]
+    got: list[str] = []
+    with Service(circle(*ids)) as service, client_of(service) as client:
+        with pytest.raises(APIResponseValidationError, match="the same page again"):
+            got.extend(each.id for each in client.voices.list())
+        assert got == ids
+        last = client.voices.list()
+        for _ in range(length - 1):
+            last = last.get_next_page()
+        for _ in range(2):
+            with pytest.raises(APIResponseValidationError, match="the same page again"):
+                last.get_next_page()
+    assert len(targets(service)) == length + 1 + length + 2
+
+
+def test_a_circle_of_any_length_is_found_and_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "REMEMBERED_PAGES", 2)
+    ids = [f"id{number}" for number in range(50)]
+    with Service(circle(*ids)) as service, client_of(service) as client:
+        got: list[Any] = []
+        with pytest.raises(APIResponseValidationError, match="the same page again"):
+            got.extend(client.voices.list().iter_pages())
+        assert max(len(each._trail.last) for each in got) == 2
+    assert 50 < len(service.asked) < 200
+
+
+def test_the_same_next_page_may_be_asked_for_again_and_long_lists_are_no_circles() -> None:
+    pages = [page(f"id{number}", has_more=number < 299) for number in range(300)]
+    with Service(page("a", has_more=True), page("b"), page("b"), *pages) as service, client_of(service) as client:
+        first = client.voices.list()
+        assert [first.get_next_page().data[0].id for _ in range(2)] == ["b", "b"]
+        assert len(list(client.voices.list())) == 300
+
+
 def test_a_page_tells_what_the_service_told() -> None:
     with Service(page("a", has_more=True, next_page="n")) as service, client_of(service) as client:
         told = client.voices.list()

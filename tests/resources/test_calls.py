@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import pathlib
+import pickle
+import tracemalloc
+import zlib
 from email.parser import BytesParser
-from typing import Any
+from typing import Any, Optional
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from cartesia_sync import APIConnectionError, APIResponseValidationError, Cartesia, Timeout
-from cartesia_sync.resources.calls import merged, path
+from cartesia_sync.resources.calls import MAX_ANSWER_BYTES, checked_answer_bytes, merged, path
 from cartesia_sync.types import Voice
 
-from ..transport.service import Asked, Service, answer
+from ..transport.service import Asked, Out, Service, answer, chunk
 
 KEY = "sk_car_a-key-for-calls"
+LIMIT = 100_000
 FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 8000}
 
 
@@ -356,3 +361,83 @@ def test_a_host_that_is_no_name_is_no_connection() -> None:
     client = Cartesia(api_key=KEY, base_url="https://..", max_retries=0)
     with pytest.raises(APIConnectionError):
         client.get("/x")
+
+
+# ---- how long an answer may be
+
+
+def called(reply: Any, kind: Any = dict, limit: Optional[int] = LIMIT) -> Any:
+    with Service(reply) as service, Cartesia(api_key=KEY, base_url=service.url, max_retries=2) as client:
+        caller = client._caller
+        caller._max_answer_bytes = limit
+        try:
+            return caller.call("GET", "/x", kind, {})
+        finally:
+            assert len(service.asked) == 1  # not again: it would be as long
+
+
+def text_of(size: int) -> bytes:
+    return b'{"a":"' + b"x" * (size - 8) + b'"}'
+
+
+def endless(asked: Asked, out: Out) -> None:
+    out.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", chunk(b'{"a":"'))
+    out.flood(chunk(b"x" * 65536))
+
+
+def announced(asked: Asked, out: Out) -> None:
+    """Which is refused before any of it is read."""
+    out.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (LIMIT + 1))
+    out.wait_until_gone()
+
+
+def bomb(asked: Asked, out: Out) -> None:
+    deflater = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    block = b"x" * (1 << 20)
+    content = b"".join([deflater.compress(b'{"a":"'), *(deflater.compress(block) for _ in range(64)), deflater.flush()])
+    out.say(answer(200, content, Content_Encoding="gzip"))
+
+
+@pytest.mark.parametrize("kind", [dict, str, bytes, None])
+@pytest.mark.parametrize("reply", [endless, announced, bomb, answer(200, text_of(LIMIT + 1))])
+def test_an_answer_that_is_too_long_is_refused_before_it_is_held(reply: Any, kind: Any) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(APIResponseValidationError) as refused:
+            called(reply, kind)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert str(refused.value) == (
+        "The answer to GET /x is longer than the client's max_answer_bytes allows, 100000 bytes; the rest was not read"
+    )
+    assert refused.value.status_code == 200
+    assert pickle.loads(pickle.dumps(refused.value)).status_code == 200
+    assert reply is bomb or most < 4 << 20
+
+
+@pytest.mark.parametrize("pressed", [False, True])
+def test_an_answer_may_be_as_long_as_the_limit_says(pressed: bool) -> None:
+    text = text_of(LIMIT)
+    reply = answer(200, gzip.compress(text), Content_Encoding="gzip") if pressed else answer(200, text)
+    assert called(reply) == {"a": "x" * (LIMIT - 8)}
+    assert called(answer(200, text_of(LIMIT + 1)), limit=None) == {"a": "x" * (LIMIT - 7)}
+    assert called(answer(200, chunks=[text[:9], text[9:]]), str) == text.decode()
+
+
+def test_audio_and_events_are_not_bounded_by_it() -> None:
+    sound = bytes(LIMIT + 2)
+    with Service(answer(200, sound)) as service, Cartesia(api_key=KEY, base_url=service.url) as client:
+        caller = client._caller
+        caller._max_answer_bytes = LIMIT
+        assert len(b"".join(caller.open("GET", "/x", {}, accept="audio/wav").pieces())) == len(sound)
+
+
+def test_the_limit_is_64_mib_unless_it_is_set() -> None:
+    assert MAX_ANSWER_BYTES == 64 * 1024 * 1024
+    with Cartesia(api_key=KEY) as client:
+        assert client._caller._max_answer_bytes == MAX_ANSWER_BYTES
+    assert [checked_answer_bytes(each) for each in (1, LIMIT, None)] == [1, LIMIT, None]
+    for wrong in (0, -1, True, 1.5, float("nan"), float("inf"), "64"):
+        with pytest.raises(ValueError, match="max_answer_bytes: expected a number of bytes, 1 or more, or None"):
+            checked_answer_bytes(wrong)  # type: ignore[arg-type]  # what a user may get wrong

@@ -205,6 +205,7 @@ def test_close_in_a_handler_waits_for_nothing_wherever_it_strikes(given: bytes, 
     """A handler runs in the thread that reads, in the midst of anything: what that holds it would wait for for ever."""
     _, client = struck(given)
     outcomes: set[str] = set()
+    said: Any = None
 
     def run(strike: Strike) -> None:
         nonlocal said
@@ -217,7 +218,6 @@ def test_close_in_a_handler_waits_for_nothing_wherever_it_strikes(given: bytes, 
             outcomes.add("raised")
         assert said.is_closed
 
-    said: Any = None
     assert everywhere(READING, run, lambda: said.close()) > 50
     assert outcomes == {"whole", "raised"}
     assert asked_for(client).read() == SOUND

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from cartesia_sync import APIConnectionError, Cartesia
 from cartesia_sync.errors import ProtocolError
 
+from .proxy import Proxy
 from .service import Asked, Out, Service, answer
 
 KEY = "sk_car_a-key-for-redirects"
@@ -68,6 +70,59 @@ def test_a_redirect_that_repeats_the_request_sends_the_body_again() -> None:
     assert b"sound" in first.body
     assert second.body == first.body
     assert second.headers["content-type"] == first.headers["content-type"]
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Proxy:
+    """A proxy that to all appearances is on another machine."""
+    proxy, resolve = Proxy(), socket.getaddrinfo
+
+    def resolved(host: Any, *arguments: Any, **options: Any) -> Any:
+        return resolve("127.0.0.1" if host == "proxy.example" else host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    for name in ("HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://me:a-proxys-s3cret@proxy.example:{proxy.port}")
+    return proxy
+
+
+@pytest.mark.parametrize("status", [302, 303, 307])
+def test_after_a_redirect_the_proxy_is_chosen_by_the_same_rule(elsewhere: Proxy, status: int) -> None:
+    """What is said in clear to this machine is heard by no other one's proxy."""
+    with elsewhere, Service(answer(status, Location="/there"), OK) as service, client_of(service) as client:
+        assert client.get("/here") == {"ok": True}
+        assert elsewhere.accepted == 0
+    assert [each.headers.get("proxy-authorization") for each in service.asked] == [None, None]
+    assert service.asked[1].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_the_other_machines_proxy_is_one_that_calls_do_go_to(elsewhere: Proxy) -> None:
+    """The test above would see it: a host that is not this machine is asked for through it."""
+    with elsewhere, Cartesia(api_key=KEY, base_url="https://api.example", max_retries=0) as client:
+        with pytest.raises(APIConnectionError):
+            client.get("/here")
+        assert elsewhere.accepted == 1
+
+
+def test_a_proxys_credential_goes_to_that_proxy_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Service(OK) as target, Service(answer(302, Location=f"http://localhost:{target.port}/there")) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://me:a-proxys-s3cret@127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("NO_PROXY", "localhost")
+        with Cartesia(api_key=KEY, base_url="http://127.0.0.1:9", max_retries=0) as client:
+            assert client.get("/here") == {"ok": True}
+    assert proxy.asked[0].target == "http://127.0.0.1:9/here"
+    assert proxy.asked[0].headers["proxy-authorization"].startswith("Basic ")
+    assert "proxy-authorization" not in target.asked[0].headers
+    assert "authorization" not in target.asked[0].headers
+
+
+def test_a_proxy_is_asked_after_a_redirect_too_and_told_its_credential(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Service(answer(302, Location="/there"), OK) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://me:a-proxys-s3cret@127.0.0.1:{proxy.port}")
+        with Cartesia(api_key=KEY, base_url="http://127.0.0.1:9", max_retries=0) as client:
+            assert client.get("/here") == {"ok": True}
+    assert [each.target for each in proxy.asked] == ["http://127.0.0.1:9/here", "http://127.0.0.1:9/there"]
+    assert len({each.headers["proxy-authorization"] for each in proxy.asked}) == 1
 
 
 def test_a_circle_is_left() -> None:
