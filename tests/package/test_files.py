@@ -344,6 +344,22 @@ def test_a_block_that_never_began_leaves_no_part(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no modes there")
+def test_an_interrupt_before_the_block_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, and not only when the exception is forgotten."""
+    (tmp_path / "a").write_bytes(b"an older file")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt("stop")
+
+    monkeypatch.setattr(os, "fchmod", interrupt)
+    with pytest.raises(KeyboardInterrupt, match="stop") as kept, WholeFile(tmp_path / "a"):
+        pytest.fail("the block was entered")
+    assert kept.value is not None
+    assert os.listdir(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"an older file"
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")
 def test_a_forked_child_leaves_its_parents_file_alone(tmp_path: Path) -> None:
     program = (

@@ -239,7 +239,6 @@ def test_a_piece_that_was_interrupted_is_written_whole_or_not_at_all(monkeypatch
             with pytest.raises(KeyboardInterrupt):
                 wav.write(b"efghij")
             assert wav.audio_bytes == 4
-            assert wav.written() == b"abcd"
             if target is again:
                 wav.write(b"ef")
                 assert wav.written() == b"abcdef"

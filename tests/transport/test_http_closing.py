@@ -237,6 +237,57 @@ def test_many_answers_that_are_closed_beside_their_readers_are_whole_or_raise(
     assert {each.read_bytes() for each in tmp_path.iterdir()} <= {whole}
 
 
+def test_nothing_is_read_of_an_answer_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may be about to close its file."""
+    with Service(HALVES["chunked"]) as service, client_of(service) as client:
+        said = asked_for(client)
+        pieces = said.iter_bytes()
+        next(pieces)
+        said.close()
+        monkeypatch.setattr(said._response._raw, "read1", lambda *_, **__: pytest.fail("it was read"))
+        with pytest.raises(IncompleteAnswerError, match="closed"):
+            next(pieces)
+
+
+def test_a_body_is_read_once() -> None:
+    with Service(answer(200, SOUND)) as service, client_of(service) as client:
+        response = asked_for(client)._response
+        assert response.read() == SOUND
+        with pytest.raises(IncompleteAnswerError, match="was read before"):
+            response.read()
+
+
+def test_an_interrupt_while_the_connection_is_given_back_does_not_cost_who_has_it_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once it is back in the pool it is somebody else's, whatever the old answer still knows."""
+    go_on = threading.Event()
+
+    def slowly(asked: Asked, out: Out) -> None:
+        out.say(CHUNKED + b"\r\n" + chunk(b"a"))
+        assert go_on.wait(BOUND)
+        out.say(chunk(b"b") + chunk(b""))
+
+    put = http._Idle.put
+
+    def put_and_stop(*arguments: Any, **options: Any) -> None:
+        put(*arguments, **options)
+        raise KeyboardInterrupt
+
+    with Service(answer(200, SOUND), slowly) as service, client_of(service) as client:
+        first = asked_for(client)
+        with monkeypatch.context() as patch:
+            patch.setattr(http._Idle, "put", put_and_stop)
+            with pytest.raises(KeyboardInterrupt):
+                first.read()
+        second = asked_for(client)
+        first.close()
+        first._response._raw.close()  # as its finalizer does
+        go_on.set()
+        assert second.read() == b"ab"
+    assert len({each.connection for each in service.asked}) == 1
+
+
 # ---- locks and collectors
 
 

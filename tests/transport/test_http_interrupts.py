@@ -223,6 +223,24 @@ def test_close_in_a_handler_waits_for_nothing_wherever_it_strikes(given: bytes, 
     assert asked_for(client).read() == SOUND
 
 
+def test_close_in_a_handler_may_come_in_the_midst_of_a_close(struck: Any) -> None:
+    _, client = struck(answer(200, chunks=[SOUND] * 100))
+
+    def run(strike: Strike) -> None:
+        nonlocal said
+        said = asked_for(client)
+        next(said.iter_bytes(10))
+        said = asked_for(client)
+        with strike:
+            said.close()
+        assert said.is_closed
+        assert said._response._raw.closed
+        assert said._response._raw._connection.sock is None
+
+    said: Any = None
+    assert everywhere(READING, run, lambda: said.close()) > 20
+
+
 def test_no_lock_stays_taken_wherever_an_interrupt_strikes_in_a_call(struck: Any) -> None:
     """After each one another thread's call goes through."""
     _, client = struck(answer(200, {"ok": True}))

@@ -30,6 +30,8 @@ if not child:
         next(pieces)
     except ForkedError:
         pass
+    else:
+        raise AssertionError
     said.close()
     with client.with_options(max_retries=1):
         pass
