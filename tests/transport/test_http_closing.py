@@ -239,7 +239,7 @@ def test_many_answers_that_are_closed_beside_their_readers_are_whole_or_raise(
 
 def test_nothing_is_read_of_an_answer_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another thread may be about to close its file."""
-    with Service(HALVES["chunked"]) as service, client_of(service) as client:
+    with Service(HALVES["length"]) as service, client_of(service) as client:
         said = asked_for(client)
         pieces = said.iter_bytes()
         next(pieces)
