@@ -165,7 +165,17 @@ class IncompleteAnswerError(APIConnectionError):
 
 
 class ProtocolError(APIConnectionError):
-    """The service sent what the protocol does not allow."""
+    """The service sent what the protocol does not allow.
+
+    Attributes:
+        close_code: The close code (RFC 6455, 7.4.1) with which a WebSocket connection ends for this reason: 1002 for
+            a violation of the protocol, 1003 for a binary message, 1007 for text that is not UTF-8, 1009 for a message
+            that is too big. None where it ends no connection.
+    """
+
+    def __init__(self, message: str = "", *, close_code: Optional[int] = None) -> None:
+        super().__init__(message)
+        self.close_code = close_code
 
 
 class MessageTooBigError(ProtocolError):
@@ -175,8 +185,8 @@ class MessageTooBigError(ProtocolError):
         limit_bytes: The limit, ``max_message_bytes``.
     """
 
-    def __init__(self, message: str = "", *, limit_bytes: int = 0) -> None:
-        super().__init__(message)
+    def __init__(self, message: str = "", *, limit_bytes: int = 0, close_code: Optional[int] = None) -> None:
+        super().__init__(message, close_code=close_code)
         self.limit_bytes = limit_bytes
 
 
@@ -185,10 +195,14 @@ class MalformedEventError(ProtocolError):
 
     Attributes:
         context_id: The context that it names, as far as that can be read; None otherwise.
+        close_code: None where it names a context, since only that one is at fault. Otherwise nobody can tell whose
+            event it was, and the connection ends: 1007 where it is not UTF-8, 1002 where it is anything else.
     """
 
-    def __init__(self, message: str = "", *, context_id: Optional[str] = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str = "", *, context_id: Optional[str] = None, close_code: Optional[int] = None
+    ) -> None:
+        super().__init__(message, close_code=close_code)
         self.context_id = context_id
 
 

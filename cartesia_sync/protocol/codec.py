@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Optional, Union
 
 import msgspec
@@ -17,9 +19,11 @@ from .events import (
     Event,
     FlushDone,
     Heard,
+    PhonemeTimestamps,
     PhonemeTimestampsEvent,
     Timestamps,
     Unknown,
+    WordTimestamps,
 )
 
 _Known = Union[Chunk, Timestamps, PhonemeTimestampsEvent, FlushDone, Done, Error]
@@ -35,54 +39,129 @@ MAX_DEPTH = 100
 interpreter's room for calls is used up, and whatever the collector calls then fails, in the reader's thread."""
 
 _BRACKET = re.compile(rb"[\[\]{}]")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_MOST_DIGITS = 300
+"""Of a whole number: more than any float has, and few enough to be read fast."""
+
+_NOT_UTF8, _PROTOCOL_VIOLATED = 1007, 1002
+"""Close codes (RFC 6455, 7.4.1) for what nobody can attribute to a context."""
+
+_Timings = Union[WordTimestamps, PhonemeTimestamps]
+_TIMINGS: dict[Any, type[_Timings]] = {Optional[kind]: kind for kind in (WordTimestamps, PhonemeTimestamps)}
 
 
 def decode(frame: bytes) -> Event:
     """Read one message of the service.
 
-    A chunk's base64 is decoded here, once. A message with unknown fields costs about twice as much as one without.
+    A chunk's base64 is decoded here, once. What can be read of an event is given: a field of an odd type has its
+    default, and is kept in the event's ``unreadable``. A text that stands for a number is read as one. A message with
+    unknown or unreadable fields costs several times as much as one without.
 
     Raises:
-        MalformedEventError: If it is not JSON, not an object, or of the wrong shape.
+        MalformedEventError: It is not UTF-8, not JSON, not an object, or without a type; or it is a chunk whose audio
+            cannot be decoded, or a chunk or ``done`` whose context is no text. ``close_code`` is None where it names
+            a context.
     """
     try:
         event: Event = _decoder.decode(str(frame, "utf-8"))  # msgspec checks no text that it skips
-    except msgspec.ValidationError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # a ValidationError is a DecodeError
         return _decode_leniently(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedEventError(f"a message of {len(frame)} bytes is not JSON: {error}") from error
     return event
 
 
+def require_context(event: Event) -> None:
+    """Refuse audio, or the end of it, that nobody can attribute, where several contexts share a connection.
+
+    Raises:
+        MalformedEventError: It is a chunk or a ``done``, and names no context; with close code 1002.
+    """
+    if event.context_id is None and isinstance(event, (Chunk, Done)):
+        raise MalformedEventError(
+            f"the service sent a {event.type} event that names no context", close_code=_PROTOCOL_VIOLATED
+        )
+
+
 def _decode_leniently(frame: bytes) -> Event:
-    """Read a message that is of no known shape: a new type, new fields, or rubbish."""
+    """Read a message that is of no known shape: a new type, new fields, odd fields, or rubbish."""
     fields = decode_fields(frame)
     context_id = fields.get("context_id")
     readable_id = context_id if isinstance(context_id, str) else None
     name = fields.get("type")
     if not isinstance(name, str):
-        raise MalformedEventError("an event has a type; the service sent one without", context_id=readable_id)
+        raise _malformed("an event has a type; the service sent one without", readable_id)
     if name not in _KNOWN:
         return Unknown(fields=fields, context_id=readable_id)
     event: Event = shaped(fields, _KNOWN[name], context_id=readable_id)
     return event
 
 
+def _malformed(message: str, context_id: Optional[str]) -> MalformedEventError:
+    close_code = _PROTOCOL_VIOLATED if context_id is None else None
+    return MalformedEventError(message, context_id=context_id, close_code=close_code)
+
+
 def decode_fields(message: bytes) -> dict[str, Any]:
     """Read an event's JSON, whatever the event.
 
     Raises:
-        MalformedEventError: It is not JSON, not an object, or nested too deep.
+        MalformedEventError: It is not UTF-8, not JSON, not an object, or nested too deep.
     """
     if _is_too_deep(message):
-        raise MalformedEventError(f"a message of {len(message)} bytes is nested more than {MAX_DEPTH} deep")
+        raise _malformed(f"a message of {len(message)} bytes is nested more than {MAX_DEPTH} deep", None)
     try:
-        fields = decode_answer(message)
-    except ValueError as error:
-        raise MalformedEventError(f"a message of {len(message)} bytes is not JSON: {error}") from error
+        fields = _decode_any(str(message, "utf-8"))
+    except UnicodeDecodeError as error:
+        raise MalformedEventError(
+            f"a message of {len(message)} bytes is not UTF-8: {error}", close_code=_NOT_UTF8
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise MalformedEventError(
+            f"a message of {len(message)} bytes is not JSON: {error}", close_code=_PROTOCOL_VIOLATED
+        ) from error
     if not isinstance(fields, dict):
-        raise MalformedEventError(f"an event is a JSON object; the service sent {type(fields).__name__}")
+        raise _malformed(f"an event is a JSON object; the service sent {type(fields).__name__}", None)
     return fields
+
+
+def _decode_any(text: str) -> Any:
+    """Read JSON, also such as msgspec refuses though the grammar allows it: half a character, a number out of range.
+
+    Of half a character (a lone surrogate) a U+FFFD is made, since it could be neither printed nor sent back; a number
+    out of range is given as a text.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return _with_whole_characters(_grammar.decode(text))
+
+
+def _with_whole_characters(value: Any) -> Any:
+    if isinstance(value, str):
+        return _LONE_SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_with_whole_characters(each) for each in value]
+    if isinstance(value, dict):
+        return {_with_whole_characters(key): _with_whole_characters(each) for key, each in value.items()}
+    return value
+
+
+def _finite(digits: str) -> Union[float, str]:
+    value = float(digits)
+    return value if math.isfinite(value) else digits
+
+
+def _whole(digits: str) -> Union[int, str]:
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"JSON has no {constant}")
+
+
+_grammar = json.JSONDecoder(parse_float=_finite, parse_int=_whole, parse_constant=_refuse)
 
 
 def _is_too_deep(message: bytes) -> bool:
@@ -99,23 +178,81 @@ def _is_too_deep(message: bytes) -> bool:
 
 
 def shaped(fields: Mapping[str, Any], kind: type[Heard], *, context_id: Optional[str] = None) -> Any:
-    """Make an event of its fields, and keep those that it does not know.
+    """Make an event of its fields, and keep those that it does not know, or cannot read.
 
     Raises:
-        MalformedEventError: A field is of the wrong shape; the exception names the context.
+        MalformedEventError: The audio of a chunk cannot be decoded, or the context of a chunk or ``done`` is no text;
+            the exception names the context, where there is one.
     """
-    name = kind.__struct_config__.tag
-    names = {each.encode_name for each in msgspec.structs.fields(kind)}
-    # Null is as good as missing, also where we expect a value: it must not cost the context.
-    known = {key: value for key, value in fields.items() if key in names and value is not None}
-    try:
-        event = msgspec.convert({**known, "type": name}, kind)
-    except msgspec.ValidationError as error:
-        raise MalformedEventError(
-            f"the service sent a {name} event of the wrong shape: {error}", context_id=context_id
-        ) from error
-    event.__dict__["extra_fields"] = {key: value for key, value in fields.items() if key not in names and key != "type"}
+    known = _fields_of(kind)
+    values: dict[str, Any] = {}
+    unreadable: dict[str, Any] = {}
+    for sent_name, (name, field_type) in known.items():
+        sent = fields.get(sent_name)
+        if sent is None:
+            continue  # null is as good as missing, also where we expect a value: it must not cost the context
+        try:
+            values[name], is_whole = _read(sent, field_type)
+        except (msgspec.ValidationError, ValueError) as error:
+            if sent_name == "data" or (sent_name == "context_id" and issubclass(kind, (Chunk, Done))):
+                raise _malformed(
+                    f"the service sent a {kind.__struct_config__.tag} event of the wrong shape: "
+                    f"{error} - at `$.{sent_name}`",
+                    context_id,
+                ) from error
+            is_whole = False
+        if not is_whole:
+            unreadable[sent_name] = sent
+    event = kind(**values)
+    event.__dict__["extra_fields"] = {name: sent for name, sent in fields.items() if name not in known}
+    event.__dict__["extra_fields"].pop("type", None)
+    if unreadable:
+        event.__dict__["unreadable_fields"] = unreadable
     return event
+
+
+@cache
+def _fields_of(kind: type[Heard]) -> dict[str, tuple[str, Any]]:
+    """Give each field's name on the wire, and its name and type here; looked up once, since it is slow."""
+    return {each.encode_name: (each.name, each.type) for each in msgspec.structs.fields(kind)}
+
+
+def _read(sent: Any, field_type: Any) -> tuple[Any, bool]:
+    """Make what the annotation says of a field, and say whether that is all of it.
+
+    Raises:
+        msgspec.ValidationError: Nothing can be read of it.
+        ValueError: The same.
+    """
+    try:
+        return msgspec.convert(sent, field_type), True
+    except msgspec.ValidationError:
+        if field_type in _TIMINGS and isinstance(sent, Mapping):
+            return _read_timings(sent, _TIMINGS[field_type])
+        value = msgspec.convert(sent, field_type, strict=False)  # such as "206" for a number
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{sent!r} is no number") from None
+        return value, True
+
+
+def _read_timings(sent: Mapping[str, Any], kind: type[_Timings]) -> tuple[_Timings, bool]:
+    """Read the entries that have a name and both times, in order, and say whether those are all."""
+    lists = [sent.get(name) for name in kind.__struct_fields__]
+    columns = [each if isinstance(each, list) else [] for each in lists]
+    names: list[str] = []
+    start: list[float] = []
+    end: list[float] = []
+    for row in zip(*columns):
+        try:
+            name, since, until = msgspec.convert(row, tuple[str, float, float], strict=False)
+        except msgspec.ValidationError:
+            continue
+        if math.isfinite(since) and math.isfinite(until):
+            names.append(name)
+            start.append(since)
+            end.append(until)
+    is_whole = all(isinstance(each, list) and len(each) == len(names) for each in lists)
+    return kind(names, start, end), is_whole
 
 
 def encode(message: Any) -> bytes:

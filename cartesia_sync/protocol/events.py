@@ -2,7 +2,8 @@
 
 Sources: the service's AsyncAPI page ``api-reference/tts/websocket`` and the official client's type
 ``WebsocketResponse``, whose attribute names these classes keep. Fields that the service adds later are kept in
-``extra``; a type that is not known here arrives as ``Unknown``, and ends nothing.
+``extra``, and fields of an odd type in ``unreadable``; a type that is not known here arrives as ``Unknown``, and ends
+nothing.
 """
 
 from __future__ import annotations
@@ -29,20 +30,42 @@ class Sound(Protocol):
         """Give 16-bit integer samples, shape (n,)."""
 
 
+_UNREADABLE = "unreadable_fields"
+
+
+def _check_lengths(names: list[str], start: list[float], end: list[float]) -> None:
+    if not len(names) == len(start) == len(end):
+        raise ValueError(f"{len(names)} names, {len(start)} start times and {len(end)} end times")
+
+
 class WordTimestamps(Struct):
-    """When each word is spoken: three lists of one length, times in seconds from the context's start."""
+    """When each word is spoken: three lists of one length, times in seconds from the context's start.
+
+    Raises:
+        ValueError: The lists are of different lengths.
+    """
 
     words: list[str]
     start: list[float]
     end: list[float]
 
+    def __post_init__(self) -> None:
+        _check_lengths(self.words, self.start, self.end)
+
 
 class PhonemeTimestamps(Struct):
-    """When each phoneme (IPA) is spoken: three lists of one length, times in seconds from the context's start."""
+    """When each phoneme (IPA) is spoken: three lists of one length, times in seconds from the context's start.
+
+    Raises:
+        ValueError: The lists are of different lengths.
+    """
 
     phonemes: list[str]
     start: list[float]
     end: list[float]
+
+    def __post_init__(self) -> None:
+        _check_lengths(self.phonemes, self.start, self.end)
 
 
 class Heard(Open, kw_only=True):
@@ -57,6 +80,15 @@ class Heard(Open, kw_only=True):
     context_id: Optional[str] = None
     done: bool = False
     status_code: Optional[int] = None
+
+    @property
+    def unreadable(self) -> dict[str, Any]:
+        """The fields that could not be read, or not as a whole, by name: their values as the service sent them.
+
+        Such a field has its default in the event. Of timestamps the entries that could be read are given.
+        """
+        found: dict[str, Any] = self.__dict__.get(_UNREADABLE, {})
+        return found
 
 
 class Chunk(Heard, tag_field="type", tag="chunk", forbid_unknown_fields=True):

@@ -43,6 +43,7 @@ from cartesia_sync.protocol import codec
 
 FACTS: dict[str, Any] = {
     "body": {"title": "T", "details": [1, None]},
+    "close_code": 1007,
     "code": 1011,
     "context_id": "c-1",
     "doc_url": "https://docs.example/e",

@@ -281,62 +281,186 @@ def test_an_unknown_type_may_name_no_context(context_id: Any) -> None:
 def test_what_is_not_json_is_malformed(sample: bytes) -> None:
     with pytest.raises(MalformedEventError, match=f"a message of {len(sample)} bytes is not JSON") as malformed:
         codec.decode(sample)
-    assert malformed.value.context_id is None
+    assert (malformed.value.context_id, malformed.value.close_code) == (None, 1002)
     assert malformed.value.__cause__ is not None
 
 
 @pytest.mark.parametrize("value", [None, True, 1, 1.5, "text", [], [{"type": "done"}]])
 def test_what_is_no_object_is_malformed(value: Any) -> None:
-    with pytest.raises(MalformedEventError, match="an event is a JSON object"):
+    with pytest.raises(MalformedEventError, match="an event is a JSON object") as malformed:
         codec.decode(json.dumps(value).encode())
+    assert (malformed.value.context_id, malformed.value.close_code) == (None, 1002)
 
 
 @pytest.mark.parametrize("more", [{}, {"type": None}, {"type": 1}, {"type": ["chunk"]}, {"type": {}}])
 def test_an_event_without_a_type_spoils_the_context_that_it_names(more: dict[str, Any]) -> None:
     with pytest.raises(MalformedEventError, match="an event has a type") as malformed:
         codec.decode(frame(context_id="a", **more))
-    assert malformed.value.context_id == "a"
+    assert (malformed.value.context_id, malformed.value.close_code) == ("a", None)
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"type": "chunk", "data": 1},
-        {"type": "chunk", "data": ["AAAA"]},
-        {"type": "chunk", "done": "false"},
-        {"type": "chunk", "status_code": "206"},
-        {"type": "chunk", "flush_id": "1"},
-        {"type": "chunk", "flush_id": True},
-        {"type": "chunk", "step_time": "41"},
-        {"type": "timestamps", "word_timestamps": []},
-        {"type": "timestamps", "word_timestamps": {"words": ["a"]}},
-        {"type": "timestamps", "word_timestamps": {"words": ["a"], "start": ["0"], "end": [1]}},
-        {"type": "timestamps", "word_timestamps": {"words": "a", "start": [0], "end": [1]}},
-        {"type": "phoneme_timestamps", "phoneme_timestamps": {"phonemes": [1], "start": [0], "end": [1]}},
-        {"type": "flush_done", "flush_id": 1.5},
-        {"type": "done", "done": 1},
-        {"type": "error", "message": {"text": "m"}},
-        {"type": "error", "status_code": "400"},
-    ],
-    ids=repr,
-)
-def test_a_wrong_shape_spoils_the_context_that_it_names_and_says_where(fields: dict[str, Any]) -> None:
-    for more in ({}, {"new": 1}):
+@pytest.mark.parametrize("more", [{}, {"context_id": None}, {"context_id": 7}, {"context_id": ["a"]}])
+def test_an_event_without_a_type_and_a_context_cannot_be_attributed(more: dict[str, Any]) -> None:
+    with pytest.raises(MalformedEventError, match="an event has a type") as malformed:
+        codec.decode(frame(data="AAAA", **more))
+    assert (malformed.value.context_id, malformed.value.close_code) == (None, 1002)
+
+
+@pytest.mark.parametrize("data", [1, ["AAAA"], {"data": "AAAA"}, True, 1.5, "A"], ids=repr)
+def test_audio_that_cannot_be_decoded_spoils_the_context_that_it_names_and_says_where(data: Any) -> None:
+    for more in ({}, {"new": 1}, {"status_code": "odd"}):
         with pytest.raises(MalformedEventError) as malformed:
-            codec.decode(frame(context_id="a", **fields, **more))
-        assert malformed.value.context_id == "a"
-        assert f"the service sent a {fields['type']} event of the wrong shape: " in str(malformed.value)
-        assert "$." in str(malformed.value)
+            codec.decode(frame(type="chunk", context_id="a", data=data, **more))
+        assert (malformed.value.context_id, malformed.value.close_code) == ("a", None)
+        assert "the service sent a chunk event of the wrong shape: " in str(malformed.value)
+        assert "$.data" in str(malformed.value)
         assert isinstance(malformed.value, ProtocolError)
         assert isinstance(malformed.value, APIConnectionError)
 
 
-@pytest.mark.parametrize("name", TYPES)
+# ---- what can be read of an event is given
+
+WORDS = {"words": ["a", "b"], "start": [0, 1], "end": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "event", "unreadable"),
+    [
+        ({"type": "chunk", "data": "AAAA", "done": "odd"}, Chunk(audio=bytes(3)), ["done"]),
+        ({"type": "chunk", "data": "AAAA", "done": 2}, Chunk(audio=bytes(3)), ["done"]),
+        ({"type": "chunk", "data": "AAAA", "status_code": "odd"}, Chunk(audio=bytes(3)), ["status_code"]),
+        ({"type": "chunk", "data": "AAAA", "status_code": [206]}, Chunk(audio=bytes(3)), ["status_code"]),
+        ({"type": "chunk", "data": "AAAA", "status_code": 206.5}, Chunk(audio=bytes(3)), ["status_code"]),
+        ({"type": "chunk", "data": "AAAA", "flush_id": True}, Chunk(audio=bytes(3)), ["flush_id"]),
+        ({"type": "chunk", "data": "AAAA", "flush_id": "f-1"}, Chunk(audio=bytes(3)), ["flush_id"]),
+        ({"type": "chunk", "data": "AAAA", "step_time": "nan"}, Chunk(audio=bytes(3)), ["step_time"]),
+        ({"type": "chunk", "data": "AAAA", "step_time": "-inf"}, Chunk(audio=bytes(3)), ["step_time"]),
+        ({"type": "chunk", "data": "AAAA", "step_time": {}}, Chunk(audio=bytes(3)), ["step_time"]),
+        (
+            {"type": "chunk", "data": "AAAA", "step_time": {}, "done": [], "flush_id": 2},
+            Chunk(audio=bytes(3), flush_id=2),
+            ["done", "step_time"],
+        ),
+        ({"type": "timestamps", "word_timestamps": []}, Timestamps(), ["word_timestamps"]),
+        ({"type": "timestamps", "word_timestamps": "a"}, Timestamps(), ["word_timestamps"]),
+        ({"type": "timestamps", "word_timestamps": 1, "flush_id": 3}, Timestamps(flush_id=3), ["word_timestamps"]),
+        (
+            {"type": "timestamps", "word_timestamps": WORDS, "flush_id": [], "done": 7},
+            Timestamps(word_timestamps=WordTimestamps(["a", "b"], [0, 1], [1, 2])),
+            ["done", "flush_id"],
+        ),
+        ({"type": "flush_done", "flush_id": 1.5}, FlushDone(), ["flush_id"]),
+        ({"type": "flush_done", "flush_id": "one", "flush_done": "odd"}, FlushDone(), ["flush_done", "flush_id"]),
+        ({"type": "done", "done": "odd", "status_code": {}}, Done(), ["done", "status_code"]),
+        ({"type": "error", "message": {"text": "m"}, "title": "t"}, Error(title="t"), ["message"]),
+        ({"type": "error", "done": [], "status_code": "x", "error": "T: m"}, Error(legacy_text="T: m"), None),
+        ({"type": "error", "error": {"m": 1}, "message": "m"}, Error(message="m"), ["error"]),
+    ],
+    ids=repr,
+)
+def test_of_an_odd_event_the_rest_is_given(fields: dict[str, Any], event: Event, unreadable: list[str] | None) -> None:
+    event.context_id = "a"
+    for more in ({}, {"new": 1}):
+        heard = codec.decode(frame(context_id="a", **fields, **more))
+        assert type(heard) is type(event)
+        assert heard == event
+        assert heard.extra == more
+        assert heard.unreadable == {name: fields[name] for name in unreadable or ("done", "status_code")}
+
+
+@pytest.mark.parametrize(
+    ("sent", "event"),
+    [
+        ({"type": "chunk", "status_code": "206"}, Chunk(status_code=206)),
+        ({"type": "chunk", "flush_id": "1", "step_time": "41.5"}, Chunk(flush_id=1, step_time=41.5)),
+        ({"type": "chunk", "done": "false"}, Chunk(done=False)),
+        ({"type": "done", "done": 1}, Done(done=True)),
+        ({"type": "error", "done": "false", "status_code": "400"}, Error(done=False, status_code=400)),
+        ({"type": "flush_done", "flush_done": "true", "flush_id": "2"}, FlushDone(flush_id=2)),
+        (
+            {"type": "timestamps", "word_timestamps": {"words": ["a"], "start": ["0.5"], "end": ["1"]}},
+            Timestamps(word_timestamps=WordTimestamps(["a"], [0.5], [1.0])),
+        ),
+    ],
+    ids=repr,
+)
+def test_a_text_that_stands_for_a_number_is_read_as_one(sent: dict[str, Any], event: Event) -> None:
+    heard = codec.decode(frame(**sent))
+    assert heard == event
+    assert heard.unreadable == {}
+
+
+@pytest.mark.parametrize(
+    ("names", "start", "end", "readable"),
+    [
+        (["a"], [0], None, []),
+        (["a"], None, [1], []),
+        (None, [0], [1], []),
+        (["a"], [0], [], []),
+        (["a", "b"], [0, 1], [1], [("a", 0, 1)]),
+        (["a"], [0, 1], [1, 2], [("a", 0, 1)]),
+        (["a", "b", "c"], [0, None, 2], [1, 2, 3], [("a", 0, 1), ("c", 2, 3)]),
+        (["a", 7, "c"], [0, 1, 2], [1, 2, 3], [("a", 0, 1), ("c", 2, 3)]),
+        (["a", "b"], [0, "soon"], [1, 2], [("a", 0, 1)]),
+        (["a", "b"], [0, "nan"], ["1", 2], [("a", 0, 1)]),
+        (["a", "b"], [0, 1], [True, 2], [("b", 1, 2)]),
+        (["a", "b"], [[0], 1], [1, 2], [("b", 1, 2)]),
+        ("ab", [0, 1], [1, 2], []),
+        (["a"], 0, 1, []),
+        ({"0": "a"}, [0], [1], []),
+        ([], [], [1], []),
+    ],
+)
+def test_of_timestamps_the_entries_with_a_name_and_both_times_are_given(
+    names: Any, start: Any, end: Any, readable: list[tuple[str, float, float]]
+) -> None:
+    columns = [[entry[index] for entry in readable] for index in range(3)]
+    for name, field in (("timestamps", "words"), ("phoneme_timestamps", "phonemes")):
+        sent_name = "word_timestamps" if name == "timestamps" else name
+        sent = {key: each for key, each in ((field, names), ("start", start), ("end", end)) if each is not None}
+        event = codec.decode(frame(type=name, context_id="a", **{sent_name: sent}))
+        assert isinstance(event, (Timestamps, PhonemeTimestampsEvent))
+        timings = event.timestamps
+        assert timings is not None
+        assert [getattr(timings, each) for each in (field, "start", "end")] == columns
+        assert (event.context_id, event.unreadable) == ("a", {sent_name: sent})
+
+
+@EVERY_SAMPLE
+def test_what_could_not_be_read_survives_copying_and_pickling(sample: bytes) -> None:
+    event = codec.decode(frame(**{**json.loads(sample), "status_code": ["odd"]}))
+    for again in (copy.copy(event), copy.deepcopy(event), pickle.loads(pickle.dumps(event))):
+        assert again == event
+        assert again.unreadable == {"status_code": ["odd"]}
+
+
 @pytest.mark.parametrize("context_id", [7, ["a"], {"id": "a"}, True])
+@pytest.mark.parametrize("name", ["timestamps", "phoneme_timestamps", "flush_done", "error"])
 def test_a_context_id_that_is_no_text_names_no_context(name: str, context_id: Any) -> None:
-    with pytest.raises(MalformedEventError) as malformed:
+    event = codec.decode(frame(type=name, context_id=context_id))
+    assert (event.type, event.context_id, event.unreadable) == (name, None, {"context_id": context_id})
+
+
+@pytest.mark.parametrize("context_id", [7, ["a"], {"id": "a"}, True])
+@pytest.mark.parametrize("name", ["chunk", "done"])
+def test_audio_and_its_end_cannot_be_attributed_by_a_context_id_that_is_no_text(name: str, context_id: Any) -> None:
+    with pytest.raises(MalformedEventError, match=r"\$.context_id") as malformed:
         codec.decode(frame(type=name, context_id=context_id))
-    assert malformed.value.context_id is None
+    assert (malformed.value.context_id, malformed.value.close_code) == (None, 1002)
+
+
+@pytest.mark.parametrize("sent", [{}, {"context_id": None}, {"context_id": None, "new": 1}])
+def test_on_a_shared_connection_audio_and_its_end_need_a_context(sent: dict[str, Any]) -> None:
+    """An answer over SSE has one speaker, and need not name it."""
+    for name in ("chunk", "done"):
+        event = codec.decode(frame(type=name, **sent))
+        with pytest.raises(MalformedEventError, match=f"a {name} event that names no context") as malformed:
+            codec.require_context(event)
+        assert (malformed.value.context_id, malformed.value.close_code) == (None, 1002)
+    for name in ("timestamps", "phoneme_timestamps", "flush_done", "error", "new"):
+        codec.require_context(codec.decode(frame(type=name, **sent)))
+    for name in TYPES:
+        codec.require_context(codec.decode(frame(type=name, context_id="")))
 
 
 INVALID_UTF8 = (b"\xff", b"\xc3", b"\xc0\x80", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xe2\x82")
@@ -360,8 +484,9 @@ INVALID_UTF8 = (b"\xff", b"\xc3", b"\xc0\x80", b"\xed\xa0\x80", b"\xf5\x80\x80\x
     ids=repr,
 )
 def test_text_that_is_not_utf8_is_malformed_wherever_it_stands(template: bytes, bad: bytes) -> None:
-    with pytest.raises(MalformedEventError):
+    with pytest.raises(MalformedEventError, match="is not UTF-8") as malformed:
         codec.decode(template.replace(b"%s", bad))
+    assert (malformed.value.context_id, malformed.value.close_code) == (None, 1007)
 
 
 def test_text_that_is_not_utf8_is_malformed_even_where_nobody_reads_it() -> None:
@@ -371,22 +496,32 @@ def test_text_that_is_not_utf8_is_malformed_even_where_nobody_reads_it() -> None
             codec.decode(b'{"type":"timestamps","word_timestamps":' + timings + b"}")
 
 
-@pytest.mark.parametrize("escape", [rb"\ud800", rb"\udc00", rb"\udc00\ud800", rb"\ud800x", rb"\ud800\ud800"])
 @pytest.mark.parametrize(
-    "template",
+    ("escape", "text"),
     [
-        b'{"type":"%s"}',
-        b'{"type":"done","context_id":"%s"}',
-        b'{"type":"done","new":"%s"}',
-        b'{"type":"done","%s":1}',
-        b'{"type":"new","x":["%s"]}',
+        (rb"\ud800", "\ufffd"),
+        (rb"\udc00", "\ufffd"),
+        (rb"\udc00\ud800", "\ufffd\ufffd"),
+        (rb"\ud800x", "\ufffdx"),
+        (rb"\ud83d\ude00\ud83d", "\U0001f600\ufffd"),
     ],
-    ids=repr,
 )
-def test_a_lone_surrogate_is_malformed_wherever_it_stands(template: bytes, escape: bytes) -> None:
-    """Such a text could be neither printed nor sent back."""
-    with pytest.raises(MalformedEventError):
-        codec.decode(template.replace(b"%s", escape))
+def test_half_a_character_is_replaced_wherever_it_stands(escape: bytes, text: str) -> None:
+    """It could be neither printed nor sent back; but it is JSON, and a side event's must cost nobody anything."""
+
+    def read(template: bytes) -> Any:
+        return codec.decode(template.replace(b"%s", escape))
+
+    assert read(b'{"type":"%s"}').type == text
+    assert read(b'{"type":"done","context_id":"a","new":"%s"}') == Done(context_id="a")
+    assert read(b'{"type":"done","new":["%s"]}').extra == {"new": [text]}
+    assert read(b'{"type":"done","%s":1}').extra == {text: 1}
+    assert read(b'{"type":"new","x":["%s"]}').fields == {"type": "new", "x": [text]}
+    assert read(b'{"type":"error","message":"%s"}').message == text
+    phonemes = read(b'{"type":"phoneme_timestamps","phoneme_timestamps":{"phonemes":["%s"],"start":[0],"end":[1]}}')
+    assert phonemes.phoneme_timestamps == PhonemeTimestamps([text], [0], [1])
+    with pytest.raises(MalformedEventError, match=r"\$.data"):
+        read(b'{"type":"chunk","context_id":"a","data":"%s"}')
 
 
 def test_a_pair_of_surrogates_is_one_character() -> None:
@@ -399,8 +534,9 @@ def test_deep_nesting_is_malformed_and_does_not_crash(brackets: tuple[bytes, byt
     opening, closing = brackets
     nested = opening * 100_000 + b"1" + closing * 100_000
     for sample in (nested, b'{"type":"' + name + b'","x":' + nested + b"}", opening * 100_000):
-        with pytest.raises(MalformedEventError, match=r"is not JSON|is nested more than 100 deep"):
+        with pytest.raises(MalformedEventError, match=r"is not JSON|is nested more than 100 deep") as malformed:
             codec.decode(sample)
+        assert (malformed.value.context_id, malformed.value.close_code) == (None, 1002)
 
 
 @pytest.mark.parametrize("depth", [codec.MAX_DEPTH - 1, codec.MAX_DEPTH])
@@ -446,16 +582,22 @@ def test_what_the_collector_calls_has_room_whatever_is_read(name: bytes) -> None
 
 
 @pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"1" * 5000, b"-" + b"1" * 5000, b"1" * 5000 + b".5"])
-@pytest.mark.parametrize("template", [b'{"type":"chunk","step_time":%s}', b'{"type":"new","x":%s}', b"%s"], ids=repr)
-def test_numbers_out_of_range_are_malformed(template: bytes, number: bytes) -> None:
-    with pytest.raises(MalformedEventError):
-        codec.decode(template.replace(b"%s", number))
+def test_a_number_out_of_range_cannot_be_read_and_costs_nothing_else(number: bytes) -> None:
+    text = number.decode()
+    event = codec.decode(b'{"type":"chunk","context_id":"a","data":"AAAA","step_time":%s}' % number)
+    assert event == Chunk(context_id="a", audio=bytes(3))
+    assert event.unreadable == {"step_time": text}
+    assert codec.decode(b'{"type":"new","x":%s}' % number).fields == {"type": "new", "x": text}
+    timings = b'{"words":["a","b"],"start":[0,1],"end":[%s,2]}' % number
+    event = codec.decode(b'{"type":"timestamps","word_timestamps":%s}' % timings)
+    assert event == Timestamps(word_timestamps=WordTimestamps(["b"], [1], [2]))
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"+1", b"01", b".5", b"1.", b"0x1"])
 def test_numbers_that_json_does_not_have_are_malformed(number: bytes) -> None:
-    with pytest.raises(MalformedEventError):
+    with pytest.raises(MalformedEventError, match="is not JSON") as malformed:
         codec.decode(b'{"type":"chunk","step_time":' + number + b"}")
+    assert malformed.value.close_code == 1002
 
 
 def test_of_a_key_that_comes_twice_the_last_one_counts() -> None:
@@ -519,7 +661,9 @@ def test_decode_gives_an_event_or_says_that_it_is_malformed(sample: bytes) -> No
     assert repr(event)
     if isinstance(event, MalformedEventError):
         assert str(event)
+        assert (event.close_code is None) == (event.context_id is not None)
         return
+    assert isinstance(event.unreadable, dict)
     assert isinstance(event, (*KNOWN, Unknown))
     assert isinstance(event.done, bool)
     assert isinstance(event.type, str)
@@ -528,6 +672,17 @@ def test_decode_gives_an_event_or_says_that_it_is_malformed(sample: bytes) -> No
         assert base64.b64decode(event.data) == event.audio
     if isinstance(event, Error):
         assert isinstance(event.error, str)
+
+
+@settings(max_examples=500, deadline=None)
+@given(misfilled_samples())
+def test_no_event_but_a_chunk_costs_its_context_anything(sample: bytes) -> None:
+    fields = json.loads(sample)
+    event = hear(sample)
+    if isinstance(event, MalformedEventError) and "is not JSON" not in str(event):
+        is_chunk = fields.get("type") == "chunk"
+        is_done_of_nobody = fields.get("type") == "done" and not isinstance(fields.get("context_id"), str)
+        assert is_chunk or is_done_of_nobody or not isinstance(fields.get("type"), str)
 
 
 @settings(max_examples=500, deadline=None)
