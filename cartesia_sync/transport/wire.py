@@ -7,6 +7,7 @@ echo another close code. Foreign exceptions end here: what leaves this file is o
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import http.client
 import io
@@ -40,6 +41,31 @@ _NO_STATUS = 1005
 _WHOLE_TEXT = 0x81
 _LENGTH_IN_TWO_BYTES = 126
 
+_PROTOCOL_VIOLATED = 1002
+_NOT_UTF8 = 1007
+_TOO_BIG = 1009
+"""Close codes (RFC 6455, 7.4.1)."""
+
+_FIRST_SURROGATE, _LAST_SURROGATE = b"\xed\xa0", b"\xed\xbf"
+"""The first two of three bytes: they begin no character (RFC 3629, 3)."""
+
+_utf8_decoder = codecs.getincrementaldecoder("utf-8")
+
+
+class Message(bytes):
+    """A message for which plain bytes are not enough: it is true even where it is empty, unlike a sign of life."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return True
+
+
+class BinaryMessage(Message):
+    """A binary message; the plain bytes that ``Wire.read`` gives are text."""
+
+    __slots__ = ()
+
 
 class Wire:
     """One open WebSocket connection.
@@ -57,6 +83,7 @@ class Wire:
         self._duplex = duplex
         self._frames = _Frames(duplex, max_message_bytes)
         self._part: Optional[bytearray] = None  # of a message in fragments, as far as it has come
+        self._part_text: Optional[codecs.IncrementalDecoder] = None  # checks it, if it is text
         self._has_said_close = False
         self._cause: Optional[APIConnectionError] = None  # why this side shut it; the reader passes it on
         self.response_headers = response_headers
@@ -64,18 +91,22 @@ class Wire:
     # ---- reader thread only
 
     def read(self, deadline: Deadline) -> Optional[bytes]:
-        """Give the next text or binary message, or None when nothing but silence came until the deadline.
+        """Give the next message; b"" for another sign of life, or None for silence until the deadline.
 
-        Pings are answered here, and pongs count as a sign of life: for both, b"" is given.
+        A text message is plain bytes, and one in a single frame is not checked for UTF-8: the JSON decoder does that.
+        A binary one is a ``BinaryMessage``. An empty message is true, and a sign of life is false: a ping, which is
+        answered here, a pong, and part of a message that went on arriving until the deadline.
 
         Raises:
             WebSocketConnectionClosedError: The service closed, or the stream ended or broke.
-            ProtocolError: What came is no WebSocket traffic, or is larger than allowed.
+            ProtocolError: What came is no WebSocket traffic, or is larger than allowed. A close frame with its
+                ``close_code`` is on its way.
 
         Threads: the reader only. Waits for the service, until the deadline.
         """
         if self.has_message:
             return self._frames.take_text()
+        arrivals = self._duplex.recv_calls
         try:
             if self._frames.needs_header() and not self._duplex.has_ahead:
                 self._duplex.read_ahead(deadline)
@@ -95,14 +126,20 @@ class Wire:
                 message = self._assemble(frame, data)
                 if message is not None:
                     return message
+                if deadline.expired:
+                    return b""  # fragments that keep coming must not keep the reader for ever
         except SilenceError:
-            return None
+            return b"" if self._duplex.recv_calls > arrivals else None
         except EOFError as error:
             raise self._cause or WebSocketConnectionClosedError(
                 "The connection ended without a close frame (the service or the network dropped it)."
             ) from error
         except websocket.WebSocketException as error:
-            raise ProtocolError(f"The service sent a frame that is not valid: {error}") from error
+            self.post_close(_PROTOCOL_VIOLATED)
+            raise _violation(f"The service sent a frame that is not valid: {error}") from error
+        except ProtocolError as error:
+            self.post_close(error.close_code or _PROTOCOL_VIOLATED)
+            raise
         except OSError as error:
             raise self._cause or _broke(error) from error
 
@@ -112,35 +149,62 @@ class Wire:
         return self._part is None and self._frames.has_text()
 
     def _assemble(self, frame: ABNF, data: bytes) -> Optional[bytes]:
-        """Put fragments together; None while there are more to come."""
+        """Put fragments together; None while there are more to come. Text is checked fragment by fragment."""
         is_first = frame.opcode != ABNF.OPCODE_CONT
         if is_first == (self._part is not None):
-            raise ProtocolError(
+            raise _violation(
                 "The service began a message inside another one."
                 if is_first
                 else "The service went on with a message that it had not begun."
             )
         if is_first and frame.fin:
-            return data
+            return BinaryMessage(data) if frame.opcode == ABNF.OPCODE_BINARY else data or Message()
         if self._part is None:
             self._part = bytearray()
+            self._part_text = _utf8_decoder() if frame.opcode == ABNF.OPCODE_TEXT else None
+        if self._part_text is not None:
+            _check_utf8(self._part_text, data, is_last=bool(frame.fin))
         self._part += data
         self._frames.held_bytes = len(self._part)
         if not frame.fin:
             return None
-        message = bytes(self._part)
-        self._part, self._frames.held_bytes = None, 0
-        return message
+        is_text = self._part_text is not None
+        message = bytes(self._part) if is_text else BinaryMessage(self._part)
+        self._part, self._part_text, self._frames.held_bytes = None, None, 0
+        return message or Message()
 
     def _closed_by_service(self, data: bytes) -> WebSocketConnectionClosedError:
+        """Answer a close frame, and make the exception that tells of it.
+
+        Raises:
+            ProtocolError: Its reason is not UTF-8. (Of one byte, or with a code that is not allowed on the wire, it
+                has not come so far: the library refuses it.)
+        """
         code = int.from_bytes(data[:2], "big") if data else _NO_STATUS
-        reason = data[2:].decode("utf-8", "replace")
+        try:
+            reason = str(data[2:], "utf-8")
+        except UnicodeDecodeError as error:
+            raise _not_utf8(f"a close frame with code {code}", error.reason) from error
         if not self._has_said_close:
             self._post(data[:2], ABNF.OPCODE_CLOSE)  # the answer, with the same code
+            self._has_said_close = True
         because = f" ({reason})" if reason else ""
         return WebSocketConnectionClosedError(
             f"The service closed the connection with code {code}{because}.", code=code, reason=reason
         )
+
+    def post_close(self, code: int, reason: str = "") -> None:
+        """Put a close frame in line, unless one was said already; it leaves when it can.
+
+        Args:
+            code: 1000 to 1003, 1007 to 1014, or 3000 to 4999.
+            reason: At most 123 bytes of UTF-8.
+
+        A connection that is broken already shows at the next read. Threads: the reader only. Does not wait.
+        """
+        if not self._has_said_close:
+            self._has_said_close = True
+            self._post(code.to_bytes(2, "big") + reason.encode(), ABNF.OPCODE_CLOSE)
 
     def ping(self) -> None:
         """Ask for a sign of life. Does not wait.
@@ -300,7 +364,31 @@ def _too_big(size: int, limit: int) -> MessageTooBigError:
     return MessageTooBigError(
         f"The service sent a message of at least {size} bytes; at most {limit} are taken (max_message_bytes).",
         limit_bytes=limit,
+        close_code=_TOO_BIG,
     )
+
+
+def _violation(message: str) -> ProtocolError:
+    return ProtocolError(message, close_code=_PROTOCOL_VIOLATED)
+
+
+def _not_utf8(what: str, why: str) -> ProtocolError:
+    return ProtocolError(f"The service sent {what} that is not UTF-8: {why}.", close_code=_NOT_UTF8)
+
+
+def _check_utf8(decoder: codecs.IncrementalDecoder, data: bytes, *, is_last: bool) -> None:
+    """Check one more fragment of a text message.
+
+    Raises:
+        ProtocolError: The message is not UTF-8, and no further fragment can make it so.
+    """
+    try:
+        decoder.decode(data, final=is_last)
+    except UnicodeDecodeError as error:
+        raise _not_utf8("a text message", error.reason) from error
+    begun = decoder.getstate()[0]  # of a character that the next fragment is to end
+    if len(begun) == 2 and _FIRST_SURROGATE <= begun <= _LAST_SURROGATE:
+        raise _not_utf8("a text message", "half of a surrogate pair")  # Python would wait for its third byte
 
 
 def _frame(data: bytes, opcode: int) -> bytes:
@@ -359,12 +447,12 @@ class _Frames(websocket.frame_buffer):
         assert self.length is not None
         fin, rsv1, rsv2, rsv3, opcode, is_masked, _ = self.header
         if is_masked or rsv1 or rsv2 or rsv3 or opcode not in ABNF.OPCODES:
-            raise ProtocolError(
+            raise _violation(
                 f"The service sent a frame with opcode {opcode}, reserved bits {rsv1}{rsv2}{rsv3}, mask {is_masked}; "
                 "a server's frame has a known opcode and no such bits."
             )
         if opcode >= ABNF.OPCODE_CLOSE and (self.length > _LARGEST_CONTROL_BYTES or not fin):
-            raise ProtocolError(f"The service sent a control frame of {self.length} bytes, or in fragments.")
+            raise _violation(f"The service sent a control frame of {self.length} bytes, or in fragments.")
         size = self.length + (self.held_bytes if opcode == ABNF.OPCODE_CONT else 0)
         if size > self._max_message_bytes:
             raise _too_big(size, self._max_message_bytes)

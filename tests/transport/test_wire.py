@@ -6,6 +6,7 @@ import errno
 import select
 import socket
 import threading
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -22,7 +23,7 @@ from cartesia_sync.errors import (
 from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.duplex import READ_AHEAD_BYTES, Duplex
 from cartesia_sync.transport.stream import Stream
-from cartesia_sync.transport.wire import Wire
+from cartesia_sync.transport.wire import BinaryMessage, Wire
 
 from .conftest import Ends, Waits
 from .peer import BINARY, BOUND, CLOSE, CONT, PING, PONG, TEXT, Said, close_frame, frame
@@ -65,12 +66,13 @@ WHOLE = [
 
 @pytest.mark.parametrize(("sent", "message"), WHOLE)
 def test_a_frame_may_be_split_anywhere(connect_ends: Callable[..., Ends], sent: bytes, message: bytes) -> None:
-    """Between the halves there is silence: reading gives None, and goes on in the middle later."""
+    """The first half is a sign of life; then there is silence. Reading goes on in the middle later."""
     ends = connect_ends()
     for position in range(1, len(sent)):
         calls = ends.duplex.recv_calls
         ends.far.send(sent[:position])
         let_arrive(ends)
+        assert ends.wire.read(Deadline(NOW)) == b""
         assert ends.wire.read(Deadline(NOW)) is None
         assert ends.duplex.recv_calls == calls + 1
         ends.far.send(sent[position:])
@@ -82,6 +84,7 @@ def test_a_close_frame_may_be_split_anywhere(ends: Ends, position: int) -> None:
     sent = close_frame(1011, "tired")
     ends.far.send(sent[:position])
     let_arrive(ends)
+    assert ends.wire.read(Deadline(NOW)) == b""
     assert ends.wire.read(Deadline(NOW)) is None
     ends.far.send(sent[position:])
     end = hear_the_end(ends)
@@ -131,6 +134,7 @@ def test_a_ping_between_fragments_does_not_part_the_message(ends: Ends) -> None:
 def test_a_silence_between_fragments_does_not_part_the_message(ends: Ends) -> None:
     ends.far.send(frame(b"a", fin=False))
     let_arrive(ends)
+    assert ends.wire.read(Deadline(NOW)) == b""
     assert ends.wire.read(Deadline(NOW)) is None
     ends.far.send(frame(b"b", CONT))
     assert read(ends) == b"ab"
@@ -152,6 +156,65 @@ def test_the_read_ahead_shrinks_after_a_large_message(ends: Ends, threads: Threa
     for _ in range(2):  # the first silence tells that it is one
         assert ends.wire.read(Deadline(NOW)) is None
     assert len(ends.duplex.ahead) == READ_AHEAD_BYTES
+
+
+# ---- signs of life
+
+
+def test_each_piece_of_a_frame_that_comes_slowly_is_a_sign_of_life(either: Ends) -> None:
+    """Else a large frame that comes slowly would be taken for silence, and end the connection."""
+    either.far.send(frame(b"first"))  # with which what TLS itself has to say has come too
+    assert read(either) == b"first"
+    sent = frame(b"slow" * 5000)
+    pieces = [sent[start : start + 1000] for start in range(0, len(sent), 1000)]
+    for piece in pieces[:-1]:
+        either.far.send(piece)
+        let_arrive(either)
+        assert either.wire.read(Deadline(NOW)) == b""
+        assert either.wire.read(Deadline(NOW)) is None
+    either.far.send(pieces[-1], frame(b"next"))
+    assert read(either) == b"slow" * 5000
+    assert read(either) == b"next"
+
+
+def test_what_came_with_an_earlier_message_is_no_sign_of_life_of_now(ends: Ends) -> None:
+    ends.far.send(frame(b"first"), frame(b"second")[:3])
+    assert read(ends) == b"first"
+    assert ends.wire.read(Deadline(NOW)) is None
+
+
+def test_fragments_that_keep_coming_do_not_keep_the_reader_for_ever(ends: Ends) -> None:
+    """Empty ones would never reach the limit of a message, and the reader has others to see to."""
+    ends.far.send(frame(b"a", fin=False), frame(b"", CONT, fin=False) * 20, frame(b"b", CONT))
+    let_arrive(ends)
+    heard = [ends.wire.read(Deadline(NOW)) for _ in range(22)]
+    assert heard == [b""] * 21 + [b"ab"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "kind", "message"),
+    [
+        (frame(b""), bytes, b""),
+        (frame(b"", fin=False) + frame(b"", CONT), bytes, b""),
+        (frame(b"", BINARY), BinaryMessage, b""),
+        (frame(b"a\xff", BINARY), BinaryMessage, b"a\xff"),
+        (frame(b"a", BINARY, fin=False) + frame(b"\xff", CONT), BinaryMessage, b"a\xff"),
+        (frame(b"", BINARY, fin=False) + frame(b"", CONT), BinaryMessage, b""),
+        (frame(b"a"), bytes, b"a"),
+        (frame(b"a", fin=False) + frame(b"b", CONT), bytes, b"ab"),
+    ],
+    ids=repr,
+)
+def test_a_message_is_true_and_tells_whether_it_is_binary(ends: Ends, sent: bytes, kind: type, message: bytes) -> None:
+    """An empty one is no sign of life: it may be what is left of an event."""
+    ends.far.send(sent)
+    heard = read(ends)
+    assert heard
+    assert heard == message
+    assert isinstance(heard, BinaryMessage) == (kind is BinaryMessage)
+    for sign in (PING, PONG):
+        ends.far.send(frame(b"beat", sign))
+        assert not read(ends)
 
 
 # ---- what a service must not send
@@ -183,8 +246,60 @@ NOT_ALLOWED = [
 @pytest.mark.parametrize("sent", NOT_ALLOWED)
 def test_what_a_service_must_not_send_is_refused(ends: Ends, sent: bytes) -> None:
     ends.far.send(sent)
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError) as caught:
         read(ends)
+    assert caught.value.close_code == 1002
+    assert ends.far.hear() == Said(CLOSE, b"\x03\xea")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param([b"\xff"], id="at once"),
+        pytest.param([b"ok", b"\xc0"], id="later"),
+        pytest.param([b"\xe2", b"\x28"], id="between two fragments"),
+        pytest.param([b"\xed", b"\xa0"], id="half of a pair"),
+        pytest.param([b"\xf4", b"\x90"], id="too large"),
+    ],
+)
+def test_text_that_is_not_utf8_is_refused_at_the_fragment_that_shows_it(ends: Ends, parts: list[bytes]) -> None:
+    """The message's end never comes."""
+    ends.far.send(*(frame(part, CONT if number else TEXT, fin=False) for number, part in enumerate(parts)))
+    with pytest.raises(ProtocolError, match="not UTF-8") as caught:
+        read(ends)
+    assert caught.value.close_code == 1007
+    assert ends.far.hear() == Said(CLOSE, b"\x03\xef")
+
+
+def test_text_that_ends_inside_a_character_is_refused_at_its_end(ends: Ends) -> None:
+    ends.far.send(frame(b"a", fin=False), frame(b"\xe2\x82", CONT))
+    with pytest.raises(ProtocolError, match="not UTF-8"):
+        read(ends)
+    assert ends.far.hear() == Said(CLOSE, b"\x03\xef")
+
+
+def test_fragments_may_part_a_character_and_the_next_message_begins_anew(ends: Ends) -> None:
+    euro = "\u20ac".encode()
+    for _ in range(2):
+        ends.far.send(frame(euro[:1], fin=False), frame(euro[1:2], CONT, fin=False), frame(euro[2:], CONT))
+        ends.far.send(frame(b"\xff", BINARY, fin=False), frame(b"\xe2", CONT))
+        assert [read(ends), read(ends)] == [euro, b"\xff\xe2"]
+
+
+def test_a_message_in_many_fragments_takes_memory_for_itself_and_not_for_each(ends: Ends) -> None:
+    def take(count: int) -> int:
+        ends.far.send(frame(b"x", fin=False), frame(b"x", CONT, fin=False) * (count - 2), frame(b"x", CONT))
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        assert read(ends) == b"x" * count
+        return tracemalloc.get_traced_memory()[1] - before
+
+    tracemalloc.start()
+    try:
+        take(3000)
+        assert take(3000) < take(100) + 20_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -209,7 +324,8 @@ def test_a_message_over_the_limit_is_refused_before_it_is_read(connect_ends: Cal
     ends.far.send(frame(b"", length=length))
     with pytest.raises(MessageTooBigError, match="max_message_bytes") as caught:
         read(ends)
-    assert caught.value.limit_bytes == 1000
+    assert (caught.value.limit_bytes, caught.value.close_code) == (1000, 1009)
+    assert ends.far.hear() == Said(CLOSE, b"\x03\xf1")
     assert ends.duplex.recv_calls == 1
     assert len(ends.duplex.ahead) == READ_AHEAD_BYTES
 
@@ -255,7 +371,7 @@ def test_the_limit_counts_each_message_for_itself(connect_ends: Callable[..., En
             close_frame(1000, "connection idle timeout"), 1000, "connection idle timeout", b"\x03\xe8", id="r"
         ),
         pytest.param(close_frame(4999, "x" * 123), 4999, "x" * 123, b"\x13\x87", id="the longest reason"),
-        pytest.param(frame(b"\x03\xf3\xff\xfe", CLOSE), 1011, "\ufffd\ufffd", b"\x03\xf3", id="not UTF-8"),
+        *(pytest.param(close_frame(c), c, "", c.to_bytes(2, "big"), id=str(c)) for c in (1012, 1013, 1014, 3000)),
     ],
 )
 def test_a_close_is_told_and_answered_with_the_same_code(
@@ -267,6 +383,45 @@ def test_a_close_is_told_and_answered_with_the_same_code(
     assert str(code) in str(end)
     assert reason in str(end)
     assert either.far.hear() == Said(CLOSE, answer)
+
+
+@pytest.mark.parametrize("reason", [b"\xff\xfe", b"ok\xc3", b"\xed\xa0\x80"], ids=repr)
+def test_a_close_whose_reason_is_not_utf8_is_a_violation(either: Ends, reason: bytes) -> None:
+    either.far.send(frame(b"\x03\xf3" + reason, CLOSE))
+    with pytest.raises(ProtocolError, match="code 1011 that is not UTF-8") as caught:
+        read(either)
+    assert caught.value.close_code == 1007
+    assert either.far.hear() == Said(CLOSE, b"\x03\xef")
+
+
+def test_a_goodbye_that_is_posted_is_said_once(either: Ends) -> None:
+    either.wire.post_close(1002, "a reason")
+    either.wire.post_close(1003)
+    assert either.far.hear() == Said(CLOSE, b"\x03\xeaa reason")
+    either.far.send(close_frame(1002))
+    assert hear_the_end(either).code == 1002
+    either.wire.free()
+    assert either.far.sock.recv(100) == b""
+
+
+def test_no_second_goodbye_after_our_own_though_the_service_breaks_the_protocol(ends: Ends) -> None:
+    ends.wire.write_close(1000, "", soon())
+    ends.far.send(frame(b"x", 3))
+    with pytest.raises(ProtocolError):
+        read(ends)
+    ends.wire.free()
+    assert ends.far.hear() == Said(CLOSE, b"\x03\xe8")
+    assert ends.far.sock.recv(100) == b""
+
+
+def test_a_goodbye_does_not_wait_and_leaves_when_it_can(narrow: Ends, threads: ThreadPoolExecutor) -> None:
+    narrow.wire.post(LARGE)  # gets stuck
+    narrow.wire.post_close(1003)
+    reading = threads.submit(narrow.wire.read, soon())
+    assert [narrow.far.hear(), narrow.far.hear()] == [Said(TEXT, LARGE), Said(CLOSE, b"\x03\xeb")]
+    narrow.far.send(close_frame(1003))
+    with pytest.raises(WebSocketConnectionClosedError):
+        reading.result(BOUND)
 
 
 def test_a_close_leaves_what_follows_it_unread(ends: Ends) -> None:
@@ -585,6 +740,7 @@ def test_use_after_the_end_raises_our_exceptions(either: Ends, end: str) -> None
         with pytest.raises(APIConnectionError):
             use()
     either.wire.post(b"x")  # says nothing: the next read does
+    either.wire.post_close(1003)  # the same
 
 
 def test_drop_leaves_the_connection_alone(either: Ends) -> None:
