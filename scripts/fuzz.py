@@ -146,6 +146,7 @@ def messages_in(stream: bytes) -> list[bytes]:
     """Read a stream by RFC 6455 and our limit, as far as it keeps to them, in the plainest way there is."""
     found: list[bytes] = []
     parts: list[bytes] = []
+    is_text = False
     at = 0
     while at + 2 <= len(stream):
         first, second = stream[at], stream[at + 1]
@@ -159,13 +160,26 @@ def messages_in(stream: bytes) -> list[bytes]:
             continue
         if opcode not in (CONT, TEXT, BINARY) or (opcode == CONT) != bool(parts):
             break
+        is_text = opcode == TEXT if not parts else is_text
         parts.append(stream[at - length : at])
         if sum(map(len, parts)) > MAX_MESSAGE_BYTES:
+            break
+        is_whole_frame = is_last and len(parts) == 1  # whose text the JSON decoder checks
+        if is_text and not is_whole_frame and not may_be_text(b"".join(parts), bool(is_last)):
             break
         if is_last:
             found.append(b"".join(parts))
             parts = []
-    return [message for message in found if message]
+    return found
+
+
+def may_be_text(data: bytes, is_whole: bool) -> bool:
+    """Tell whether it is UTF-8, or may become so by what is still to come."""
+    try:
+        str(data, "utf-8")
+    except UnicodeDecodeError as error:
+        return not is_whole and error.reason == "unexpected end of data"
+    return True
 
 
 # ---- events
@@ -325,7 +339,7 @@ def receive(context: Context, item: Input) -> tuple[str, list[bytes]]:
 def look_at(event: Event) -> None:
     """Do with an event what a user may."""
     repr(event)
-    str(event.type), event.done, event.status_code, event.extra
+    str(event.type), event.done, event.status_code, event.extra, event.unreadable
     if isinstance(event, Chunk):
         event.data, event.samples(), event.raw()
     elif isinstance(event, Error):
