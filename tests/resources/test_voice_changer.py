@@ -127,13 +127,21 @@ def test_an_event_that_we_do_not_know_ends_nothing(service: Service, client: Car
 
 @pytest.mark.parametrize(
     "wrong",
-    [b"{", b"[1]", b'"chunk"', b'{"data": "%%%"}', b'{"data": 3}', b'{"type": "chunk", "step_time": "x"}', b"\xff"],
+    [b"{", b"[1]", b'"chunk"', b'{"data": "%%%"}', b'{"data": 3}', b"\xff"],
 )
 def test_an_event_of_the_wrong_shape_is_an_error_of_ours(service: Service, client: Cartesia, wrong: bytes) -> None:
     service.will_answer(Answer(b"data: " + wrong + b"\n\n", "text/event-stream"))
     stream = client.voice_changer.generate_sse(clip=b"x", voice_id="v")
     with pytest.raises(MalformedEventError):
         next(stream)
+
+
+def test_a_field_of_an_odd_type_costs_no_audio(service: Service, client: Cartesia) -> None:
+    service.will_answer(events({"type": "chunk", "data": "AAAA", "step_time": "x", "sample_rate": []}, {"done": True}))
+    heard, _ = client.voice_changer.generate_sse(clip=b"x", voice_id="v")
+    assert isinstance(heard, VoiceChangerSSEChunk)
+    assert heard.audio == bytes(3)
+    assert heard.unreadable == {"step_time": "x", "sample_rate": []}
 
 
 def test_a_stream_that_ends_too_soon_is_no_end(service: Service, client: Cartesia) -> None:
