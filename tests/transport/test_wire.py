@@ -383,6 +383,9 @@ def test_a_close_is_told_and_answered_with_the_same_code(
     assert str(code) in str(end)
     assert reason in str(end)
     assert either.far.hear() == Said(CLOSE, answer)
+    either.wire.post_close(1002)  # too late for another
+    either.wire.free()
+    assert either.far.sock.recv(100) == b""
 
 
 @pytest.mark.parametrize("reason", [b"\xff\xfe", b"ok\xc3", b"\xed\xa0\x80"], ids=repr)
