@@ -54,7 +54,7 @@ from .faults import (
     Unfinished,
     UnknownEvent,
 )
-from .ledger import Handshake, Heard, Request, Upload
+from .recorder import Handshake, Heard, Request, Upload
 
 __all__ = [
     "Binary",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import Optional
 
-from .messages import RefusedError
+from .requests import RefusedError
 from .tokens import Tokens
 
 __all__ = ["Admission"]

@@ -10,22 +10,23 @@ from typing import Callable, Optional
 from aiohttp import web
 from multidict import CIMultiDict
 
-from . import faults, messages
-from .access import Access
+from . import faults
+from . import requests as messages
 from .admission import Admission
-from .changing import Changing
-from .connection import Connection
-from .dictionaries import Dictionaries
-from .exchange import Exchange, Route, refusal, refusal_as_told, version_of
-from .ledger import Handshake, Ledger
-from .messages import RefusedError
-from .reading import Units
-from .rules import Rules
-from .speaking import Speaking
-from .speech import Speaker
+from .generation import Units
+from .recorder import Handshake, Ledger
+from .requests import RefusedError
+from .rest.access_token import Access
+from .rest.datasets import Training
+from .rest.pronunciation_dicts import Dictionaries
+from .rest.responder import Exchange, Route, refusal, refusal_as_told, version_of
+from .rest.tts import Speaking
+from .rest.voice_changer import Changing
+from .rest.voices import Voices
+from .settings import Rules
 from .tokens import Tokens
-from .training import Training
-from .voices import Voices
+from .voice.speech import Speaker
+from .websocket.connection import Connection
 
 __all__ = ["App"]
 

@@ -15,9 +15,9 @@ from aiohttp import web
 
 from .app import App
 from .faults import Fault
-from .ledger import Handshake, Heard, Ledger, Request
-from .rules import Rules
-from .speech import Speaker
+from .recorder import Handshake, Heard, Ledger, Request
+from .settings import Rules
+from .voice.speech import Speaker
 
 __all__ = ["LocalServer"]
 

@@ -223,8 +223,8 @@ def test_a_forgotten_server_does_not_hold_the_interpreter_nor_leave_its_process(
     ended = run_python(
         "import asyncio\n"
         "from cartesia_sync.local import LocalServer\n"
-        "from cartesia_sync.local.speech import Voice\n"
-        "from cartesia_sync.local.transcript import Say, Style\n"
+        "from cartesia_sync.local.voice.speech import Voice\n"
+        "from cartesia_sync.local.voice.transcript import Say, Style\n"
         "server = LocalServer().start()\n"
         "say = server._speaker.say([Say('Hello.', Style())], Voice('en-us', 'f1'), 'pcm_s16le', 8000)\n"
         "asyncio.run_coroutine_threadsafe(say, server._loop).result(10)\n"

@@ -13,12 +13,12 @@ from typing import Any, Optional
 
 from aiohttp import web
 
-from .accents import ACCENTS
-from .exchange import Exchange, Route
-from .ledger import Upload
-from .messages import RefusedError, is_at_least
-from .shelf import Record, Shelf, new_id, now, page, texts
-from .speech import LANGUAGES
+from ..recorder import Upload
+from ..requests import RefusedError, is_at_least
+from ..voice.accents import ACCENTS
+from ..voice.speech import LANGUAGES
+from .responder import Exchange, Route
+from .store import Record, Shelf, new_id, now, page, texts
 
 __all__ = ["Voices"]
 

@@ -31,12 +31,12 @@ from cartesia_sync.local import (
     Unfinished,
     UnknownEvent,
 )
-from cartesia_sync.local.connection import Connection
-from cartesia_sync.local.dictionaries import Dictionaries
-from cartesia_sync.local.ledger import Ledger
-from cartesia_sync.local.reading import Units
-from cartesia_sync.local.speech import Speaker, Spoken, choose_voice
-from cartesia_sync.local.transcript import Pause
+from cartesia_sync.local.generation import Units
+from cartesia_sync.local.recorder import Ledger
+from cartesia_sync.local.rest.pronunciation_dicts import Dictionaries
+from cartesia_sync.local.voice.speech import Speaker, Spoken, choose_voice
+from cartesia_sync.local.voice.transcript import Pause
+from cartesia_sync.local.websocket.connection import Connection
 
 BOUND = 10.0
 Dial = Callable[..., Any]

@@ -12,12 +12,12 @@ from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Callable, NamedTuple, Optional
 
-from .messages import Generation, RefusedError
-from .respelling import Respelling, as_written
-from .rules import Rules
-from .speech import Speaker, SpeechError, Spoken
-from .timing import Timed
-from .transcript import Sentence, Style, read_tags
+from .requests import Generation, RefusedError
+from .settings import Rules
+from .voice.pronunciation import Respelling, as_written
+from .voice.speech import Speaker, SpeechError, Spoken
+from .voice.timing import Timed
+from .voice.transcript import Sentence, Style, read_tags
 
 __all__ = ["Piece", "Reading", "Units"]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cartesia_sync.local.messages import (
+from cartesia_sync.local.requests import (
     Cancel,
     Generation,
     OutputFormat,
@@ -21,7 +21,7 @@ from cartesia_sync.local.messages import (
     parse_request,
     timestamps_event,
 )
-from cartesia_sync.local.timing import Timed
+from cartesia_sync.local.voice.timing import Timed
 
 NEW, FIRST_STRUCTURED, OLD = "2026-08-14", "2026-03-01", "2025-11-04"
 VOICE = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"

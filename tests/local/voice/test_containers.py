@@ -7,8 +7,8 @@ import wave
 
 import pytest
 
-from cartesia_sync.local.containers import Container
-from cartesia_sync.local.messages import OutputFormat, RefusedError
+from cartesia_sync.local.requests import OutputFormat, RefusedError
+from cartesia_sync.local.voice.containers import Container
 
 
 def test_raw_is_left_as_it_is() -> None:

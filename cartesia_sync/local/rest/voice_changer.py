@@ -14,13 +14,14 @@ from typing import Any
 
 from aiohttp import web
 
-from . import messages, sound
-from .containers import CONTAINERS, Container
-from .exchange import Exchange, Route
-from .ledger import Upload
-from .messages import OutputFormat, RefusedError
-from .reading import Units
-from .rules import Rules
+from .. import requests as messages
+from ..generation import Units
+from ..recorder import Upload
+from ..requests import OutputFormat, RefusedError
+from ..settings import Rules
+from ..voice import sound
+from ..voice.containers import CONTAINERS, Container
+from .responder import Exchange, Route
 
 __all__ = ["Changing"]
 

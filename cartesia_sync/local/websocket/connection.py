@@ -13,15 +13,17 @@ from typing import Any, Optional, Union
 
 from aiohttp import WSMsgType, web
 
-from . import faults, messages, sound
-from .contexts import Context, ContextStoppedError
-from .dictionaries import Dictionaries
-from .ledger import Ledger, look_until
-from .messages import Cancel, Generation, RefusedError
-from .reading import Units
-from .rules import Rules
-from .speech import Speaker
-from .transcript import has_words
+from .. import faults
+from .. import requests as messages
+from ..generation import Units
+from ..recorder import Ledger, look_until
+from ..requests import Cancel, Generation, RefusedError
+from ..rest.pronunciation_dicts import Dictionaries
+from ..settings import Rules
+from ..voice import sound
+from ..voice.speech import Speaker
+from ..voice.transcript import has_words
+from .context import Context, ContextStoppedError
 
 __all__ = ["Connection"]
 

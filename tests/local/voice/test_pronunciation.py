@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cartesia_sync.local.respelling import Item, Respelling, Written, as_written
-from cartesia_sync.local.timing import Timed
-from cartesia_sync.local.transcript import Pause, Say, Style
+from cartesia_sync.local.voice.pronunciation import Item, Respelling, Written, as_written
+from cartesia_sync.local.voice.timing import Timed
+from cartesia_sync.local.voice.transcript import Pause, Say, Style
 
 STYLE = Style()
 

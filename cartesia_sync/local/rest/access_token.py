@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from .exchange import Exchange, Route
-from .messages import RefusedError
-from .tokens import GRANTS, LONGEST_LIFE, Tokens
+from ..requests import RefusedError
+from ..tokens import GRANTS, LONGEST_LIFE, Tokens
+from .responder import Exchange, Route
 
 __all__ = ["Access"]
 

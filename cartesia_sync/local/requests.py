@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
-from . import sound
-from .speech import LANGUAGES, Voice, choose_voice
-from .timing import Timed
-from .transcript import has_words
+from .voice import sound
+from .voice.speech import LANGUAGES, Voice, choose_voice
+from .voice.timing import Timed
+from .voice.transcript import has_words
 
 __all__ = [
     "FIRST_STRUCTURED_VERSION",

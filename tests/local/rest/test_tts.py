@@ -23,7 +23,7 @@ from cartesia_sync.local import (
     Unfinished,
     UnknownEvent,
 )
-from cartesia_sync.local.speech import Speaker, SpeechError, Spoken
+from cartesia_sync.local.voice.speech import Speaker, SpeechError, Spoken
 
 BOUND = 10.0
 Ask = Callable[..., requests.Response]

@@ -15,7 +15,7 @@ from cartesia_sync.local.faults import (
     RefuseRequest,
     StopReading,
 )
-from cartesia_sync.local.ledger import Handshake, Heard, Ledger, Request
+from cartesia_sync.local.recorder import Handshake, Heard, Ledger, Request
 
 BOUND = 10.0
 

@@ -15,9 +15,10 @@ from typing import Any, Callable, NamedTuple, NoReturn, Optional, Union
 from aiohttp import web
 from multidict import CIMultiDict
 
-from . import faults, messages
-from .ledger import Ledger, Request, Upload, look_until
-from .messages import RefusedError
+from .. import faults
+from .. import requests as messages
+from ..recorder import Ledger, Request, Upload, look_until
+from ..requests import RefusedError
 
 __all__ = ["Exchange", "Route", "version_of"]
 

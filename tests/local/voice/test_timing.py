@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cartesia_sync.local.timing import Timed, phoneme_times, word_times
+from cartesia_sync.local.voice.timing import Timed, phoneme_times, word_times
 
 
 def test_a_phoneme_ends_where_the_next_or_a_pause_begins() -> None:

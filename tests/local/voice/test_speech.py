@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cartesia_sync.local import sound, speech
-from cartesia_sync.local.speech import LANGUAGES, Speaker, SpeechError, Spoken, choose_voice
-from cartesia_sync.local.transcript import Pause, Say, Style
+from cartesia_sync.local.voice import sound, speech
+from cartesia_sync.local.voice.speech import LANGUAGES, Speaker, SpeechError, Spoken, choose_voice
+from cartesia_sync.local.voice.transcript import Pause, Say, Style
 
 ENGINES = ["signal"]
 if importlib.util.find_spec("espeakng_loader") is not None:
@@ -213,8 +213,8 @@ def test_auto_falls_back_and_says_so_once(tmp_path: Path) -> None:
     """In a process of its own: what is said once, and what is importable, are the process's."""
     program = (
         "import asyncio, sys\n"
-        "from cartesia_sync.local import speech\n"
-        "from cartesia_sync.local.transcript import Say, Style\n"
+        "from cartesia_sync.local.voice import speech\n"
+        "from cartesia_sync.local.voice.transcript import Say, Style\n"
         "from pathlib import Path\n"
         "speech._espeak_folder = lambda: Path(sys.argv[1]) if sys.argv[1] else None\n"
         "for _ in range(2):\n"

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
-from .messages import RefusedError, text_of
+from ..requests import RefusedError, text_of
 
 __all__ = ["Record", "Shelf", "new_id", "now", "page", "texts"]
 

@@ -7,16 +7,17 @@ from typing import Any
 
 from aiohttp import web
 
-from . import faults, messages
-from .containers import CONTAINERS, Container
-from .dictionaries import Dictionaries
-from .exchange import Exchange, Route
-from .ledger import Ledger, Upload
-from .messages import Generation, RefusedError
-from .reading import Piece, Reading, Units
-from .rules import Rules
-from .speech import Speaker
-from .transcript import TextBuffer
+from .. import faults
+from .. import requests as messages
+from ..generation import Piece, Reading, Units
+from ..recorder import Ledger, Upload
+from ..requests import Generation, RefusedError
+from ..settings import Rules
+from ..voice.containers import CONTAINERS, Container
+from ..voice.speech import Speaker
+from ..voice.transcript import TextBuffer
+from .pronunciation_dicts import Dictionaries
+from .responder import Exchange, Route
 
 __all__ = ["Speaking"]
 

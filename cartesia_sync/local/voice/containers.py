@@ -6,7 +6,7 @@ import importlib
 import struct
 from typing import Any
 
-from .messages import OutputFormat, RefusedError
+from ..requests import OutputFormat, RefusedError
 
 __all__ = ["CONTAINERS", "Container"]
 

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from cartesia_sync.local.companding import alaw_byte, alaw_table, mulaw_byte, mulaw_table
+from cartesia_sync.local.voice.companding import alaw_byte, alaw_table, mulaw_byte, mulaw_table
 
 
 @pytest.mark.parametrize(

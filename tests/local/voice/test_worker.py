@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cartesia_sync.local import worker
+from cartesia_sync.local.voice import worker
 
 pytest.importorskip("espeakng_loader", reason="no eSpeak NG for this machine")
 
@@ -22,7 +22,7 @@ BOUND = 10.0
 
 class Process:
     def __init__(self, *arguments: str, module: bool = False) -> None:
-        program = ["-m", "cartesia_sync.local.worker"] if module else ["-I", "-S", worker.__file__, *arguments]
+        program = ["-m", "cartesia_sync.local.voice.worker"] if module else ["-I", "-S", worker.__file__, *arguments]
         self.popen = subprocess.Popen([sys.executable, *program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.popen.stdin is not None
         assert self.popen.stdout is not None

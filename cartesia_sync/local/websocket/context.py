@@ -12,13 +12,13 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Callable, Optional, Union
 
-from . import messages
-from .messages import Generation, OutputFormat, RefusedError
-from .reading import Piece, Reading, Units
-from .respelling import Respelling
-from .rules import Rules
-from .speech import Speaker
-from .transcript import Sentence, TextBuffer, has_words
+from .. import requests as messages
+from ..generation import Piece, Reading, Units
+from ..requests import Generation, OutputFormat, RefusedError
+from ..settings import Rules
+from ..voice.pronunciation import Respelling
+from ..voice.speech import Speaker
+from ..voice.transcript import Sentence, TextBuffer, has_words
 
 __all__ = ["Context", "ContextStoppedError"]
 

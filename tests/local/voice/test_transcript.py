@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cartesia_sync.local.transcript import Pause, Say, Sentence, Style, TextBuffer, has_words, read_tags
+from cartesia_sync.local.voice.transcript import Pause, Say, Sentence, Style, TextBuffer, has_words, read_tags
 
 
 def spoken(*pieces: str) -> list[str]:

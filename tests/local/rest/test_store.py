@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cartesia_sync.local.messages import RefusedError
-from cartesia_sync.local.shelf import Shelf, now, page, texts
+from cartesia_sync.local.requests import RefusedError
+from cartesia_sync.local.rest.store import Shelf, now, page, texts
 
 LIST = [{"id": str(number)} for number in range(25)]
 

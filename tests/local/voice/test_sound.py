@@ -6,7 +6,7 @@ import wave
 import numpy as np
 import pytest
 
-from cartesia_sync.local import sound
+from cartesia_sync.local.voice import sound
 
 
 def tone(frequency_hz: float, rate_hz: int, count: int, level: float = 0.5) -> np.ndarray:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from .exchange import Exchange, Route
-from .ledger import Upload
-from .messages import RefusedError
-from .shelf import Shelf, new_id, now, page, texts
+from ..recorder import Upload
+from ..requests import RefusedError
+from .responder import Exchange, Route
+from .store import Shelf, new_id, now, page, texts
 
 __all__ = ["Training"]
 

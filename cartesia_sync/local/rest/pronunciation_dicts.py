@@ -6,10 +6,10 @@ from typing import Any, Optional
 
 from aiohttp import web
 
-from .exchange import Exchange, Route
-from .messages import RefusedError, text_of, unknown_status
-from .respelling import Item, Respelling
-from .shelf import Shelf, new_id, now, page, texts
+from ..requests import RefusedError, text_of, unknown_status
+from ..voice.pronunciation import Item, Respelling
+from .responder import Exchange, Route
+from .store import Shelf, new_id, now, page, texts
 
 __all__ = ["Dictionaries"]
 

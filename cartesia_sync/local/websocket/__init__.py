@@ -1,0 +1,1 @@
+"""The WebSocket side: a connection, and the contexts on it."""
