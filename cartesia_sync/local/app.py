@@ -10,8 +10,7 @@ from typing import Callable, Optional
 from aiohttp import web
 from multidict import CIMultiDict
 
-from . import faults
-from . import requests as messages
+from . import faults, requests
 from .admission import Admission
 from .generation import Units
 from .recorder import Handshake, Ledger
@@ -222,7 +221,7 @@ class App:
 
 
 async def _status(exchange: Exchange) -> web.StreamResponse:
-    return exchange.reply({"ok": True, "version": messages.NEWEST_VERSION})
+    return exchange.reply({"ok": True, "version": requests.NEWEST_VERSION})
 
 
 async def _not_here(exchange: Exchange) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""The JSON of both directions: what a client message asks for, and what an event says.
+"""What the client says: its messages and the bodies of its requests, read and checked.
 
 Pure. Written from the service's documents by itself, and shares no code with the client: a mistake in one of the two
 readings shows in the tests, instead of cancelling out.
@@ -6,9 +6,6 @@ readings shows in the tests, instead of cancelling out.
 
 from __future__ import annotations
 
-import base64
-import json
-import math
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -17,7 +14,6 @@ from typing import Any, Optional, Union
 
 from .voice import sound
 from .voice.speech import LANGUAGES, Voice, choose_voice
-from .voice.timing import Timed
 from .voice.transcript import has_words
 
 __all__ = [
@@ -27,25 +23,18 @@ __all__ = [
     "Generation",
     "OutputFormat",
     "RefusedError",
-    "chunk_event",
-    "done_event",
     "empty_transcript",
-    "error_body",
-    "error_event",
-    "flush_done_event",
     "is_at_least",
     "output_format",
     "parse_request",
     "parse_speech",
     "text_of",
-    "timestamps_event",
     "unknown_status",
     "voice_id_of",
 ]
 
 NEWEST_VERSION = "2026-08-14"
 FIRST_STRUCTURED_VERSION = "2026-03-01"
-_PARTIAL_CONTENT = 206
 
 _CONTEXT_ID = re.compile(r"[A-Za-z0-9_-]+")
 _LANGUAGES_LISTED = ", ".join(sorted(LANGUAGES))
@@ -119,9 +108,6 @@ class Cancel:
     """A request to stop speaking."""
 
     context_id: str
-
-
-# ---- what the client says
 
 
 def parse_request(message: object, version: str, *, strict_context_ids: bool = True) -> Union[Generation, Cancel]:
@@ -322,103 +308,6 @@ def _one_of(said: Mapping[str, Any], name: str, known: Sequence[Union[str, int]]
         )
 
 
-# ---- what the server says
-
-
-def chunk_event(context_id: str, audio: bytes, flush_id: Optional[int], step_time_ms: float) -> str:
-    """A piece of audio."""
-    # Put together by hand: the JSON encoder would look at every character of the base64 text.
-    data = base64.b64encode(audio).decode("ascii")
-    tail = _json(
-        {
-            "done": False,
-            "status_code": _PARTIAL_CONTENT,
-            "step_time": round(step_time_ms, 3),
-            **_context(context_id),
-            **_flush_id(flush_id),
-        }
-    )
-    return f'{{"type":"chunk","data":"{data}",{tail[1:]}'
-
-
-def timestamps_event(context_id: str, times: Sequence[Timed], flush_id: Optional[int], *, phonemes: bool) -> str:
-    """When words, or phonemes, are heard: seconds from the start of the context, to the millisecond."""
-    return _json(
-        {
-            "type": "phoneme_timestamps" if phonemes else "timestamps",
-            "done": False,
-            "status_code": _PARTIAL_CONTENT,
-            **_context(context_id),
-            "phoneme_timestamps" if phonemes else "word_timestamps": {
-                "phonemes" if phonemes else "words": [time.text for time in times],
-                "start": [_cut_to_ms(time.start) for time in times],
-                "end": [_cut_to_ms(time.end) for time in times],
-            },
-            **_flush_id(flush_id),
-        }
-    )
-
-
-def flush_done_event(context_id: str, flush_id: int) -> str:
-    """The segment of that number is over."""
-    return _json(
-        {
-            "type": "flush_done",
-            "done": False,
-            "flush_done": True,
-            "flush_id": flush_id,
-            "status_code": _PARTIAL_CONTENT,
-            "context_id": context_id,
-        }
-    )
-
-
-def done_event(context_id: str) -> str:
-    """The context is over."""
-    return _json({"type": "done", "done": True, "status_code": _PARTIAL_CONTENT, **_context(context_id)})
-
-
-def error_event(refused: RefusedError, version: str, request_id: str, *, done: bool = True) -> str:
-    """Something went wrong, in the shape of the connection's API version."""
-    event: dict[str, object] = {"type": "error", "done": done, "status_code": refused.status}
-    if is_at_least(version, FIRST_STRUCTURED_VERSION):
-        event.update(_error_object(refused, request_id))
-    else:
-        event["error"] = f"{refused.title}: {refused.message}"
-    if refused.context_id is not None:
-        event["context_id"] = refused.context_id
-    return _json(event)
-
-
-def error_body(refused: RefusedError, version: str, request_id: str) -> tuple[str, str]:
-    """The body of an HTTP error, and its content type, in the shape of the API version."""
-    if is_at_least(version, FIRST_STRUCTURED_VERSION):
-        return _json(_error_object(refused, request_id)), "application/json"
-    return f"{refused.title}: {refused.message}", "text/plain"
-
-
-def _error_object(refused: RefusedError, request_id: str) -> dict[str, object]:
-    return {
-        "error_code": refused.error_code,
-        "title": refused.title,
-        "message": refused.message,
-        "request_id": request_id,
-    }
-
-
-def _cut_to_ms(seconds: float) -> float:
-    # Cut, not rounded: nothing is to end after the audio that it belongs to.
-    return math.floor(seconds * 1000 + 1e-6) / 1000
-
-
-def _context(context_id: str) -> dict[str, str]:
-    return {"context_id": context_id} if context_id else {}
-
-
-def _flush_id(flush_id: Optional[int]) -> dict[str, int]:
-    return {} if flush_id is None else {"flush_id": flush_id}
-
-
 def is_at_least(version: str, first: str) -> bool:
     """Whether an API version is this one or a later one. What is no date is taken for the newest."""
     # Dates in this form are in order as text.
@@ -428,7 +317,3 @@ def is_at_least(version: str, first: str) -> bool:
 def unknown_status(version: str) -> int:
     """The status of what is said of an id that nobody knows, in a request for speech."""
     return 404 if is_at_least(version, FIRST_STRUCTURED_VERSION) else 400
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))

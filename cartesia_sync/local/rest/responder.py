@@ -15,8 +15,7 @@ from typing import Any, Callable, NamedTuple, NoReturn, Optional, Union
 from aiohttp import web
 from multidict import CIMultiDict
 
-from .. import faults
-from .. import requests as messages
+from .. import events, faults, requests
 from ..recorder import Ledger, Request, Upload, look_until
 from ..requests import RefusedError
 
@@ -209,12 +208,12 @@ class Exchange:
 
 def version_of(request: web.BaseRequest) -> str:
     """The API version of a request; the query wins."""
-    return request.query.get("cartesia_version") or request.headers.get("Cartesia-Version") or messages.NEWEST_VERSION
+    return request.query.get("cartesia_version") or request.headers.get("Cartesia-Version") or requests.NEWEST_VERSION
 
 
 def refusal(refused: RefusedError, version: str, request_id: str) -> web.Response:
     """An error, in the shape of the API version."""
-    text, content_type = messages.error_body(refused, version, request_id)
+    text, content_type = events.error_body(refused, version, request_id)
     response = web.Response(status=refused.status, text=text, content_type=content_type)
     response.headers["X-Request-Id"] = request_id
     response.headers.update(refused.headers)

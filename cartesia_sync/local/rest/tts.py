@@ -7,8 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from .. import faults
-from .. import requests as messages
+from .. import events, faults, requests
 from ..generation import Piece, Reading, Units
 from ..recorder import Ledger, Upload
 from ..requests import Generation, RefusedError
@@ -50,7 +49,7 @@ class Speaking:
         ]
 
     async def _bytes(self, exchange: Exchange) -> web.StreamResponse:
-        asked = messages.parse_speech(exchange.json, exchange.version, CONTAINERS)
+        asked = requests.parse_speech(exchange.json, exchange.version, CONTAINERS)
         return await self._send_bytes(exchange, asked)
 
     async def _infill(self, exchange: Exchange) -> web.StreamResponse:
@@ -58,7 +57,7 @@ class Speaking:
         form = exchange.form
         if not any(isinstance(form.get(name), Upload) for name in ("left_audio", "right_audio")):
             raise RefusedError(400, "Invalid request", "left_audio or right_audio is required, as a file.")
-        asked = messages.parse_speech({**form, "voice": form.get("voice_id")}, exchange.version, CONTAINERS)
+        asked = requests.parse_speech({**form, "voice": form.get("voice_id")}, exchange.version, CONTAINERS)
         return await self._send_bytes(exchange, asked)
 
     async def _send_bytes(self, exchange: Exchange, asked: Generation) -> web.StreamResponse:
@@ -73,24 +72,24 @@ class Speaking:
         return await exchange.end()
 
     async def _sse(self, exchange: Exchange) -> web.StreamResponse:
-        asked = messages.parse_speech(exchange.json, exchange.version, ("raw",))
-        events = _Events(exchange, self._ledger, asked.context_id)
+        asked = requests.parse_speech(exchange.json, exchange.version, ("raw",))
+        stream = _Events(exchange, self._ledger, asked.context_id)
 
         async def send(piece: Piece) -> None:
-            await events.send(messages.chunk_event(asked.context_id, piece.audio, None, piece.step_time_ms))
+            await stream.send(events.chunk_event(asked.context_id, piece.audio, None, piece.step_time_ms))
             for times, are_phonemes in ((piece.words, False), (piece.phonemes, True)):
                 if times:
-                    await events.send(messages.timestamps_event(asked.context_id, times, None, phonemes=are_phonemes))
+                    await stream.send(events.timestamps_event(asked.context_id, times, None, phonemes=are_phonemes))
 
         try:
             await self._read(exchange, asked, send)
-            await events.send(messages.done_event(asked.context_id))
+            await stream.send(events.done_event(asked.context_id))
         except _EventsEndedError:
             pass
         except RefusedError as exc:
             if not exchange.has_begun:
                 raise  # it is still time for a status
-            await events.send_error(exc)
+            await stream.send_error(exc)
         return await exchange.end()
 
     async def _read(self, exchange: Exchange, asked: Generation, send: Any) -> None:
@@ -132,7 +131,7 @@ class _Events:
 
     async def send_error(self, refused: RefusedError, *, done: bool = True) -> None:
         """Tell of an error."""
-        event = messages.error_event(refused, self._exchange.version, self._exchange.request_id, done=done)
+        event = events.error_event(refused, self._exchange.version, self._exchange.request_id, done=done)
         await self._put(event, "event: error\n")
 
     async def _put(self, event: str, before: str = "") -> None:

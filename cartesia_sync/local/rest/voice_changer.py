@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from .. import requests as messages
+from .. import requests
 from ..generation import Units
 from ..recorder import Upload
 from ..requests import OutputFormat, RefusedError
@@ -73,8 +73,8 @@ class Changing:
         clip = asked.get("clip")
         if not isinstance(clip, Upload):
             raise RefusedError(400, "Invalid request", "clip is required, as a file.")
-        messages.voice_id_of(asked.get("voice"), exchange.version)
-        form = messages.output_format(asked.get("output_format"), containers)
+        requests.voice_id_of(asked.get("voice"), exchange.version)
+        form = requests.output_format(asked.get("output_format"), containers)
         self._units.take()
         try:
             # On a thread: a long clip would hold up everybody else.

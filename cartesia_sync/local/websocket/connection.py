@@ -13,8 +13,7 @@ from typing import Any, Optional, Union
 
 from aiohttp import WSMsgType, web
 
-from .. import faults
-from .. import requests as messages
+from .. import events, faults, requests
 from ..generation import Units
 from ..recorder import Ledger, look_until
 from ..requests import Cancel, Generation, RefusedError
@@ -214,7 +213,7 @@ class Connection:
         try:
             if problem is not None:
                 raise problem
-            request = messages.parse_request(message, self._version, strict_context_ids=self._rules.strict_context_ids)
+            request = requests.parse_request(message, self._version, strict_context_ids=self._rules.strict_context_ids)
             if isinstance(request, Cancel):
                 self._cancel(request.context_id)
             else:
@@ -232,7 +231,7 @@ class Connection:
                 400, "Context has closed", "A context's id cannot be used again.", context_id=request.context_id
             )
         if not has_words(request.transcript):
-            refused = messages.empty_transcript()
+            refused = requests.empty_transcript()
             refused.context_id = request.context_id
             raise refused
         try:
@@ -262,7 +261,7 @@ class Connection:
             if late is not None:
                 self._answer(self._send_late(context, late))
             if self._rules.done_after_cancel:
-                self._answer(self._post(messages.done_event(context_id)))
+                self._answer(self._post(events.done_event(context_id)))
         else:
             context.drop_rest(with_done=self._rules.done_after_cancel)
 
@@ -273,7 +272,7 @@ class Connection:
             if context is not None:
                 self._stop(context)
             self._note_ended(refused.context_id)
-        self._answer(self._post(messages.error_event(refused, self._version, self._request_id)))
+        self._answer(self._post(events.error_event(refused, self._version, self._request_id)))
 
     # ---- contexts
 
@@ -347,9 +346,9 @@ class Connection:
         count = self._rules.chunk_bytes // form.sample_bytes
         silence = sound.encode(sound.silence(count / sound.RATE_HZ), form.encoding)
         for _ in range(late.count):
-            await self._post(messages.chunk_event(context.id, silence, None, 0.0))
+            await self._post(events.chunk_event(context.id, silence, None, 0.0))
         if late.done:
-            await self._post(messages.done_event(context.id))
+            await self._post(events.done_event(context.id))
 
     async def _watch_idle(self) -> None:
         if self._rules.idle_timeout is None:
@@ -428,7 +427,7 @@ class Connection:
             error_code=fault.error_code,
             context_id=context.id if fault.with_context else None,
         )
-        return messages.error_event(refused, self._version, self._request_id, done=fault.done)
+        return events.error_event(refused, self._version, self._request_id, done=fault.done)
 
     # ---- tasks
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Callable, Optional, Union
 
-from .. import requests as messages
+from .. import events
 from ..generation import Piece, Reading, Units
 from ..requests import Generation, OutputFormat, RefusedError
 from ..settings import Rules
@@ -183,17 +183,17 @@ class Context:
                 if isinstance(item, Sentence):
                     await self._reading.read(item, self._hand_over)
                 elif isinstance(item, _SegmentWillEnd):
-                    await self._say(messages.flush_done_event(self.id, self._flush_id))
+                    await self._say(events.flush_done_event(self.id, self._flush_id))
                 elif isinstance(item, _SegmentEnds):
                     if item.announce:
-                        await self._say(messages.flush_done_event(self.id, self._flush_id))
+                        await self._say(events.flush_done_event(self.id, self._flush_id))
                     self._flush_id += 1
                     if self._rules.timestamps_restart:
                         self._reading.restart_times()
                 else:
                     self.over = True
                     if item.with_done:
-                        await self._say(messages.done_event(self.id))
+                        await self._say(events.done_event(self.id))
                     return
         except RefusedError as exc:
             exc.context_id = self.id
@@ -222,11 +222,11 @@ class Context:
     async def _hand_over(self, piece: Piece) -> None:
         """Send a piece as a chunk, followed by the times of what ends in it."""
         flush_id = self._flush_id if self._rules.flush_id_on_chunks else None
-        await self._say(messages.chunk_event(self.id, piece.audio, flush_id, piece.step_time_ms))
+        await self._say(events.chunk_event(self.id, piece.audio, flush_id, piece.step_time_ms))
         self._last_audio = self._loop.time()
         for times, are_phonemes in ((piece.words, False), (piece.phonemes, True)):
             if times:
-                await self._say(messages.timestamps_event(self.id, times, flush_id, phonemes=are_phonemes))
+                await self._say(events.timestamps_event(self.id, times, flush_id, phonemes=are_phonemes))
 
     async def _say(self, event: str) -> None:
         await self._post(event, self)

@@ -1,0 +1,124 @@
+"""What the server says: events, and the errors of HTTP, as JSON in the shape of the API version.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Sequence
+from typing import Optional
+
+from .requests import FIRST_STRUCTURED_VERSION, RefusedError, is_at_least
+from .voice.timing import Timed
+
+__all__ = [
+    "chunk_event",
+    "done_event",
+    "error_body",
+    "error_event",
+    "flush_done_event",
+    "timestamps_event",
+]
+
+_PARTIAL_CONTENT = 206
+
+
+def chunk_event(context_id: str, audio: bytes, flush_id: Optional[int], step_time_ms: float) -> str:
+    """A piece of audio."""
+    # Put together by hand: the JSON encoder would look at every character of the base64 text.
+    data = base64.b64encode(audio).decode("ascii")
+    tail = _json(
+        {
+            "done": False,
+            "status_code": _PARTIAL_CONTENT,
+            "step_time": round(step_time_ms, 3),
+            **_context(context_id),
+            **_flush_id(flush_id),
+        }
+    )
+    return f'{{"type":"chunk","data":"{data}",{tail[1:]}'
+
+
+def timestamps_event(context_id: str, times: Sequence[Timed], flush_id: Optional[int], *, phonemes: bool) -> str:
+    """When words, or phonemes, are heard: seconds from the start of the context, to the millisecond."""
+    return _json(
+        {
+            "type": "phoneme_timestamps" if phonemes else "timestamps",
+            "done": False,
+            "status_code": _PARTIAL_CONTENT,
+            **_context(context_id),
+            "phoneme_timestamps" if phonemes else "word_timestamps": {
+                "phonemes" if phonemes else "words": [time.text for time in times],
+                "start": [_cut_to_ms(time.start) for time in times],
+                "end": [_cut_to_ms(time.end) for time in times],
+            },
+            **_flush_id(flush_id),
+        }
+    )
+
+
+def flush_done_event(context_id: str, flush_id: int) -> str:
+    """The segment of that number is over."""
+    return _json(
+        {
+            "type": "flush_done",
+            "done": False,
+            "flush_done": True,
+            "flush_id": flush_id,
+            "status_code": _PARTIAL_CONTENT,
+            "context_id": context_id,
+        }
+    )
+
+
+def done_event(context_id: str) -> str:
+    """The context is over."""
+    return _json({"type": "done", "done": True, "status_code": _PARTIAL_CONTENT, **_context(context_id)})
+
+
+def error_event(refused: RefusedError, version: str, request_id: str, *, done: bool = True) -> str:
+    """Something went wrong, in the shape of the connection's API version."""
+    event: dict[str, object] = {"type": "error", "done": done, "status_code": refused.status}
+    if is_at_least(version, FIRST_STRUCTURED_VERSION):
+        event.update(_error_object(refused, request_id))
+    else:
+        event["error"] = f"{refused.title}: {refused.message}"
+    if refused.context_id is not None:
+        event["context_id"] = refused.context_id
+    return _json(event)
+
+
+def error_body(refused: RefusedError, version: str, request_id: str) -> tuple[str, str]:
+    """The body of an HTTP error, and its content type, in the shape of the API version."""
+    if is_at_least(version, FIRST_STRUCTURED_VERSION):
+        return _json(_error_object(refused, request_id)), "application/json"
+    return f"{refused.title}: {refused.message}", "text/plain"
+
+
+def _error_object(refused: RefusedError, request_id: str) -> dict[str, object]:
+    return {
+        "error_code": refused.error_code,
+        "title": refused.title,
+        "message": refused.message,
+        "request_id": request_id,
+    }
+
+
+def _cut_to_ms(seconds: float) -> float:
+    # Cut, not rounded: nothing is to end after the audio that it belongs to.
+    return math.floor(seconds * 1000 + 1e-6) / 1000
+
+
+def _context(context_id: str) -> dict[str, str]:
+    return {"context_id": context_id} if context_id else {}
+
+
+def _flush_id(flush_id: Optional[int]) -> dict[str, int]:
+    return {} if flush_id is None else {"flush_id": flush_id}
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
