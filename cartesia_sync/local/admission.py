@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import Optional
 
-from .requests import RefusedError
+from .requests import ApiError
 from .tokens import Tokens
 
 __all__ = ["Admission"]
@@ -45,13 +45,13 @@ class Admission:
             try:
                 opens = self._tokens.read(credential)
             except ValueError as exc:
-                raise RefusedError(401, "Unauthorized", str(exc)) from exc
+                raise ApiError(401, "Unauthorized", str(exc)) from exc
             if opens is not None:
                 if grant not in opens:
                     needed = f"the grant {grant!r}" if grant else "an API key"
-                    raise RefusedError(403, "Forbidden", f"This needs {needed}; the access token does not give it.")
+                    raise ApiError(403, "Forbidden", f"This needs {needed}; the access token does not give it.")
                 return
             if self._api_keys is None or credential in self._api_keys:
                 return
         problem = "The credential is not valid." if any(given) else "A credential is required."
-        raise RefusedError(401, "Unauthorized", problem)
+        raise ApiError(401, "Unauthorized", problem)

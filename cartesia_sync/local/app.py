@@ -12,15 +12,15 @@ from multidict import CIMultiDict
 
 from . import faults, requests
 from .admission import Admission
-from .generation import Units
+from .generation import ConcurrencyLimit
 from .recorder import Handshake, Ledger
-from .requests import RefusedError
-from .rest.access_token import Access
+from .requests import ApiError
+from .rest.access_token import AccessTokens
 from .rest.datasets import Training
-from .rest.pronunciation_dicts import Dictionaries
-from .rest.responder import Exchange, Route, refusal, refusal_as_told, version_of
-from .rest.tts import Speaking
-from .rest.voice_changer import Changing
+from .rest.pronunciation_dicts import PronunciationDicts
+from .rest.responder import Responder, Route, refusal, told_response, version_of
+from .rest.tts import Tts
+from .rest.voice_changer import VoiceChanger
 from .rest.voices import Voices
 from .settings import Rules
 from .tokens import Tokens
@@ -61,18 +61,18 @@ class App:
         self._speaker = speaker
         tokens = Tokens()
         self._admission = Admission(api_keys, tokens)
-        self._units = Units(rules.concurrency_limit)
+        self._concurrency = ConcurrencyLimit(rules.concurrency_limit)
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._answering: set[asyncio.Task[None]] = set()
         owner_id = str(uuid.uuid4())
-        self._dictionaries = Dictionaries(owner_id)
+        self._pronunciation_dicts = PronunciationDicts(owner_id)
         self._routes = [
-            *Speaking(rules, ledger, speaker, self._units, self._dictionaries).routes,
-            *Changing(rules, self._units).routes,
+            *Tts(rules, ledger, speaker, self._concurrency, self._pronunciation_dicts).routes,
+            *VoiceChanger(rules, self._concurrency).routes,
             *Voices(owner_id).routes,
-            *self._dictionaries.routes,
+            *self._pronunciation_dicts.routes,
             *Training().routes,
-            *Access(tokens).routes,
+            *AccessTokens(tokens).routes,
             *(Route("*", path, _not_here, grant) for path, grant in _NOT_HERE),
         ]
 
@@ -118,49 +118,49 @@ class App:
     def _guarded(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """Let the route answer those that may ask it."""
 
-        async def answer(exchange: Exchange) -> web.StreamResponse:
-            self._admission.admit(exchange.request.query, exchange.request.headers, route.grant)
-            return await route.answer(exchange)
+        async def answer(responder: Responder) -> web.StreamResponse:
+            self._admission.admit(responder.request.query, responder.request.headers, route.grant)
+            return await route.answer(responder)
 
         return self._open_to_all(answer)
 
     def _open_to_all(
-        self, answer: Callable[[Exchange], Awaitable[web.StreamResponse]]
+        self, answer: Callable[[Responder], Awaitable[web.StreamResponse]]
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def serve(request: web.Request) -> web.StreamResponse:
             task = asyncio.current_task()
             assert task is not None
             self._answering.add(task)
             try:
-                return await self._serve(Exchange(request, self._ledger), answer)
+                return await self._serve(Responder(request, self._ledger), answer)
             finally:
                 self._answering.discard(task)
 
         return serve
 
     async def _serve(
-        self, exchange: Exchange, answer: Callable[[Exchange], Awaitable[web.StreamResponse]]
+        self, responder: Responder, answer: Callable[[Responder], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         try:
-            await exchange.read()
-            if exchange.refuse is None:
-                response = await answer(exchange)
+            await responder.read()
+            if responder.refuse is None:
+                response = await answer(responder)
             else:
-                response = refusal_as_told(exchange.refuse, exchange.version, exchange.request_id)
-        except RefusedError as exc:
-            if exchange.has_begun:
-                await exchange.cut()  # too late for a status: what is whole must not be taken for all
-            response = refusal(exc, exchange.version, exchange.request_id)
+                response = told_response(responder.refuse, responder.version, responder.request_id)
+        except ApiError as exc:
+            if responder.has_begun:
+                await responder.cut()  # too late for a status: what is whole must not be taken for all
+            response = refusal(exc, responder.version, responder.request_id)
         except ConnectionError:
-            await exchange.cut()  # the peer hung up
+            await responder.cut()  # the peer hung up
         except Exception as exc:  # a fault of ours: the loop's handler prints it, and the client is not left waiting
             context = {"message": "a request to the local server failed", "exception": exc}
             asyncio.get_running_loop().call_exception_handler(context)
-            if exchange.has_begun:
-                await exchange.cut()
-            broken = RefusedError(500, "Internal server error", repr(exc))
-            response = refusal(broken, exchange.version, exchange.request_id)
-        return await exchange.send(response)
+            if responder.has_begun:
+                await responder.cut()
+            broken = ApiError(500, "Internal server error", repr(exc))
+            response = refusal(broken, responder.version, responder.request_id)
+        return await responder.send(response)
 
     # ---- WebSockets
 
@@ -171,14 +171,14 @@ class App:
         number = self._ledger.note_handshake(Handshake(request.path, query, headers))
         refuse = self._ledger.strike(faults.Refuse, number)
         if refuse is not None:
-            return refusal_as_told(refuse, version, request_id)
+            return told_response(refuse, version, request_id)
         socket = web.WebSocketResponse(autoping=False, autoclose=False, compress=False, max_msg_size=0)
         try:
             self._admission.admit(query, headers, "tts")
             self._check_room()
             if not socket.can_prepare(request):
-                raise RefusedError(400, "Bad request", "This is a WebSocket; ask for an upgrade.")
-        except RefusedError as exc:
+                raise ApiError(400, "Bad request", "This is a WebSocket; ask for an upgrade.")
+        except ApiError as exc:
             return refusal(exc, version, request_id)
         socket.headers["X-Request-Id"] = request_id
         await socket.prepare(request)
@@ -195,8 +195,8 @@ class App:
             rules=self._rules,
             ledger=self._ledger,
             speaker=self._speaker,
-            units=self._units,
-            dictionaries=self._dictionaries,
+            concurrency=self._concurrency,
+            pronunciation_dicts=self._pronunciation_dicts,
         )
         task = asyncio.current_task()
         assert task is not None
@@ -212,7 +212,7 @@ class App:
     def _check_room(self) -> None:
         limit = self._rules.concurrency_limit
         if limit is not None and len(self._connections) >= _SOCKETS_PER_UNIT * limit:
-            raise RefusedError(
+            raise ApiError(
                 429,
                 "Too many connections",
                 f"No more than {_SOCKETS_PER_UNIT * limit} WebSocket connections may be open.",
@@ -220,28 +220,28 @@ class App:
             )
 
 
-async def _status(exchange: Exchange) -> web.StreamResponse:
-    return exchange.reply({"ok": True, "version": requests.NEWEST_VERSION})
+async def _status(responder: Responder) -> web.StreamResponse:
+    return responder.reply({"ok": True, "version": requests.NEWEST_VERSION})
 
 
-async def _not_here(exchange: Exchange) -> web.StreamResponse:
-    raise RefusedError(
+async def _not_here(responder: Responder) -> web.StreamResponse:
+    raise ApiError(
         501,
         "Not implemented",
-        f"The local server does not do {exchange.request.path}: it has no speech recognition and no agents.",
+        f"The local server does not do {responder.request.path}: it has no speech recognition and no agents.",
         headers={"X-Should-Retry": "false"},  # which the official client reads
     )
 
 
-async def _no_such_route(exchange: Exchange) -> web.StreamResponse:
-    request = exchange.request
+async def _no_such_route(responder: Responder) -> web.StreamResponse:
+    request = responder.request
     allowed: set[str] = set()
     for resource in request.app.router.resources():
         _, methods = await resource.resolve(request)
         allowed |= methods - {"*"}
     if not allowed:
-        raise RefusedError(404, "Not found", f"There is no {request.method} {request.path}.")
-    raise RefusedError(
+        raise ApiError(404, "Not found", f"There is no {request.method} {request.path}.")
+    raise ApiError(
         405,
         "Method not allowed",
         f"{request.path} answers {', '.join(sorted(allowed))}; not {request.method}.",

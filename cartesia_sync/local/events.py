@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Optional
 
-from .requests import FIRST_STRUCTURED_VERSION, RefusedError, is_at_least
+from .requests import FIRST_STRUCTURED_VERSION, ApiError, is_at_least
 from .voice.timing import Timed
 
 __all__ = [
@@ -79,7 +79,7 @@ def done_event(context_id: str) -> str:
     return _json({"type": "done", "done": True, "status_code": _PARTIAL_CONTENT, **_context(context_id)})
 
 
-def error_event(refused: RefusedError, version: str, request_id: str, *, done: bool = True) -> str:
+def error_event(refused: ApiError, version: str, request_id: str, *, done: bool = True) -> str:
     """Something went wrong, in the shape of the connection's API version."""
     event: dict[str, object] = {"type": "error", "done": done, "status_code": refused.status}
     if is_at_least(version, FIRST_STRUCTURED_VERSION):
@@ -91,14 +91,14 @@ def error_event(refused: RefusedError, version: str, request_id: str, *, done: b
     return _json(event)
 
 
-def error_body(refused: RefusedError, version: str, request_id: str) -> tuple[str, str]:
+def error_body(refused: ApiError, version: str, request_id: str) -> tuple[str, str]:
     """The body of an HTTP error, and its content type, in the shape of the API version."""
     if is_at_least(version, FIRST_STRUCTURED_VERSION):
         return _json(_error_object(refused, request_id)), "application/json"
     return f"{refused.title}: {refused.message}", "text/plain"
 
 
-def _error_object(refused: RefusedError, request_id: str) -> dict[str, object]:
+def _error_object(refused: ApiError, request_id: str) -> dict[str, object]:
     return {
         "error_code": refused.error_code,
         "title": refused.title,

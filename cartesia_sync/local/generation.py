@@ -12,17 +12,17 @@ from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Callable, NamedTuple, Optional
 
-from .requests import Generation, RefusedError
+from .requests import ApiError, GenerationRequest
 from .settings import Rules
-from .voice.pronunciation import Respelling, as_written
+from .voice.pronunciation import Pronunciation, as_written
 from .voice.speech import Speaker, SpeechError, Spoken
 from .voice.timing import Timed
 from .voice.transcript import Sentence, Style, read_tags
 
-__all__ = ["Piece", "Reading", "Units"]
+__all__ = ["Chunk", "ConcurrencyLimit", "Generation"]
 
 
-class Units:
+class ConcurrencyLimit:
     """How many texts may be read at one time, on the whole server. Not thread-safe: the loop's own."""
 
     def __init__(self, limit: Optional[int]) -> None:
@@ -36,7 +36,7 @@ class Units:
             RefusedError: 429, none is left.
         """
         if self._limit is not None and self._taken >= self._limit:
-            raise RefusedError(
+            raise ApiError(
                 429,
                 "Too many concurrent requests",
                 "The concurrency limit has been reached; wait for another generation to end.",
@@ -44,12 +44,12 @@ class Units:
             )
         self._taken += 1
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Give one back that was taken."""
         self._taken -= 1
 
 
-class Piece(NamedTuple):
+class Chunk(NamedTuple):
     """A piece of audio, and when the words and phonemes that end in it are heard: seconds from the reading's start."""
 
     audio: bytes
@@ -58,7 +58,7 @@ class Piece(NamedTuple):
     phonemes: list[Timed]
 
 
-class Reading:
+class Generation:
     """One text being read aloud, sentence after sentence, by one voice and in one form.
 
     Holds a unit from its first sentence until it is closed.
@@ -75,12 +75,12 @@ class Reading:
 
     def __init__(
         self,
-        first: Generation,
+        first: GenerationRequest,
         *,
         rules: Rules,
         speaker: Speaker,
-        units: Units,
-        respelling: Optional[Respelling] = None,
+        concurrency: ConcurrencyLimit,
+        pronunciation: Optional[Pronunciation] = None,
     ) -> None:
         self._voice = first.voice
         self._form = first.output_format
@@ -88,38 +88,38 @@ class Reading:
         self._wants_phonemes = first.add_phoneme_timestamps
         self._rules = rules
         self._speaker = speaker
-        self._units = units
-        self._respelling = respelling
+        self._concurrency = concurrency
+        self._pronunciation = pronunciation
         self._loop = asyncio.get_running_loop()
-        self._has_unit = False
+        self._has_slot = False
         self._style = Style()
         self._samples = 0  # since times began at 0
         self._next_due: Optional[float] = None
 
-    async def read(self, sentence: Sentence, hand_over: Callable[[Piece], Awaitable[None]]) -> None:
+    async def read(self, sentence: Sentence, emit: Callable[[Chunk], Awaitable[None]]) -> None:
         """Speak a sentence, and hand over its pieces, each at its time.
 
         Raises:
             RefusedError: 429, too much is read at this time; or 500, the engine failed.
         """
-        if not self._has_unit:
-            self._units.take()
-            self._has_unit = True
+        if not self._has_slot:
+            self._concurrency.take()
+            self._has_slot = True
         began = self._loop.time()
         style = replace(self._style, speed=sentence.speed, volume=sentence.volume)
         parts, self._style = read_tags(sentence.text, style)
         written = None
-        if self._respelling is not None:
-            parts, written = self._respelling.apply(parts, by_character=self._voice.by_character)
+        if self._pronunciation is not None:
+            parts, written = self._pronunciation.apply(parts, by_character=self._voice.by_character)
         if not parts:
             return
         try:
             spoken = await self._speaker.say(parts, self._voice, self._form.encoding, self._form.sample_rate_hz)
         except SpeechError as exc:
-            raise RefusedError(500, "Internal server error", str(exc)) from exc
+            raise ApiError(500, "Internal server error", str(exc)) from exc
         if written is not None:
             spoken = spoken._replace(words=as_written(spoken.words, written))
-        await self._stream(spoken, began, hand_over)
+        await self._stream(spoken, began, emit)
 
     def restart_times(self) -> None:
         """Let the times of what follows begin at 0 again."""
@@ -127,11 +127,11 @@ class Reading:
 
     def close(self) -> None:
         """Give the unit back. Idempotent."""
-        if self._has_unit:
-            self._has_unit = False
-            self._units.give_back()
+        if self._has_slot:
+            self._has_slot = False
+            self._concurrency.release()
 
-    async def _stream(self, spoken: Spoken, began: float, hand_over: Callable[[Piece], Awaitable[None]]) -> None:
+    async def _stream(self, spoken: Spoken, began: float, emit: Callable[[Chunk], Awaitable[None]]) -> None:
         """Hand over a sentence piece by piece, each with the times of what ends in it."""
         form = self._form
         step = self._rules.chunk_bytes - self._rules.chunk_bytes % form.sample_bytes
@@ -144,7 +144,7 @@ class Reading:
             self._samples += len(audio) // form.sample_bytes
             until = math.inf if start + step >= len(spoken.audio) else self._samples / form.sample_rate_hz
             step_time_ms = 1000 * (self._loop.time() - began)
-            await hand_over(Piece(audio, step_time_ms, _take_until(words, until), _take_until(phonemes, until)))
+            await emit(Chunk(audio, step_time_ms, _take_until(words, until), _take_until(phonemes, until)))
             began = self._loop.time()
 
     async def _keep_pace(self, seconds: float) -> None:

@@ -19,10 +19,10 @@ from .voice.transcript import has_words
 __all__ = [
     "FIRST_STRUCTURED_VERSION",
     "NEWEST_VERSION",
-    "Cancel",
-    "Generation",
-    "OutputFormat",
-    "RefusedError",
+    "ApiError",
+    "AudioFormat",
+    "CancelRequest",
+    "GenerationRequest",
     "empty_transcript",
     "is_at_least",
     "output_format",
@@ -43,7 +43,7 @@ _BUFFER_DELAYS_MS = (0, 5000)
 _BIT_RATES = (32000, 64000, 96000, 128000, 192000)
 
 
-class RefusedError(Exception):
+class ApiError(Exception):
     """A request that cannot be granted: the client's fault, told by an error event or an HTTP error.
 
     Attributes: ``status``, ``title``, ``message``, ``error_code`` or None, ``context_id`` or None if it is not known,
@@ -70,7 +70,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True)
-class OutputFormat:
+class AudioFormat:
     """The form of the audio. Always mono. What is to become MP3 is made as 16-bit samples."""
 
     encoding: str
@@ -85,14 +85,14 @@ class OutputFormat:
 
 
 @dataclass(frozen=True)
-class Generation:
+class GenerationRequest:
     """A request to speak, checked. ``None`` for what was not said, but ``""`` for no context."""
 
     context_id: str
     transcript: str
     model_id: str
     voice: Voice
-    output_format: OutputFormat
+    output_format: AudioFormat
     continue_: bool
     flush: bool
     max_buffer_delay: Optional[float]  # seconds
@@ -104,13 +104,15 @@ class Generation:
 
 
 @dataclass(frozen=True)
-class Cancel:
+class CancelRequest:
     """A request to stop speaking."""
 
     context_id: str
 
 
-def parse_request(message: object, version: str, *, strict_context_ids: bool = True) -> Union[Generation, Cancel]:
+def parse_request(
+    message: object, version: str, *, strict_context_ids: bool = True
+) -> Union[GenerationRequest, CancelRequest]:
     """Check a client message.
 
     Args:
@@ -122,22 +124,22 @@ def parse_request(message: object, version: str, *, strict_context_ids: bool = T
         RefusedError: It is not what the protocol asks for. Names the context if the message does.
     """
     if not isinstance(message, dict):
-        raise RefusedError(400, "Invalid request", "A request is a JSON object.")
+        raise ApiError(400, "Invalid request", "A request is a JSON object.")
     context_id = message.get("context_id")
     if not isinstance(context_id, str) or not context_id:
-        raise RefusedError(400, "Invalid request", "context_id is required, as a string.")
+        raise ApiError(400, "Invalid request", "context_id is required, as a string.")
     try:
         if strict_context_ids and not _CONTEXT_ID.fullmatch(context_id):
-            raise RefusedError(400, "Invalid context_id", "Only letters, digits, '_' and '-' are allowed in it.")
+            raise ApiError(400, "Invalid context_id", "Only letters, digits, '_' and '-' are allowed in it.")
         if _flag(message, "cancel"):
-            return Cancel(context_id)
+            return CancelRequest(context_id)
         return _generation(message, context_id, version, ("raw",))
-    except RefusedError as exc:
+    except ApiError as exc:
         exc.context_id = context_id
         raise
 
 
-def parse_speech(message: Mapping[str, Any], version: str, containers: Sequence[str]) -> Generation:
+def parse_speech(message: Mapping[str, Any], version: str, containers: Sequence[str]) -> GenerationRequest:
     """Check the body of an HTTP request for speech.
 
     Args:
@@ -150,26 +152,28 @@ def parse_speech(message: Mapping[str, Any], version: str, containers: Sequence[
     """
     context_id = message.get("context_id")
     if context_id is not None and not isinstance(context_id, str):
-        raise RefusedError(400, "Invalid request", "context_id is a string.")
+        raise ApiError(400, "Invalid request", "context_id is a string.")
     generation = _generation(message, context_id or "", version, containers)
     if not has_words(generation.transcript):
         raise empty_transcript()
     return generation
 
 
-def empty_transcript() -> RefusedError:
+def empty_transcript() -> ApiError:
     """What is said of a text without a letter or digit."""
-    return RefusedError(
+    return ApiError(
         400,
         "Invalid transcript",
         "No valid transcripts passed: the first transcript is empty or contains only punctuation.",
     )
 
 
-def _generation(message: Mapping[str, Any], context_id: str, version: str, containers: Sequence[str]) -> Generation:
+def _generation(
+    message: Mapping[str, Any], context_id: str, version: str, containers: Sequence[str]
+) -> GenerationRequest:
     model_id = text_of(message, "model_id")
     if not model_id.startswith("sonic"):
-        raise RefusedError(400, "Model not found", f"There is no model {model_id!r}.", error_code="model_not_found")
+        raise ApiError(400, "Model not found", f"There is no model {model_id!r}.", error_code="model_not_found")
     transcript = text_of(message, "transcript")
     voice_id = voice_id_of(message.get("voice"), version)
     language = _language(message)
@@ -177,12 +181,12 @@ def _generation(message: Mapping[str, Any], context_id: str, version: str, conta
     if config is None:
         config = {}
     elif not isinstance(config, dict):
-        raise RefusedError(400, "Invalid generation_config", "generation_config is an object.")
+        raise ApiError(400, "Invalid generation_config", "generation_config is an object.")
     dictionary_id = message.get("pronunciation_dict_id")
     if dictionary_id is not None and not isinstance(dictionary_id, str):
-        raise RefusedError(400, "Invalid request", "pronunciation_dict_id is a string.")
+        raise ApiError(400, "Invalid request", "pronunciation_dict_id is a string.")
     delay_ms = _number(message, "max_buffer_delay_ms", _BUFFER_DELAYS_MS)
-    return Generation(
+    return GenerationRequest(
         context_id=context_id,
         transcript=transcript,
         model_id=model_id,
@@ -207,14 +211,14 @@ def text_of(message: Mapping[str, Any], name: str) -> str:
     """
     value = message.get(name)
     if not isinstance(value, str):
-        raise RefusedError(400, "Invalid request", f"{name} is required, as a string.")
+        raise ApiError(400, "Invalid request", f"{name} is required, as a string.")
     return value
 
 
 def _flag(message: Mapping[str, Any], field: str) -> bool:
     value = message.get(field)
     if value is not None and not isinstance(value, bool):
-        raise RefusedError(400, "Invalid request", f"{field} is a boolean.")
+        raise ApiError(400, "Invalid request", f"{field} is a boolean.")
     return bool(value)
 
 
@@ -224,7 +228,7 @@ def _number(message: Mapping[str, Any], field: str, bounds: tuple[float, float])
         return None
     # bool is an int in Python, and not in JSON.
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not bounds[0] <= value <= bounds[1]:
-        raise RefusedError(400, "Invalid request", f"{field} is a number from {bounds[0]} to {bounds[1]}.")
+        raise ApiError(400, "Invalid request", f"{field} is a number from {bounds[0]} to {bounds[1]}.")
     return value
 
 
@@ -237,17 +241,17 @@ def voice_id_of(voice: object, version: str) -> uuid.UUID:
     said = voice
     if isinstance(voice, dict):
         if voice.get("mode", "id") != "id":
-            raise RefusedError(400, "Invalid voice", "Only voices by id are supported.")
+            raise ApiError(400, "Invalid voice", "Only voices by id are supported.")
         said = voice.get("id")
     if not isinstance(said, str):
-        raise RefusedError(400, "Invalid voice", "voice is required, as an id or an object with an id.")
+        raise ApiError(400, "Invalid voice", "voice is required, as an id or an object with an id.")
     try:
         voice_id = uuid.UUID(said)
     except ValueError:
         voice_id = None
     # uuid.UUID also reads braces, URNs and bare digits.
     if voice_id is None or str(voice_id) != said.lower():
-        raise RefusedError(
+        raise ApiError(
             unknown_status(version),
             "Voice not found",
             f"There is no voice {said!r}.",
@@ -259,13 +263,13 @@ def voice_id_of(voice: object, version: str) -> uuid.UUID:
 def _language(message: Mapping[str, Any]) -> str:
     language, locale = message.get("language"), message.get("locale")
     if language is not None and locale is not None:
-        raise RefusedError(400, "Invalid request", "language and locale exclude each other.")
+        raise ApiError(400, "Invalid request", "language and locale exclude each other.")
     said = "en" if language is None and locale is None else locale if language is None else language
     if not isinstance(said, str):
-        raise RefusedError(400, "Invalid request", "language and locale are strings.")
+        raise ApiError(400, "Invalid request", "language and locale are strings.")
     code = said.partition("-")[0].lower() if language is None else said
     if code not in LANGUAGES:
-        raise RefusedError(
+        raise ApiError(
             400,
             "Language not supported",
             f"{said!r} is none of {_LANGUAGES_LISTED}.",
@@ -274,17 +278,17 @@ def _language(message: Mapping[str, Any]) -> str:
     return code
 
 
-def output_format(value: object, containers: Sequence[str]) -> OutputFormat:
+def output_format(value: object, containers: Sequence[str]) -> AudioFormat:
     """The form in which audio is asked for. Outside of raw, what is not said has the service's default.
 
     Raises:
         RefusedError: There is no such form here.
     """
     if not isinstance(value, dict):
-        raise RefusedError(400, "Invalid output_format", "output_format is required, as an object.")
+        raise ApiError(400, "Invalid output_format", "output_format is required, as an object.")
     container = value.get("container")
     if container not in containers:
-        raise RefusedError(400, "Invalid output_format", f"container is one of {', '.join(containers)}.")
+        raise ApiError(400, "Invalid output_format", f"container is one of {', '.join(containers)}.")
     usual = {} if container == "raw" else {"encoding": "pcm_s16le", "sample_rate": 44100, "bit_rate": 128000}
     said = {**usual, **{key: setting for key, setting in value.items() if setting is not None}}
     if container == "mp3":
@@ -292,15 +296,15 @@ def output_format(value: object, containers: Sequence[str]) -> OutputFormat:
     for name, known in (("encoding", sound.ENCODINGS), ("sample_rate", sound.SAMPLE_RATES_HZ)):
         _one_of(said, name, list(known))
     if container != "mp3":
-        return OutputFormat(said["encoding"], said["sample_rate"], str(container))
+        return AudioFormat(said["encoding"], said["sample_rate"], str(container))
     _one_of(said, "bit_rate", _BIT_RATES)
-    return OutputFormat(said["encoding"], said["sample_rate"], "mp3", said["bit_rate"])
+    return AudioFormat(said["encoding"], said["sample_rate"], "mp3", said["bit_rate"])
 
 
 def _one_of(said: Mapping[str, Any], name: str, known: Sequence[Union[str, int]]) -> None:
     # True is 1, and 8000.0 is 8000, in Python; not here.
     if type(said.get(name)) is not type(known[0]) or said[name] not in known:
-        raise RefusedError(
+        raise ApiError(
             400,
             "Invalid output_format",
             f"{name} is one of {', '.join(map(str, known))}.",

@@ -13,7 +13,7 @@ from cartesia_sync.local.events import (
     flush_done_event,
     timestamps_event,
 )
-from cartesia_sync.local.requests import RefusedError
+from cartesia_sync.local.requests import ApiError
 from cartesia_sync.local.voice.timing import Timed
 
 NEW, FIRST_STRUCTURED, OLD = "2026-08-14", "2026-03-01", "2025-11-04"
@@ -59,7 +59,7 @@ def test_ends_say_what_the_service_says() -> None:
 
 @pytest.mark.parametrize("version", [FIRST_STRUCTURED, NEW, "nonsense", ""])
 def test_errors_are_structured_since_2026_03_01(version: str) -> None:
-    refused = RefusedError(404, "Voice not found", "None.", error_code="voice_not_found", context_id="a")
+    refused = ApiError(404, "Voice not found", "None.", error_code="voice_not_found", context_id="a")
     assert json.loads(error_event(refused, version, "r-1")) == {
         "type": "error",
         "done": True,
@@ -82,7 +82,7 @@ def test_errors_are_structured_since_2026_03_01(version: str) -> None:
 
 @pytest.mark.parametrize("version", ["2024-06-10", OLD, "2026-02-28"])
 def test_older_versions_get_the_legacy_error(version: str) -> None:
-    refused = RefusedError(400, "Invalid transcript", "It is empty.")
+    refused = ApiError(400, "Invalid transcript", "It is empty.")
     assert json.loads(error_event(refused, version, "r-1", done=False)) == {
         "type": "error",
         "done": False,

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from cartesia_sync.local.events import error_event
 from cartesia_sync.local.requests import (
-    Cancel,
-    Generation,
-    OutputFormat,
-    RefusedError,
+    ApiError,
+    AudioFormat,
+    CancelRequest,
+    GenerationRequest,
     parse_request,
 )
 
@@ -27,21 +27,21 @@ GOOD: dict[str, Any] = {
 }
 
 
-def parsed(version: str = NEW, **fields: Any) -> Generation:
+def parsed(version: str = NEW, **fields: Any) -> GenerationRequest:
     request = parse_request({**GOOD, **fields}, version)
-    assert isinstance(request, Generation)
+    assert isinstance(request, GenerationRequest)
     return request
 
 
-def refusal(message: Any, version: str = NEW) -> RefusedError:
-    with pytest.raises(RefusedError) as caught:
+def refusal(message: Any, version: str = NEW) -> ApiError:
+    with pytest.raises(ApiError) as caught:
         parse_request(message, version)
     return caught.value
 
 
 def test_what_is_not_said_has_a_default() -> None:
     request = parsed()
-    assert request.output_format == OutputFormat("pcm_s16le", 24000)
+    assert request.output_format == AudioFormat("pcm_s16le", 24000)
     assert not any((request.continue_, request.flush, request.add_timestamps, request.add_phoneme_timestamps))
     assert (request.max_buffer_delay, request.speed, request.volume) == (None, 1.0, 1.0)
     assert request.voice.language == "en-us"
@@ -90,7 +90,7 @@ def test_language_and_locale_choose_the_language(fields: dict[str, str], languag
 
 
 def test_a_cancel_needs_nothing_but_its_context() -> None:
-    assert parse_request({"context_id": "a", "cancel": True}, NEW) == Cancel("a")
+    assert parse_request({"context_id": "a", "cancel": True}, NEW) == CancelRequest("a")
 
 
 @pytest.mark.parametrize(
@@ -178,5 +178,5 @@ JSON = st.recursive(
 def test_whatever_a_field_holds_the_answer_is_a_request_or_a_refusal(fields: dict[str, Any]) -> None:
     try:
         parse_request({**GOOD, **fields}, NEW)
-    except RefusedError as refused:
+    except ApiError as refused:
         json.loads(error_event(refused, NEW, "r"))

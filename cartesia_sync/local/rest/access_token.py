@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ..requests import RefusedError
+from ..requests import ApiError
 from ..tokens import GRANTS, LONGEST_LIFE, Tokens
-from .responder import Exchange, Route
+from .responder import Responder, Route
 
-__all__ = ["Access"]
+__all__ = ["AccessTokens"]
 
 _USUAL_LIFE = 60  # seconds, where the request names none
 
 
-class Access:
+class AccessTokens:
     """Gives access tokens.
 
     Args:
@@ -24,20 +24,20 @@ class Access:
         self._tokens = tokens
         self.routes = [Route("POST", "/access-token", self._create)]
 
-    async def _create(self, exchange: Exchange) -> web.StreamResponse:
-        grants = exchange.json.get("grants")
+    async def _create(self, responder: Responder) -> web.StreamResponse:
+        grants = responder.json.get("grants")
         if grants is None:
             grants = {}
         if not isinstance(grants, dict) or not all(value in (True, False, None) for value in grants.values()):
-            raise RefusedError(400, "Invalid request", "grants is an object of booleans.")
+            raise ApiError(400, "Invalid request", "grants is an object of booleans.")
         unknown = set(grants) - set(GRANTS)
         if unknown:
-            raise RefusedError(400, "Invalid request", f"grants are {', '.join(GRANTS)}; not {', '.join(unknown)}.")
-        seconds = exchange.json.get("expires_in")
+            raise ApiError(400, "Invalid request", f"grants are {', '.join(GRANTS)}; not {', '.join(unknown)}.")
+        seconds = responder.json.get("expires_in")
         if seconds is None:
             seconds = _USUAL_LIFE
         # bool is an int in Python, and not in JSON.
         if type(seconds) is not int or not 1 <= seconds <= LONGEST_LIFE:
-            raise RefusedError(400, "Invalid request", f"expires_in is a number of seconds from 1 to {LONGEST_LIFE}.")
+            raise ApiError(400, "Invalid request", f"expires_in is a number of seconds from 1 to {LONGEST_LIFE}.")
         opened = [grant for grant in GRANTS if grants.get(grant)]
-        return exchange.reply({"token": self._tokens.issue(opened, seconds)})
+        return responder.reply({"token": self._tokens.issue(opened, seconds)})

@@ -6,15 +6,15 @@ from typing import Any, Optional
 
 from aiohttp import web
 
-from ..requests import RefusedError, text_of, unknown_status
-from ..voice.pronunciation import Item, Respelling
-from .responder import Exchange, Route
-from .store import Shelf, new_id, now, page, texts
+from ..requests import ApiError, text_of, unknown_status
+from ..voice.pronunciation import Item, Pronunciation
+from .responder import Responder, Route
+from .store import Store, new_id, now, page, texts
 
-__all__ = ["Dictionaries"]
+__all__ = ["PronunciationDicts"]
 
 
-class Dictionaries:
+class PronunciationDicts:
     """All dictionaries of one server.
 
     Args:
@@ -23,7 +23,7 @@ class Dictionaries:
 
     def __init__(self, owner_id: str) -> None:
         self._owner_id = owner_id
-        self._shelf = Shelf("pronunciation dictionary")
+        self._store = Store("pronunciation dictionary")
         self.routes = [
             Route("GET", "/pronunciation-dicts/", self._list),
             Route("POST", "/pronunciation-dicts/", self._create),
@@ -32,7 +32,7 @@ class Dictionaries:
             Route("DELETE", "/pronunciation-dicts/{id}", self._delete),
         ]
 
-    def respelling(self, dictionary_id: Optional[str], version: str) -> Optional[Respelling]:
+    def pronunciation(self, dictionary_id: Optional[str], version: str) -> Optional[Pronunciation]:
         """What a request for speech names, as it is now; ``None`` if it names none.
 
         Raises:
@@ -41,41 +41,41 @@ class Dictionaries:
         if dictionary_id is None:
             return None
         try:
-            items = self._shelf.find(dictionary_id)["items"]
-        except RefusedError as exc:
+            items = self._store.find(dictionary_id)["items"]
+        except ApiError as exc:
             exc.status = unknown_status(version)
             raise
-        return Respelling(Item(item["text"], item["alias"], item["case_sensitive"]) for item in items)
+        return Pronunciation(Item(item["text"], item["alias"], item["case_sensitive"]) for item in items)
 
-    async def _list(self, exchange: Exchange) -> web.StreamResponse:
-        return exchange.reply(page(list(self._shelf), exchange.request.query))
+    async def _list(self, responder: Responder) -> web.StreamResponse:
+        return responder.reply(page(list(self._store), responder.request.query))
 
-    async def _create(self, exchange: Exchange) -> web.StreamResponse:
+    async def _create(self, responder: Responder) -> web.StreamResponse:
         dictionary = {
             "id": new_id(),
-            **texts(exchange.json, ["name"]),
+            **texts(responder.json, ["name"]),
             "owner_id": self._owner_id,
             "pinned": False,
-            "items": _items(exchange.json) or [],
+            "items": _items(responder.json) or [],
             "created_at": now(),
         }
-        return exchange.reply(self._shelf.add(dictionary))
+        return responder.reply(self._store.add(dictionary))
 
-    async def _get(self, exchange: Exchange) -> web.StreamResponse:
-        return exchange.reply(self._shelf.find(exchange.request.match_info["id"]))
+    async def _get(self, responder: Responder) -> web.StreamResponse:
+        return responder.reply(self._store.find(responder.request.match_info["id"]))
 
-    async def _update(self, exchange: Exchange) -> web.StreamResponse:
-        dictionary = self._shelf.find(exchange.request.match_info["id"])
-        changes: dict[str, Any] = {**texts(exchange.json, optional=["name"])}
-        items = _items(exchange.json)
+    async def _update(self, responder: Responder) -> web.StreamResponse:
+        dictionary = self._store.find(responder.request.match_info["id"])
+        changes: dict[str, Any] = {**texts(responder.json, optional=["name"])}
+        items = _items(responder.json)
         if items is not None:
             changes["items"] = items
         dictionary.update(changes)
-        return exchange.reply(dictionary)
+        return responder.reply(dictionary)
 
-    async def _delete(self, exchange: Exchange) -> web.StreamResponse:
-        self._shelf.remove(exchange.request.match_info["id"])
-        return exchange.no_content()
+    async def _delete(self, responder: Responder) -> web.StreamResponse:
+        self._store.remove(responder.request.match_info["id"])
+        return responder.no_content()
 
 
 def _items(body: dict[str, Any]) -> Optional[list[dict[str, Any]]]:
@@ -83,14 +83,14 @@ def _items(body: dict[str, Any]) -> Optional[list[dict[str, Any]]]:
     if given is None:
         return None
     if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
-        raise RefusedError(400, "Invalid request", "items is a list of objects.")
+        raise ApiError(400, "Invalid request", "items is a list of objects.")
     items = []
     for item in given:
         case_sensitive = item.get("case_sensitive")
         if case_sensitive not in (True, False, None):
-            raise RefusedError(400, "Invalid request", "case_sensitive is a boolean.")
+            raise ApiError(400, "Invalid request", "case_sensitive is a boolean.")
         text = texts(item, ["text"])["text"].strip()
         if not text:
-            raise RefusedError(400, "Invalid request", "text is required, and not empty.")
+            raise ApiError(400, "Invalid request", "text is required, and not empty.")
         items.append({"text": text, "alias": text_of(item, "alias"), "case_sensitive": bool(case_sensitive)})
     return items

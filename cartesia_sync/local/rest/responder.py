@@ -17,9 +17,9 @@ from multidict import CIMultiDict
 
 from .. import events, faults, requests
 from ..recorder import Ledger, Request, Upload, look_until
-from ..requests import RefusedError
+from ..requests import ApiError
 
-__all__ = ["Exchange", "Route", "version_of"]
+__all__ = ["Responder", "Route", "version_of"]
 
 _NESTED = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
 
@@ -32,11 +32,11 @@ class Route(NamedTuple):
 
     method: str
     path: str
-    answer: Callable[[Exchange], Awaitable[web.StreamResponse]]
+    answer: Callable[[Responder], Awaitable[web.StreamResponse]]
     grant: Optional[str] = None
 
 
-class Exchange:
+class Responder:
     """A request that has been read, and what there is to answer it with.
 
     Attributes:
@@ -71,7 +71,7 @@ class Exchange:
         problem = None
         try:
             self.body = await _body_of(self.request)
-        except RefusedError as exc:
+        except ApiError as exc:
             problem = exc
         query = {name: self.request.query.getall(name) for name in self.request.query}
         headers = CIMultiDict(self.request.headers)
@@ -96,7 +96,7 @@ class Exchange:
             RefusedError: It is none.
         """
         if not isinstance(self.body, dict) or self.request.content_type.startswith("multipart/"):
-            raise RefusedError(400, "Invalid request", "The body is to be a JSON object.")
+            raise ApiError(400, "Invalid request", "The body is to be a JSON object.")
         return self.body
 
     @property
@@ -107,7 +107,7 @@ class Exchange:
             RefusedError: It is none.
         """
         if not self.request.content_type.startswith("multipart/"):
-            raise RefusedError(400, "Invalid request", "The body is to be a form (multipart/form-data).")
+            raise ApiError(400, "Invalid request", "The body is to be a form (multipart/form-data).")
         form: dict[str, Any] = {}
         for name, values in self.body.items():
             nested = _NESTED.fullmatch(name)
@@ -131,7 +131,7 @@ class Exchange:
         """An answer that says no more than that it is done."""
         return web.Response(status=204)
 
-    def refusal(self, refused: RefusedError) -> web.Response:
+    def refusal(self, refused: ApiError) -> web.Response:
         """An error, in the shape of the request's API version."""
         return refusal(refused, self.version, self.request_id)
 
@@ -211,7 +211,7 @@ def version_of(request: web.BaseRequest) -> str:
     return request.query.get("cartesia_version") or request.headers.get("Cartesia-Version") or requests.NEWEST_VERSION
 
 
-def refusal(refused: RefusedError, version: str, request_id: str) -> web.Response:
+def refusal(refused: ApiError, version: str, request_id: str) -> web.Response:
     """An error, in the shape of the API version."""
     text, content_type = events.error_body(refused, version, request_id)
     response = web.Response(status=refused.status, text=text, content_type=content_type)
@@ -220,10 +220,10 @@ def refusal(refused: RefusedError, version: str, request_id: str) -> web.Respons
     return response
 
 
-def refusal_as_told(fault: Union[faults.Refuse, faults.RefuseRequest], version: str, request_id: str) -> web.Response:
+def told_response(fault: Union[faults.Refuse, faults.RefuseRequest], version: str, request_id: str) -> web.Response:
     """The answer that a fault asks for."""
     if fault.body is None:
-        answer = refusal(RefusedError(fault.status, "Refused", f"Answered with {fault.status}."), version, request_id)
+        answer = refusal(ApiError(fault.status, "Refused", f"Answered with {fault.status}."), version, request_id)
     elif isinstance(fault.body, bytes):
         answer = web.Response(status=fault.status, body=fault.body)
     elif isinstance(fault.body, str):
@@ -242,9 +242,9 @@ async def _body_of(request: web.Request) -> Any:
             return await _form_of(request)
         data = await request.read()
     except web.HTTPRequestEntityTooLarge as exc:
-        raise RefusedError(413, "File too large", "The body is too large.", error_code="file_too_large") from exc
+        raise ApiError(413, "File too large", "The body is too large.", error_code="file_too_large") from exc
     except web.RequestPayloadError as exc:
-        raise RefusedError(400, "Invalid request", "The body is not what its headers say.") from exc
+        raise ApiError(400, "Invalid request", "The body is not what its headers say.") from exc
     if not data:
         return None
     try:
@@ -257,7 +257,7 @@ async def _form_of(request: web.Request) -> Mapping[str, list[Union[str, bytes, 
     try:
         posted = await request.post()
     except ValueError as exc:
-        raise RefusedError(400, "Invalid request", "The form cannot be read.") from exc
+        raise ApiError(400, "Invalid request", "The form cannot be read.") from exc
     form: dict[str, list[Union[str, bytes, Upload]]] = {}
     for name, value in posted.items():
         if isinstance(value, web.FileField):

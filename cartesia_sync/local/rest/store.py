@@ -7,16 +7,16 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
-from ..requests import RefusedError, text_of
+from ..requests import ApiError, text_of
 
-__all__ = ["Record", "Shelf", "new_id", "now", "page", "texts"]
+__all__ = ["Record", "Store", "new_id", "now", "page", "texts"]
 
 Record = dict[str, Any]
 
 _LIMITS, _USUAL_LIMIT = (1, 100), 10
 
 
-class Shelf:
+class Store:
     """Records by id, in the order in which they came. Not thread-safe: the loop's own.
 
     Args:
@@ -46,7 +46,7 @@ class Shelf:
         try:
             return self._records[record_id]
         except KeyError:
-            raise RefusedError(
+            raise ApiError(
                 404,
                 f"{self._noun.capitalize()} not found",
                 f"There is no {self._noun} {record_id!r}.",
@@ -71,15 +71,15 @@ def page(records: Sequence[Record], query: Mapping[str, str]) -> Record:
     limit_text = query.get("limit", str(_USUAL_LIMIT))
     low, high = _LIMITS
     if not (limit_text.isascii() and limit_text.isdigit() and low <= int(limit_text) <= high):
-        raise RefusedError(400, "Invalid request", f"limit is a number from {low} to {high}.")
+        raise ApiError(400, "Invalid request", f"limit is a number from {low} to {high}.")
     limit = int(limit_text)
     after, before = query.get("starting_after"), query.get("ending_before")
     if after and before:
-        raise RefusedError(400, "Invalid request", "starting_after and ending_before exclude each other.")
+        raise ApiError(400, "Invalid request", "starting_after and ending_before exclude each other.")
     ids = [record["id"] for record in records]
     cursor = after or before
     if cursor and cursor not in ids:
-        raise RefusedError(400, "Invalid request", f"{cursor!r} is not in the list.")
+        raise ApiError(400, "Invalid request", f"{cursor!r} is not in the list.")
     if before:
         end = ids.index(before)
         start = max(0, end - limit)
@@ -100,7 +100,7 @@ def texts(body: Mapping[str, Any], required: Sequence[str] = (), optional: Seque
     found = {name: text_of(body, name) for name in required}
     for name, value in found.items():
         if not value:
-            raise RefusedError(400, "Invalid request", f"{name} is required, and not empty.")
+            raise ApiError(400, "Invalid request", f"{name} is required, and not empty.")
     found.update({name: text_of(body, name) for name in optional if body.get(name) is not None})
     return found
 

@@ -14,11 +14,11 @@ from typing import Any, Optional
 from aiohttp import web
 
 from ..recorder import Upload
-from ..requests import RefusedError, is_at_least
+from ..requests import ApiError, is_at_least
 from ..voice.accents import ACCENTS
 from ..voice.speech import LANGUAGES
-from .responder import Exchange, Route
-from .store import Record, Shelf, new_id, now, page, texts
+from .responder import Responder, Route
+from .store import Record, Store, new_id, now, page, texts
 
 __all__ = ["Voices"]
 
@@ -62,7 +62,7 @@ class Voices:
 
     def __init__(self, owner_id: str) -> None:
         self._owner_id = owner_id
-        self._shelf = Shelf("voice", "voice_not_found")
+        self._store = Store("voice", "voice_not_found")
         for voice_id, name, gender, accent in _BUILT_IN:
             description = f"A voice of the local server, with the accent {ACCENTS[accent].name}."
             self._add(voice_id, name, description, gender=gender, accent=accent, is_owner=False, tagline="Local voice")
@@ -92,7 +92,7 @@ class Voices:
     ) -> Record:
         known = ACCENTS.get(accent or "")
         locale = known.locale if known else None
-        return self._shelf.add(
+        return self._store.add(
             {
                 "id": voice_id,
                 "name": name,
@@ -112,57 +112,57 @@ class Voices:
 
     # ---- one voice
 
-    async def _list(self, exchange: Exchange) -> web.StreamResponse:
-        query = exchange.request.query
+    async def _list(self, responder: Responder) -> web.StreamResponse:
+        query = responder.request.query
         wanted = query.get("q", "").casefold()
         gender, language, is_owner = query.get("gender"), query.get("language"), query.get("is_owner")
         if gender and gender not in _GENDERS:
-            raise RefusedError(400, "Invalid request", f"gender is one of {', '.join(_GENDERS)}.")
+            raise ApiError(400, "Invalid request", f"gender is one of {', '.join(_GENDERS)}.")
         found = [
             voice
-            for voice in self._shelf
+            for voice in self._store
             if any(wanted in voice[field].casefold() for field in ("id", "name", "description", "tagline"))
             and gender in (None, "", voice["gender"])
             and language in (None, "", voice["language"])
             and is_owner in (None, "", str(voice["is_owner"]).lower())
         ]
         listed = page(found, query)
-        return exchange.reply({**listed, "data": [_face(voice, exchange) for voice in listed["data"]]})
+        return responder.reply({**listed, "data": [_face(voice, responder) for voice in listed["data"]]})
 
-    async def _get(self, exchange: Exchange) -> web.StreamResponse:
-        return exchange.reply(_face(self._shelf.find(exchange.request.match_info["id"]), exchange))
+    async def _get(self, responder: Responder) -> web.StreamResponse:
+        return responder.reply(_face(self._store.find(responder.request.match_info["id"]), responder))
 
-    async def _update(self, exchange: Exchange) -> web.StreamResponse:
-        voice = self._own(exchange)
-        changes = texts(exchange.json, optional=["name", "description", "gender", "accent"])
+    async def _update(self, responder: Responder) -> web.StreamResponse:
+        voice = self._own(responder)
+        changes = texts(responder.json, optional=["name", "description", "gender", "accent"])
         if changes.get("gender", _GENDERS[0]) not in _GENDERS:
-            raise RefusedError(400, "Invalid request", f"gender is one of {', '.join(_GENDERS)}.")
+            raise ApiError(400, "Invalid request", f"gender is one of {', '.join(_GENDERS)}.")
         if "accent" in changes:
             _check_accent(changes["accent"])
         voice.update(changes)
-        return exchange.reply(_face(voice, exchange))
+        return responder.reply(_face(voice, responder))
 
-    async def _delete(self, exchange: Exchange) -> web.StreamResponse:
-        self._shelf.remove(self._own(exchange)["id"])
-        return exchange.no_content()
+    async def _delete(self, responder: Responder) -> web.StreamResponse:
+        self._store.remove(self._own(responder)["id"])
+        return responder.no_content()
 
-    def _own(self, exchange: Exchange) -> Record:
-        voice = self._shelf.find(exchange.request.match_info["id"])
+    def _own(self, responder: Responder) -> Record:
+        voice = self._store.find(responder.request.match_info["id"])
         if not voice["is_owner"]:
-            raise RefusedError(403, "Forbidden", "Only your own voices can be changed.")
+            raise ApiError(403, "Forbidden", "Only your own voices can be changed.")
         return voice
 
     # ---- voices made of others
 
-    async def _clone(self, exchange: Exchange) -> web.StreamResponse:
-        form = exchange.form
+    async def _clone(self, responder: Responder) -> web.StreamResponse:
+        form = responder.form
         said = texts(form, ["name", "language"], ["description", "base_voice_id", "accent"])
         clip = form.get("clip")
         if not isinstance(clip, Upload) or not clip.data:
-            raise RefusedError(400, "Invalid request", "clip is required, as a file that is not empty.")
+            raise ApiError(400, "Invalid request", "clip is required, as a file that is not empty.")
         _check_language(said["language"])
         if "base_voice_id" in said:
-            self._shelf.find(said["base_voice_id"])
+            self._store.find(said["base_voice_id"])
         if "accent" in said:
             _check_accent(said["accent"])
         voice = self._add(
@@ -172,24 +172,24 @@ class Voices:
             language=said["language"],
             accent=said.get("accent"),
         )
-        return exchange.reply(self._metadata(voice, exchange))
+        return responder.reply(self._metadata(voice, responder))
 
-    async def _localize(self, exchange: Exchange) -> web.StreamResponse:
-        body = exchange.json
-        by_accent = is_at_least(exchange.version, _FIRST_WITH_ACCESS)
+    async def _localize(self, responder: Responder) -> web.StreamResponse:
+        body = responder.json
+        by_accent = is_at_least(responder.version, _FIRST_WITH_ACCESS)
         needed = ["accent"] if by_accent else ["description", "language", "original_speaker_gender"]
         rest = ["description", "tagline", "dialect", "language", "original_speaker_gender"]
         said = texts(body, ["voice_id", "name", *needed], [name for name in rest if name not in needed])
-        original = self._shelf.find(said["voice_id"])
+        original = self._store.find(said["voice_id"])
         gender = _SPEAKER_GENDERS.get(said.get("original_speaker_gender", ""), original["gender"])
         if by_accent:
             _check_accent(said["accent"])
             if not ACCENTS[said["accent"]].is_localizable:
-                raise RefusedError(400, "Invalid request", f"No voice can be brought to the accent {said['accent']!r}.")
+                raise ApiError(400, "Invalid request", f"No voice can be brought to the accent {said['accent']!r}.")
         else:
             _check_language(said["language"])
         if len(said.get("tagline", "")) > _MOST_TAGLINE:
-            raise RefusedError(400, "Invalid request", f"tagline has {_MOST_TAGLINE} characters at most.")
+            raise ApiError(400, "Invalid request", f"tagline has {_MOST_TAGLINE} characters at most.")
         usual: dict[str, str] = {
             "tagline": "",
             "description": original["description"],
@@ -205,11 +205,11 @@ class Voices:
             accent=made.get("accent"),
             tagline=made["tagline"],
         )
-        return exchange.reply(self._metadata(voice, exchange))
+        return responder.reply(self._metadata(voice, responder))
 
-    def _metadata(self, voice: Record, exchange: Exchange) -> Record:
+    def _metadata(self, voice: Record, responder: Responder) -> Record:
         fields = ["id", "name", "description", "language", "created_at"]
-        if is_at_least(exchange.version, _FIRST_WITH_ACCESS):
+        if is_at_least(responder.version, _FIRST_WITH_ACCESS):
             own: Record = {name: voice[name] for name in ("tagline", "access", "visibility")}
         else:
             own = {"is_public": voice["access"] == "public"}
@@ -217,45 +217,45 @@ class Voices:
 
     # ---- accents
 
-    async def _add_accents(self, exchange: Exchange) -> web.StreamResponse:
-        voice = self._own(exchange)
-        accents = exchange.json.get("accents")
+    async def _add_accents(self, responder: Responder) -> web.StreamResponse:
+        voice = self._own(responder)
+        accents = responder.json.get("accents")
         if not isinstance(accents, list) or not all(isinstance(accent, str) for accent in accents):
-            raise RefusedError(400, "Invalid request", "accents is a list of accents' ids.")
+            raise ApiError(400, "Invalid request", "accents is a list of accents' ids.")
         if not 1 <= len(accents) <= _MOST_ACCENTS:
-            raise RefusedError(400, "Invalid request", f"accents holds from 1 to {_MOST_ACCENTS} ids.")
+            raise ApiError(400, "Invalid request", f"accents holds from 1 to {_MOST_ACCENTS} ids.")
         for accent in accents:
             _check_accent(accent)
         has = [known["locale"] for known in voice["locales"]]
         new = dict.fromkeys(ACCENTS[accent].locale for accent in accents)
         voice["locales"] += [{"locale": locale, "is_native": False} for locale in new if locale not in has]
-        return exchange.reply(_face(voice, exchange))
+        return responder.reply(_face(voice, responder))
 
-    async def _remove_accent(self, exchange: Exchange) -> web.StreamResponse:
-        voice, accent = self._own(exchange), exchange.request.match_info["accent_id"]
+    async def _remove_accent(self, responder: Responder) -> web.StreamResponse:
+        voice, accent = self._own(responder), responder.request.match_info["accent_id"]
         _check_accent(accent)
         gone = {"locale": ACCENTS[accent].locale, "is_native": False}
         if gone not in voice["locales"]:
-            raise RefusedError(404, "Accent not found", f"The voice has no attached accent {accent!r}.")
+            raise ApiError(404, "Accent not found", f"The voice has no attached accent {accent!r}.")
         voice["locales"].remove(gone)
-        return exchange.reply(_face(voice, exchange))
+        return responder.reply(_face(voice, responder))
 
-    async def _list_accents(self, exchange: Exchange) -> web.StreamResponse:
+    async def _list_accents(self, responder: Responder) -> web.StreamResponse:
         accents = [
             {"id": accent_id, "language": accent.language, **accent._asdict()}
             for accent_id, accent in sorted(ACCENTS.items())
         ]
-        return exchange.reply({"accents": accents})
+        return responder.reply({"accents": accents})
 
 
-def _face(voice: Mapping[str, Any], exchange: Exchange) -> Record:
+def _face(voice: Mapping[str, Any], responder: Responder) -> Record:
     """A voice as the API version shows it."""
     face = dict(voice)
-    if not is_at_least(exchange.version, _FIRST_WITH_ACCESS):
+    if not is_at_least(responder.version, _FIRST_WITH_ACCESS):
         for name in ("tagline", "access", "visibility", "accent"):
             del face[name]
         face["is_public"] = voice["access"] == "public"
-    query = exchange.request.query
+    query = responder.request.query
     if "preview_file_url" in [*query.getall("expand[]", []), *query.getall("expand", [])]:
         face["preview_file_url"] = None  # there are no previews here, which the service's answer allows for
     return face
@@ -263,11 +263,11 @@ def _face(voice: Mapping[str, Any], exchange: Exchange) -> Record:
 
 def _check_accent(accent: str) -> None:
     if accent not in ACCENTS:
-        raise RefusedError(400, "Invalid request", f"There is no accent {accent!r} in GET /accents.")
+        raise ApiError(400, "Invalid request", f"There is no accent {accent!r} in GET /accents.")
 
 
 def _check_language(language: str) -> None:
     if language not in LANGUAGES:
-        raise RefusedError(
+        raise ApiError(
             400, "Language not supported", f"{language!r} is not known.", error_code="language_not_supported"
         )

@@ -6,7 +6,7 @@ import importlib
 import struct
 from typing import Any
 
-from ..requests import OutputFormat, RefusedError
+from ..requests import ApiError, AudioFormat
 
 __all__ = ["CONTAINERS", "Container"]
 
@@ -28,7 +28,7 @@ class Container:
         RefusedError: 400, MP3 is asked for and what encodes it is not installed.
     """
 
-    def __init__(self, form: OutputFormat) -> None:
+    def __init__(self, form: AudioFormat) -> None:
         self.content_type = _CONTENT_TYPES[form.container]
         self._head = _wav_head(form) if form.container == "wav" else b""
         self._encoder = _mp3_encoder(form) if form.container == "mp3" else None
@@ -43,7 +43,7 @@ class Container:
         return b"" if self._encoder is None else bytes(self._encoder.flush())
 
 
-def _wav_head(form: OutputFormat) -> bytes:
+def _wav_head(form: AudioFormat) -> bytes:
     rate, width = form.sample_rate_hz, form.sample_bytes
     head = struct.pack("<HHIIHH", _WAV_FORMATS[form.encoding], 1, rate, rate * width, width, 8 * width)
     if form.encoding != "pcm_s16le":
@@ -55,11 +55,11 @@ def _wav_head(form: OutputFormat) -> bytes:
     )
 
 
-def _mp3_encoder(form: OutputFormat) -> Any:
+def _mp3_encoder(form: AudioFormat) -> Any:
     try:
         lameenc = importlib.import_module("lameenc")  # it says nothing of its types
     except ImportError as exc:
-        raise RefusedError(
+        raise ApiError(
             400,
             "Unsupported output format",
             "There is no MP3 encoder here: pip install 'cartesia-sync[local]' or lameenc, or ask for raw or wav.",

@@ -14,7 +14,7 @@ from typing import NamedTuple, Union
 from .timing import Timed
 from .transcript import Pause, Say, has_words
 
-__all__ = ["Item", "Respelling", "Written", "as_written"]
+__all__ = ["Item", "Pronunciation", "Written", "as_written"]
 
 _TOKEN = re.compile(r"\S+")
 _CHARACTER = re.compile(r"\S")
@@ -35,7 +35,7 @@ class Written(NamedTuple):
     spoken: int
 
 
-class Respelling:
+class Pronunciation:
     """What a dictionary does to text. The longest text that fits wins; an alias is not looked up again.
 
     Args:

@@ -27,14 +27,14 @@ __all__ = [
     "ENCODINGS",
     "RATE_HZ",
     "SAMPLE_RATES_HZ",
-    "babble",
+    "amplify",
     "encode",
     "from_int16",
     "from_wav",
     "join",
-    "louder",
     "resample",
     "silence",
+    "speech_like",
 ]
 
 RATE_HZ = 22050
@@ -85,7 +85,7 @@ def join(parts: Sequence[Samples]) -> Samples:
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def louder(samples: Samples, gain: float) -> Samples:
+def amplify(samples: Samples, gain: float) -> Samples:
     """Multiply by ``gain``, and bend what would pass full scale smoothly below it rather than cut or wrap it."""
     scaled = samples * gain
     over = np.abs(scaled) > _KNEE
@@ -153,7 +153,7 @@ _FORMANTS = {"a": (730, 1090), "e": (530, 1840), "i": (270, 2290), "o": (570, 84
 _VOWEL_S, _CONSONANT_S = 0.095, 0.06
 
 
-def babble(word: str, *, pitch_hz: float, speed: float) -> tuple[Samples, list[tuple[str, float]]]:
+def speech_like(word: str, *, pitch_hz: float, speed: float) -> tuple[Samples, list[tuple[str, float]]]:
     """Say one word in a language of nobody: a vowel or a hiss for each letter, the same for the same word.
 
     Args:

@@ -140,7 +140,7 @@ class Speaker:
         if engine == "auto" and folder is None:
             _say_that_espeak_is_missing("espeakng-loader is not installed")
         self._may_fall_back = engine == "auto"
-        self._engine: Union[_Espeak, _Babbler] = _Babbler() if folder is None else _Espeak(folder)
+        self._engine: Union[_EspeakEngine, _SignalEngine] = _SignalEngine() if folder is None else _EspeakEngine(folder)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cartesia-sync-local-speech")
 
     async def say(self, parts: Sequence[Union[Say, Pause]], voice: Voice, encoding: str, sample_rate_hz: int) -> Spoken:
@@ -171,7 +171,7 @@ class Speaker:
                 piece = sound.silence(part.seconds)
             else:
                 utterance = self._speak(part, voice)
-                piece = sound.louder(utterance.samples, _HEADROOM * part.style.volume * part.style.volume_ratio)
+                piece = sound.amplify(utterance.samples, _HEADROOM * part.style.volume * part.style.volume_ratio)
                 words += [word.later(so_far / sound.RATE_HZ) for word in utterance.words]
                 phonemes += [phoneme.later(so_far / sound.RATE_HZ) for phoneme in utterance.phonemes]
             pieces.append(piece)
@@ -187,7 +187,7 @@ class Speaker:
                 raise
             _say_that_espeak_is_missing(str(exc))
             self._engine.close()
-            self._engine = _Babbler()
+            self._engine = _SignalEngine()
             return self._engine.speak(part, voice)
 
 
@@ -218,7 +218,7 @@ class _EngineMissingError(SpeechError):
     """eSpeak NG is installed and does not start."""
 
 
-class _Espeak:
+class _EspeakEngine:
     """eSpeak NG, behind a pipe.
 
     Threads: ``kill`` may be called by any; all else belongs to the speech thread, and to whoever closes after its end.
@@ -333,7 +333,7 @@ class _Espeak:
 # ---- the made-up voice
 
 
-class _Babbler:
+class _SignalEngine:
     """Says a vowel or a hiss for each letter: speech-like, understood by nobody, timed truly."""
 
     _GAP_S = 0.06
@@ -349,7 +349,7 @@ class _Babbler:
         letters: list[tuple[str, float]] = []
         so_far = 0
         for word in re.finditer(r"\S+", part.text):
-            samples, names = sound.babble(word.group(), pitch_hz=pitch_hz, speed=speed)
+            samples, names = sound.speech_like(word.group(), pitch_hz=pitch_hz, speed=speed)
             begin = so_far / sound.RATE_HZ
             starts.append((word.start(), begin))
             letters += [(name, begin + start) for name, start in names]

@@ -14,10 +14,10 @@ from typing import Any, Optional, Union
 from aiohttp import WSMsgType, web
 
 from .. import events, faults, requests
-from ..generation import Units
+from ..generation import ConcurrencyLimit
 from ..recorder import Ledger, look_until
-from ..requests import Cancel, Generation, RefusedError
-from ..rest.pronunciation_dicts import Dictionaries
+from ..requests import ApiError, CancelRequest, GenerationRequest
+from ..rest.pronunciation_dicts import PronunciationDicts
 from ..settings import Rules
 from ..voice import sound
 from ..voice.speech import Speaker
@@ -28,7 +28,7 @@ __all__ = ["Connection"]
 
 _CLOSE_TIMEOUT = 2.0  # for the peer's answer to a close frame
 # Answers that wait to be sent; beyond it no more is read. A peer that asks and never reads cannot fill the memory.
-_MOST_ANSWERS = 64
+_MOST_UNSENT = 64
 _MOST_ENDED_IDS = 10_000
 _NORMAL_CLOSURE = 1000
 
@@ -82,8 +82,8 @@ class Connection:
         rules: Rules,
         ledger: Ledger,
         speaker: Speaker,
-        units: Units,
-        dictionaries: Dictionaries,
+        concurrency: ConcurrencyLimit,
+        pronunciation_dicts: PronunciationDicts,
     ) -> None:
         self._number = number
         self._request_id = request_id
@@ -93,8 +93,8 @@ class Connection:
         self._rules = rules
         self._ledger = ledger
         self._speaker = speaker
-        self._units = units
-        self._dictionaries = dictionaries
+        self._concurrency = concurrency
+        self._pronunciation_dicts = pronunciation_dicts
         self._loop = asyncio.get_running_loop()
         self._turn = asyncio.Lock()
         self._sent = 0
@@ -103,11 +103,11 @@ class Connection:
         self._contexts: dict[str, Context] = {}
         self._ended: dict[str, None] = {}  # in the order of their ends
         self._tasks: set[asyncio.Task[None]] = set()
-        self._of_contexts: dict[Context, asyncio.Task[None]] = {}
-        self._answers: set[asyncio.Task[None]] = set()
+        self._context_tasks: dict[Context, asyncio.Task[None]] = {}
+        self._unsent: set[asyncio.Task[None]] = set()
         self._closing = False  # our last frame has been sent
         self._silent = False
-        self._deaf = False
+        self._stopped_reading = False
 
     async def serve(self) -> None:
         """Read until either side ends the connection. Leaves no task behind."""
@@ -164,23 +164,23 @@ class Connection:
     @property
     def can_close(self) -> bool:
         """Whether a close frame would be sent and its answer read."""
-        return not (self._silent or self._deaf)
+        return not (self._silent or self._stopped_reading)
 
     # ---- reading
 
     async def _read(self) -> None:
         while True:
             if self._ledger.strike(faults.StopReading, self._number, sent=self._heard) is not None:
-                self._deaf = True
+                self._stopped_reading = True
                 self._transport.pause_reading()
                 await _for_ever()
             message = await self._socket.receive()
             if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
                 self._heard += 1
                 self._last_traffic = self._loop.time()
-                self._hear(message.data)
-                while len(self._answers) > _MOST_ANSWERS:
-                    await asyncio.wait(self._answers, return_when=asyncio.FIRST_COMPLETED)
+                self._handle_message(message.data)
+                while len(self._unsent) > _MOST_UNSENT:
+                    await asyncio.wait(self._unsent, return_when=asyncio.FIRST_COMPLETED)
             elif message.type is WSMsgType.PING:
                 if self._rules.pings_keep_open:
                     self._last_traffic = self._loop.time()
@@ -196,17 +196,17 @@ class Connection:
             elif message.type is not WSMsgType.PONG:
                 return  # the peer is gone, or broke the framing; aiohttp has answered
 
-    def _hear(self, data: Union[str, bytes]) -> None:
+    def _handle_message(self, data: Union[str, bytes]) -> None:
         """Act on a client message. Never waits: what it has to answer is sent by a task."""
         message: Any = None
-        problem: Optional[RefusedError] = None
+        problem: Optional[ApiError] = None
         if isinstance(data, bytes):
-            problem = RefusedError(400, "Invalid request", "Requests are text frames, not binary ones.")
+            problem = ApiError(400, "Invalid request", "Requests are text frames, not binary ones.")
         else:
             try:
                 message = json.loads(data)
             except (ValueError, RecursionError):
-                problem = RefusedError(400, "Invalid request", "The message is not JSON.")
+                problem = ApiError(400, "Invalid request", "The message is not JSON.")
         self._ledger.note_heard(self._number, message if isinstance(message, dict) else data)
         if self._closing:
             return
@@ -214,20 +214,20 @@ class Connection:
             if problem is not None:
                 raise problem
             request = requests.parse_request(message, self._version, strict_context_ids=self._rules.strict_context_ids)
-            if isinstance(request, Cancel):
+            if isinstance(request, CancelRequest):
                 self._cancel(request.context_id)
             else:
                 self._ask(request)
-        except RefusedError as exc:
+        except ApiError as exc:
             self._refuse(exc)
 
-    def _ask(self, request: Generation) -> None:
+    def _ask(self, request: GenerationRequest) -> None:
         context = self._contexts.get(request.context_id)
         if context is not None and not context.over:
             context.ask(request)
             return
         if request.context_id in self._ended and not self._rules.reuse_ended_ids:
-            raise RefusedError(
+            raise ApiError(
                 400, "Context has closed", "A context's id cannot be used again.", context_id=request.context_id
             )
         if not has_words(request.transcript):
@@ -235,21 +235,21 @@ class Connection:
             refused.context_id = request.context_id
             raise refused
         try:
-            respelling = self._dictionaries.respelling(request.pronunciation_dict_id, self._version)
-        except RefusedError as exc:
+            pronunciation = self._pronunciation_dicts.pronunciation(request.pronunciation_dict_id, self._version)
+        except ApiError as exc:
             exc.context_id = request.context_id
             raise
         context = Context(
             request,
             rules=self._rules,
             speaker=self._speaker,
-            units=self._units,
+            concurrency=self._concurrency,
             post=self._post,
-            respelling=respelling,
+            pronunciation=pronunciation,
         )
         context.ask(request)
         self._contexts[context.id] = context
-        self._of_contexts[context] = self._spawn(self._run(context))
+        self._context_tasks[context] = self._spawn(self._run(context))
 
     def _cancel(self, context_id: str) -> None:
         context = self._contexts.get(context_id)
@@ -259,20 +259,20 @@ class Connection:
             self._stop(context)
             late = self._ledger.strike(faults.LateFrames, self._number, context_id)
             if late is not None:
-                self._answer(self._send_late(context, late))
+                self._send_soon(self._send_late(context, late))
             if self._rules.done_after_cancel:
-                self._answer(self._post(events.done_event(context_id)))
+                self._send_soon(self._post(events.done_event(context_id)))
         else:
             context.drop_rest(with_done=self._rules.done_after_cancel)
 
-    def _refuse(self, refused: RefusedError) -> None:
+    def _refuse(self, refused: ApiError) -> None:
         """Tell the client. An error ends the context that it names."""
         if refused.context_id is not None:
             context = self._contexts.get(refused.context_id)
             if context is not None:
                 self._stop(context)
-            self._note_ended(refused.context_id)
-        self._answer(self._post(events.error_event(refused, self._version, self._request_id)))
+            self._remember_ended(refused.context_id)
+        self._send_soon(self._post(events.error_event(refused, self._version, self._request_id)))
 
     # ---- contexts
 
@@ -281,28 +281,28 @@ class Connection:
             await context.run()
         except ContextStoppedError:
             pass
-        except RefusedError as exc:
-            self._forget(context)
+        except ApiError as exc:
+            self._discard(context)
             self._refuse(exc)
         except Exception as exc:  # a fault of ours: the loop's handler prints it, and the client is not left waiting
-            self._forget(context)
-            self._refuse(RefusedError(500, "Internal server error", repr(exc), context_id=context.id))
+            self._discard(context)
+            self._refuse(ApiError(500, "Internal server error", repr(exc), context_id=context.id))
             raise
         finally:
-            self._forget(context)
+            self._discard(context)
 
     def _stop(self, context: Context) -> None:
         context.stop()
-        self._of_contexts[context].cancel()
-        self._forget(context)
+        self._context_tasks[context].cancel()
+        self._discard(context)
 
-    def _forget(self, context: Context) -> None:
+    def _discard(self, context: Context) -> None:
         if self._contexts.get(context.id) is context:
             del self._contexts[context.id]
-            self._note_ended(context.id)
-        self._of_contexts.pop(context, None)
+            self._remember_ended(context.id)
+        self._context_tasks.pop(context, None)
 
-    def _note_ended(self, context_id: str) -> None:
+    def _remember_ended(self, context_id: str) -> None:
         self._ended[context_id] = None
         while len(self._ended) > _MOST_ENDED_IDS:
             del self._ended[next(iter(self._ended))]
@@ -420,7 +420,7 @@ class Connection:
         return self._closing or self._silent
 
     def _error_of(self, fault: faults.ErrorEvent, context: Context) -> str:
-        refused = RefusedError(
+        refused = ApiError(
             fault.status_code,
             fault.title,
             fault.message,
@@ -437,11 +437,11 @@ class Connection:
         task.add_done_callback(self._reap)
         return task
 
-    def _answer(self, work: Coroutine[Any, Any, None]) -> None:
+    def _send_soon(self, work: Coroutine[Any, Any, None]) -> None:
         """Let a task send what the reader has to say, so that it can go on reading."""
         task = self._spawn(_quietly(work))
-        self._answers.add(task)
-        task.add_done_callback(self._answers.discard)
+        self._unsent.add(task)
+        task.add_done_callback(self._unsent.discard)
 
     def _reap(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

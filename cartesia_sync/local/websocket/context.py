@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Callable, Optional, Union
 
 from .. import events
-from ..generation import Piece, Reading, Units
-from ..requests import Generation, OutputFormat, RefusedError
+from ..generation import Chunk, ConcurrencyLimit, Generation
+from ..requests import ApiError, AudioFormat, GenerationRequest
 from ..settings import Rules
-from ..voice.pronunciation import Respelling
+from ..voice.pronunciation import Pronunciation
 from ..voice.speech import Speaker
 from ..voice.transcript import Sentence, TextBuffer, has_words
 
@@ -70,20 +70,22 @@ class Context:
 
     def __init__(
         self,
-        first: Generation,
+        first: GenerationRequest,
         *,
         rules: Rules,
         speaker: Speaker,
-        units: Units,
+        concurrency: ConcurrencyLimit,
         post: Callable[[str, Context], Awaitable[None]],
-        respelling: Optional[Respelling] = None,
+        pronunciation: Optional[Pronunciation] = None,
     ) -> None:
         self.id = first.context_id
         self.sent = 0
         self.over = False
         self._first = first
         self._rules = rules
-        self._reading = Reading(first, rules=rules, speaker=speaker, units=units, respelling=respelling)
+        self._generation = Generation(
+            first, rules=rules, speaker=speaker, concurrency=concurrency, pronunciation=pronunciation
+        )
         self._post = post
         self._loop = asyncio.get_running_loop()
         # Text that has come, and what is to be done with text that is ready.
@@ -96,13 +98,13 @@ class Context:
         self._last_audio: Optional[float] = None
 
     @property
-    def output_format(self) -> OutputFormat:
+    def output_format(self) -> AudioFormat:
         """The form of its audio."""
         return self._first.output_format
 
     # ---- asked by the connection, at once
 
-    def ask(self, request: Generation) -> None:
+    def ask(self, request: GenerationRequest) -> None:
         """Take in a request for this context, the first one included.
 
         Raises:
@@ -143,7 +145,7 @@ class Context:
         if self._buffer_timer is not None:
             self._buffer_timer.cancel()
 
-    def _check_same(self, request: Generation) -> None:
+    def _check_same(self, request: GenerationRequest) -> None:
         # The official client closes with its own defaults; so without words a request may say what it likes.
         if not self._rules.strict_fields or not has_words(request.transcript):
             return
@@ -181,7 +183,7 @@ class Context:
             while True:
                 item = await self._next()
                 if isinstance(item, Sentence):
-                    await self._reading.read(item, self._hand_over)
+                    await self._generation.read(item, self._send_chunk)
                 elif isinstance(item, _SegmentWillEnd):
                     await self._say(events.flush_done_event(self.id, self._flush_id))
                 elif isinstance(item, _SegmentEnds):
@@ -189,18 +191,18 @@ class Context:
                         await self._say(events.flush_done_event(self.id, self._flush_id))
                     self._flush_id += 1
                     if self._rules.timestamps_restart:
-                        self._reading.restart_times()
+                        self._generation.restart_times()
                 else:
                     self.over = True
                     if item.with_done:
                         await self._say(events.done_event(self.id))
                     return
-        except RefusedError as exc:
+        except ApiError as exc:
             exc.context_id = self.id
             raise
         finally:
             self.stop()
-            self._reading.close()
+            self._generation.close()
 
     async def _next(self) -> _Work:
         """Wait for what is to be done next; the end, if nothing comes in time."""
@@ -219,7 +221,7 @@ class Context:
             return None
         return max(0.0, self._last_audio + self._rules.expiry - self._loop.time())
 
-    async def _hand_over(self, piece: Piece) -> None:
+    async def _send_chunk(self, piece: Chunk) -> None:
         """Send a piece as a chunk, followed by the times of what ends in it."""
         flush_id = self._flush_id if self._rules.flush_id_on_chunks else None
         await self._say(events.chunk_event(self.id, piece.audio, flush_id, piece.step_time_ms))
@@ -232,5 +234,5 @@ class Context:
         await self._post(event, self)
 
 
-def _closed(context_id: str, why: str) -> RefusedError:
-    return RefusedError(400, "Context has closed", why, context_id=context_id)
+def _closed(context_id: str, why: str) -> ApiError:
+    return ApiError(400, "Context has closed", why, context_id=context_id)

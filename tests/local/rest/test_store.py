@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cartesia_sync.local.requests import RefusedError
-from cartesia_sync.local.rest.store import Shelf, now, page, texts
+from cartesia_sync.local.requests import ApiError
+from cartesia_sync.local.rest.store import Store, now, page, texts
 
 LIST = [{"id": str(number)} for number in range(25)]
 
@@ -65,19 +65,19 @@ def test_behind_the_last_there_is_nothing() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused(query: dict[str, str]) -> None:
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(ApiError) as caught:
         page(LIST, query)
     assert caught.value.status == 400
 
 
 def test_a_shelf_keeps_order_and_knows_what_it_has_not() -> None:
-    shelf = Shelf("cup", "cup_not_found")
+    store = Store("cup", "cup_not_found")
     for name in "bca":
-        shelf.add({"id": name})
-    shelf.remove("c")
-    assert [record["id"] for record in shelf] == ["b", "a"]
-    for miss in (shelf.find, shelf.remove):
-        with pytest.raises(RefusedError) as caught:
+        store.add({"id": name})
+    store.remove("c")
+    assert [record["id"] for record in store] == ["b", "a"]
+    for miss in (store.find, store.remove):
+        with pytest.raises(ApiError) as caught:
             miss("c")
         assert (caught.value.status, caught.value.title, caught.value.error_code) == (
             404,
@@ -90,7 +90,7 @@ def test_texts_are_read_and_checked() -> None:
     body = {"a": "x", "b": "", "c": None, "d": 7}
     assert texts(body, ["a"], ["b", "c", "e"]) == {"a": "x", "b": ""}
     for wrong in ((["b"], []), (["e"], []), (["c"], []), (["a"], ["d"])):
-        with pytest.raises(RefusedError):
+        with pytest.raises(ApiError):
             texts(body, *wrong)
 
 

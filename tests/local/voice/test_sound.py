@@ -44,12 +44,12 @@ def test_a_few_samples_keep_their_length(count: int) -> None:
 
 def test_loudness_below_full_scale_is_a_mere_factor() -> None:
     samples = tone(440, 22050, 2205, level=0.4)
-    np.testing.assert_allclose(sound.louder(samples, 2.0), samples * 2.0)
+    np.testing.assert_allclose(sound.amplify(samples, 2.0), samples * 2.0)
 
 
 def test_loudness_beyond_full_scale_is_bent_not_cut() -> None:
     ramp = np.linspace(-1, 1, 1001)
-    out = sound.louder(ramp, 2.0)
+    out = sound.amplify(ramp, 2.0)
     assert np.max(np.abs(out)) < 1.0
     assert np.all(np.diff(out) > 0)  # cut or wrapped, it would stand still or fall
 
@@ -109,8 +109,8 @@ def test_silence_is_silent_in_every_encoding() -> None:
 
 @pytest.mark.parametrize("word", ["hello", "rhythm", "a"])
 def test_the_made_up_voice_says_every_letter_alike_each_time(word: str) -> None:
-    samples, letters = sound.babble(word, pitch_hz=120, speed=1.0)
-    again, _ = sound.babble(word, pitch_hz=120, speed=1.0)
+    samples, letters = sound.speech_like(word, pitch_hz=120, speed=1.0)
+    again, _ = sound.speech_like(word, pitch_hz=120, speed=1.0)
     assert [letter for letter, _ in letters] == list(word)
     assert [start for _, start in letters] == sorted({start for _, start in letters})
     assert letters[-1][1] < len(samples) / sound.RATE_HZ
@@ -119,8 +119,8 @@ def test_the_made_up_voice_says_every_letter_alike_each_time(word: str) -> None:
 
 
 def test_the_made_up_voice_obeys_speed() -> None:
-    calm, _ = sound.babble("hello", pitch_hz=120, speed=1.0)
-    quick, _ = sound.babble("hello", pitch_hz=120, speed=2.0)
+    calm, _ = sound.speech_like("hello", pitch_hz=120, speed=1.0)
+    quick, _ = sound.speech_like("hello", pitch_hz=120, speed=2.0)
     assert len(quick) == pytest.approx(len(calm) / 2, rel=0.01)
 
 

@@ -88,7 +88,7 @@ def test_every_form_of_audio_lasts_as_long_as_it_says(espeak: Speaker, encoding:
 
 
 def test_the_same_words_make_the_same_bytes_in_another_process(speaker: Speaker) -> None:
-    again = Speaker("signal" if isinstance(speaker._engine, speech._Babbler) else "espeak")
+    again = Speaker("signal" if isinstance(speaker._engine, speech._SignalEngine) else "espeak")
     say(again, "First something else!")
     try:
         assert say(speaker, "Same each time, is it?") == say(again, "Same each time, is it?")

@@ -31,9 +31,9 @@ from cartesia_sync.local import (
     Unfinished,
     UnknownEvent,
 )
-from cartesia_sync.local.generation import Units
+from cartesia_sync.local.generation import ConcurrencyLimit
 from cartesia_sync.local.recorder import Ledger
-from cartesia_sync.local.rest.pronunciation_dicts import Dictionaries
+from cartesia_sync.local.rest.pronunciation_dicts import PronunciationDicts
 from cartesia_sync.local.voice.speech import Speaker, Spoken, choose_voice
 from cartesia_sync.local.voice.transcript import Pause
 from cartesia_sync.local.websocket.connection import Connection
@@ -210,8 +210,8 @@ def connection_on(websocket: Any, speaker: Speaker, **switches: Any) -> Connecti
         rules=server._rules,
         ledger=Ledger((), record=False),
         speaker=speaker,
-        units=Units(None),
-        dictionaries=Dictionaries("me"),
+        concurrency=ConcurrencyLimit(None),
+        pronunciation_dicts=PronunciationDicts("me"),
     )
 
 
