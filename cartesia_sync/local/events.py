@@ -1,7 +1,4 @@
-"""What the server says: events, and the errors of HTTP, as JSON in the shape of the API version.
-
-Pure.
-"""
+"""What the server says: events, and the errors of HTTP, as JSON in the shape of the API version. Pure."""
 
 from __future__ import annotations
 
@@ -15,20 +12,26 @@ from .requests import FIRST_STRUCTURED_VERSION, ApiError, is_at_least
 from .voice.timing import Timed
 
 __all__ = [
+    "ContextStoppedError",
     "chunk_event",
     "done_event",
     "error_body",
     "error_event",
     "flush_done_event",
     "timestamps_event",
+    "unknown_event",
 ]
 
 _PARTIAL_CONTENT = 206
 
 
+class ContextStoppedError(Exception):
+    """Raised instead of sending an event: nothing more is to be sent for this context."""
+
+
 def chunk_event(context_id: str, audio: bytes, flush_id: Optional[int], step_time_ms: float) -> str:
-    """A piece of audio."""
-    # Put together by hand: the JSON encoder would look at every character of the base64 text.
+    """Return a chunk of audio."""
+    # Joined by hand: the JSON encoder would look at every character of the base64 text.
     data = base64.b64encode(audio).decode("ascii")
     tail = _json(
         {
@@ -43,7 +46,7 @@ def chunk_event(context_id: str, audio: bytes, flush_id: Optional[int], step_tim
 
 
 def timestamps_event(context_id: str, times: Sequence[Timed], flush_id: Optional[int], *, phonemes: bool) -> str:
-    """When words, or phonemes, are heard: seconds from the start of the context, to the millisecond."""
+    """Return when words, or phonemes, are heard: seconds from the start of the context, to the millisecond."""
     return _json(
         {
             "type": "phoneme_timestamps" if phonemes else "timestamps",
@@ -52,8 +55,8 @@ def timestamps_event(context_id: str, times: Sequence[Timed], flush_id: Optional
             **_context(context_id),
             "phoneme_timestamps" if phonemes else "word_timestamps": {
                 "phonemes" if phonemes else "words": [time.text for time in times],
-                "start": [_cut_to_ms(time.start) for time in times],
-                "end": [_cut_to_ms(time.end) for time in times],
+                "start": [_floor_to_ms(time.start) for time in times],
+                "end": [_floor_to_ms(time.end) for time in times],
             },
             **_flush_id(flush_id),
         }
@@ -61,7 +64,7 @@ def timestamps_event(context_id: str, times: Sequence[Timed], flush_id: Optional
 
 
 def flush_done_event(context_id: str, flush_id: int) -> str:
-    """The segment of that number is over."""
+    """Return the end of the segment with that number."""
     return _json(
         {
             "type": "flush_done",
@@ -75,44 +78,50 @@ def flush_done_event(context_id: str, flush_id: int) -> str:
 
 
 def done_event(context_id: str) -> str:
-    """The context is over."""
+    """Return the end of the context."""
     return _json({"type": "done", "done": True, "status_code": _PARTIAL_CONTENT, **_context(context_id)})
 
 
-def error_event(refused: ApiError, version: str, request_id: str, *, done: bool = True) -> str:
-    """Something went wrong, in the shape of the connection's API version."""
-    event: dict[str, object] = {"type": "error", "done": done, "status_code": refused.status}
+def unknown_event(context_id: Optional[str]) -> str:
+    """Return an event of a type that the protocol does not have, which a client should skip."""
+    event = {"type": "weather", **_context(context_id), "done": False, "status_code": _PARTIAL_CONTENT}
+    return _json({**event, "zz_sky": ["blue"]})
+
+
+def error_event(error: ApiError, version: str, request_id: str, *, done: bool = True) -> str:
+    """Return an error, in the shape of the connection's API version."""
+    event: dict[str, object] = {"type": "error", "done": done, "status_code": error.status}
     if is_at_least(version, FIRST_STRUCTURED_VERSION):
-        event.update(_error_object(refused, request_id))
+        event.update(_error_object(error, request_id))
     else:
-        event["error"] = f"{refused.title}: {refused.message}"
-    if refused.context_id is not None:
-        event["context_id"] = refused.context_id
+        event["error"] = f"{error.title}: {error.message}"
+    if error.context_id is not None:
+        event["context_id"] = error.context_id
     return _json(event)
 
 
-def error_body(refused: ApiError, version: str, request_id: str) -> tuple[str, str]:
-    """The body of an HTTP error, and its content type, in the shape of the API version."""
+def error_body(error: ApiError, version: str, request_id: str) -> tuple[str, str]:
+    """Return the body of an HTTP error and its content type, in the shape of the API version."""
     if is_at_least(version, FIRST_STRUCTURED_VERSION):
-        return _json(_error_object(refused, request_id)), "application/json"
-    return f"{refused.title}: {refused.message}", "text/plain"
+        return _json(_error_object(error, request_id)), "application/json"
+    return f"{error.title}: {error.message}", "text/plain"
 
 
-def _error_object(refused: ApiError, request_id: str) -> dict[str, object]:
+def _error_object(error: ApiError, request_id: str) -> dict[str, object]:
     return {
-        "error_code": refused.error_code,
-        "title": refused.title,
-        "message": refused.message,
+        "error_code": error.error_code,
+        "title": error.title,
+        "message": error.message,
         "request_id": request_id,
     }
 
 
-def _cut_to_ms(seconds: float) -> float:
-    # Cut, not rounded: nothing is to end after the audio that it belongs to.
+def _floor_to_ms(seconds: float) -> float:
+    # Not rounded: nothing may end after the audio that it belongs to.
     return math.floor(seconds * 1000 + 1e-6) / 1000
 
 
-def _context(context_id: str) -> dict[str, str]:
+def _context(context_id: Optional[str]) -> dict[str, str]:
     return {"context_id": context_id} if context_id else {}
 
 

@@ -1,29 +1,39 @@
-"""The things that can go wrong, as values that a test hands to the server.
+"""What can go wrong, as values that a test passes to the server. Each fault is one class, and applies itself.
 
     with LocalServer(faults=[Close(1011, "internal error", after=3)]) as server: ...
 
-Three fields mean the same everywhere:
+Three fields mean the same everywhere, and are given by name:
 
-* ``after``: strike once so many *event frames* have been sent on the connection; 0 strikes in place of the first.
-* ``context_id``: count only this context's frames, and strike only on the connection which carries it.
+* ``after``: strike once that many *event frames* have been sent on the connection; 0 strikes in place of the first.
+* ``context_id``: count only this context's frames, and strike only the connection that carries it.
 * ``times``: how many targets to strike, ``None`` for all of them; each target is struck once. The target of a
-  :class:`ContextFault` is a context, and its frames are counted for each context by itself; of any other, a
-  connection.
+  :class:`ContextFault` is a context, and frames are counted for each context separately. The target of any other
+  fault is a connection.
 
-A connection fault hits the whole connection, a context fault leaves the other contexts in peace. Where several are
-due at one time they strike in the order in which they were given.
+A connection fault affects the whole connection; a context fault leaves the other contexts alone. Where several are
+due at the same time they strike in the order in which they were given.
 
-The faults of requests strike what is asked over HTTP, sockets not. Their target is one request, each attempt for
-itself; ``path`` names the only path to strike, as the URL has it. :class:`ErrorEvent`, :class:`UnknownEvent`,
-:class:`Garbage` and :class:`Unfinished` strike the events of ``/tts/sse`` too: each stream is a context.
+The faults of requests affect HTTP, not WebSockets. Their target is one request, and each attempt counts as one;
+``path`` limits them to one path, written as in the URL. :class:`ErrorEvent`, :class:`UnknownEvent`, :class:`Garbage`
+and :class:`Unfinished` also affect the events of ``/tts/sse``: each stream is a context.
+
+To add a fault, write one class: its fields, the ``moments`` at which it may strike, and ``apply``, which does it to
+the peer of that moment. Export it in ``__all__`` here and in the package.
 """
 
 from __future__ import annotations
 
+import asyncio
+import enum
+import random
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Optional, Union
+from typing import Any, Callable, ClassVar, NamedTuple, Optional, Protocol, Union
+
+import msgspec
+
+from .events import ContextStoppedError, unknown_event
+from .requests import ApiError
 
 __all__ = [
     "Binary",
@@ -50,31 +60,189 @@ __all__ = [
     "UnknownEvent",
 ]
 
+_CHECK_INTERVAL = 0.005  # seconds
+_EXTRA_FIELDS = ',"zz_new_field":{"nested":[1,2,{"deep":null}]},"zz_flag":true}'
+_INVALID_FRAME = b"\xff\x05wrong"  # reserved bits, an opcode that nobody knows, and a short payload
+_NOT_JSON = '{"type":"chunk","data":'
 
-class Fault:
-    """What all faults are. Not made by itself."""
 
-    # Annotations only: each fault says for itself which of them it takes, and in which order.
-    times: Optional[int]
+# ---- when a fault strikes, and whom
+
+
+class Moment(enum.Enum):
+    """When the server asks for the faults that are due. The comment names the peer of each."""
+
+    HANDSHAKE = enum.auto()  # a WebSocket handshake has been read (HttpPeer)
+    READ = enum.auto()  # before the next client message is read (SocketPeer)
+    READY = enum.auto()  # an event is ready, and others may still be sent before it (SocketPeer)
+    TURN = enum.auto()  # it is this event's turn, and no other can be sent before it (SocketPeer)
+    EVENT = enum.auto()  # immediately before an event is sent, and again immediately after it (SocketPeer)
+    SEND = enum.auto()  # the event can still be changed (SocketPeer)
+    CANCEL = enum.auto()  # a context has been cancelled (SocketPeer)
+    SSE_EVENT = enum.auto()  # as EVENT, for the answer to /tts/sse (EventPeer)
+    REQUEST = enum.auto()  # an HTTP request has been read (HttpPeer)
+    BODY = enum.auto()  # so many bytes of an answer's body have been sent (HttpPeer)
+
+
+class Place(NamedTuple):
+    """Where the server is at that moment.
+
+    Attributes:
+        number: The connection's number; requests have numbers of their own, below 0.
+        context_id: The context whose event is sent, if there is one.
+        sent: What ``after`` is compared with: event frames sent on the connection.
+        sent_in_context: The same for a fault of one context.
+        path: The path of an HTTP request.
+    """
+
+    number: int
+    context_id: Optional[str] = None
+    sent: int = 0
+    sent_in_context: int = 0
+    path: str = ""
+
+
+# A connection or request, and one of its contexts or none.
+Target = tuple[int, Optional[str]]
+
+
+class EventPeer(Protocol):
+    """Whoever receives events, on a WebSocket or as server-sent events."""
+
+    @property
+    def context_id(self) -> Optional[str]:
+        """The context whose event is sent."""
+
+    async def put(self, event: str) -> None:
+        """Send this text as one event; no other fault strikes it."""
+
+    async def put_error(self, error: ApiError, *, done: bool) -> None:
+        """Send an error event."""
+
+
+class SocketPeer(EventPeer, Protocol):
+    """A WebSocket connection, while it sends one event."""
+
+    event: str  # the event that is about to be sent
+
+    def is_armed(self, fault: Fault) -> bool:
+        """Whether the fault has not been cleared."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame."""
+
+    def reset(self) -> None:
+        """Break the connection by a TCP reset."""
+
+    def send_eof(self) -> None:
+        """End the stream without a close frame."""
+
+    def fall_silent(self) -> None:
+        """Send nothing more, but keep reading."""
+
+    async def stop_reading(self) -> None:
+        """Read nothing more. Does not return; cancelled when the connection ends."""
+
+    def write_raw(self, data: bytes) -> None:
+        """Write bytes below the WebSocket's framing."""
+
+    async def put_bytes(self, data: bytes) -> None:
+        """Send one binary frame."""
+
+    async def send_silence(self) -> None:
+        """Send one chunk of silence in the context's audio format."""
+
+    async def send_done(self) -> None:
+        """Send the context's ``done``."""
+
+
+class HttpPeer(Protocol):
+    """An HTTP request and its answer; a WebSocket handshake is one too."""
+
+    def refuse(
+        self,
+        status: int,
+        body: Union[str, bytes, Mapping[str, object], None],
+        headers: Optional[Mapping[str, str]],
+    ) -> None:
+        """Answer with this. No other fault strikes that answer."""
+
+    async def cut(self, *, reset: bool = False) -> Any:
+        """End the TCP connection. Does not return."""
+
+
+# ---- what faults have in common
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """The base of all faults. Not used by itself."""
+
+    moments: ClassVar[tuple[Moment, ...]] = ()
+    lasts: ClassVar[bool] = False  # whether it acts on every event, from its first strike until it is cleared
+
+    times: Optional[int] = 1
+
+    def is_for(self, moment: Moment) -> bool:
+        """Whether it can strike at this moment."""
+        return moment in self.moments
+
+    def target(self, place: Place) -> Optional[Target]:
+        """Return what it would strike here, or ``None`` if it is meant for another target or not due yet."""
+        return place.number, None
+
+    async def apply(self, peer: Any) -> None:
+        """Do it.
+
+        Args:
+            peer: The peer of the moment; see ``Moment``.
+
+        Raises:
+            ContextStoppedError: That was the context's end.
+
+        Threads: the server's loop only.
+        """
+        raise NotImplementedError
+
+
+class EventFault(Fault, frozen=True, kw_only=True):
+    """A fault that strikes at an event. Not used by itself."""
+
     after: int = 0
     context_id: Optional[str] = None
 
+    def target(self, place: Place) -> Optional[Target]:
+        """Return the connection, or the context if the fault names one."""
+        if self.context_id is None:
+            return (place.number, None) if place.sent >= self.after else None
+        return self._context(place) if place.context_id == self.context_id else None
 
-class ContextFault(Fault):
-    """A fault whose target is one context. Not made by itself."""
+    def _context(self, place: Place) -> Optional[Target]:
+        is_due = place.context_id is not None and place.sent_in_context >= self.after
+        return (place.number, place.context_id) if is_due else None
 
 
-class RequestFault(Fault):
-    """A fault whose target is one HTTP request. Not made by itself."""
+class ContextFault(EventFault, frozen=True, kw_only=True):
+    """A fault whose target is one context. Not used by itself."""
+
+    def target(self, place: Place) -> Optional[Target]:
+        """Return the context."""
+        return self._context(place) if self.context_id in (None, place.context_id) else None
+
+
+class RequestFault(Fault, frozen=True, kw_only=True):
+    """A fault whose target is one HTTP request. Not used by itself."""
 
     path: Optional[str] = None
+
+    def target(self, place: Place) -> Optional[Target]:
+        """Return the request, if it is for this path."""
+        return (place.number, None) if self.path in (None, place.path) else None
 
 
 # ---- at the handshake
 
 
-@dataclass(frozen=True)
-class Refuse(Fault):
+class Refuse(Fault, frozen=True):
     """Answer the WebSocket handshake with an HTTP status instead of 101.
 
     Args:
@@ -84,149 +252,185 @@ class Refuse(Fault):
         times: How many handshakes to refuse; ``None`` for all.
     """
 
+    moments = (Moment.HANDSHAKE,)
+
     status: int
     body: Union[str, bytes, Mapping[str, object], None] = None
     headers: Optional[Mapping[str, str]] = None
-    times: Optional[int] = 1
+
+    async def apply(self, peer: HttpPeer) -> None:
+        """Refuse the handshake."""
+        peer.refuse(self.status, self.body, self.headers)
 
 
 # ---- to the connection
 
 
-@dataclass(frozen=True)
-class Close(Fault):
-    """Close the connection properly, with a close frame of this code and reason."""
+class Close(EventFault, frozen=True):
+    """Close the connection properly, with a close frame that has this code and reason."""
+
+    moments = (Moment.EVENT,)
 
     code: int = 1011
     reason: str = ""
-    after: int = 0
-    context_id: Optional[str] = None
-    times: Optional[int] = 1
+
+    async def apply(self, peer: SocketPeer) -> None:
+        """Send the close frame."""
+        peer.close(self.code, self.reason)
 
 
-@dataclass(frozen=True)
-class Reset(Fault):
+class Reset(EventFault, frozen=True):
     """Break the connection by a TCP reset (linger 0). What was sent last may be lost on its way."""
 
-    after: int = 0
-    context_id: Optional[str] = None
-    times: Optional[int] = 1
+    moments = (Moment.EVENT,)
+
+    async def apply(self, peer: SocketPeer) -> None:
+        """Reset the connection."""
+        peer.reset()
 
 
-@dataclass(frozen=True)
-class Eof(Fault):
+class Eof(EventFault, frozen=True):
     """End the stream without a close frame (TCP FIN), then read on until the peer closes."""
 
-    after: int = 0
-    context_id: Optional[str] = None
-    times: Optional[int] = 1
+    moments = (Moment.EVENT,)
+
+    async def apply(self, peer: SocketPeer) -> None:
+        """End the stream."""
+        peer.send_eof()
 
 
-@dataclass(frozen=True)
-class Silence(Fault):
+class Silence(EventFault, frozen=True):
     """Send nothing any more, neither events nor pongs nor a close frame, but read on: a host that has vanished."""
 
-    after: int = 0
-    context_id: Optional[str] = None
-    times: Optional[int] = 1
+    moments = (Moment.EVENT,)
+
+    async def apply(self, peer: SocketPeer) -> None:
+        """Fall silent."""
+        peer.fall_silent()
 
 
-@dataclass(frozen=True)
-class StopReading(Fault):
-    """Read no more from the socket after so many *client messages*; events go on being sent.
+class StopReading(Fault, frozen=True):
+    """Stop reading from the socket after so many *client messages*; events are still sent.
 
-    The peer's sends fill the buffers and then block. A server that does not read cannot notice the peer's going
-    either: the connection stays among the open ones until a write fails or the server stops.
+    The peer's sends fill the buffers and then block. A server that does not read cannot notice that the peer has gone
+    either: the connection counts as open until a write fails or the server stops.
     """
 
-    after: int = 0
-    times: Optional[int] = 1
+    moments = (Moment.READ,)
+
+    after: int = msgspec.field(default=0)
+
+    def target(self, place: Place) -> Optional[Target]:
+        """Return the connection, once it has received enough messages; ``place.sent`` counts those here."""
+        return (place.number, None) if place.sent >= self.after else None
+
+    async def apply(self, peer: SocketPeer) -> None:
+        """Stop reading."""
+        await peer.stop_reading()
 
 
-@dataclass(frozen=True)
-class Garbage(Fault):
+class Garbage(EventFault, frozen=True):
     """Send one text frame that is not JSON, then go on."""
 
-    after: int = 0
-    context_id: Optional[str] = None
-    times: Optional[int] = 1
+    moments = (Moment.EVENT, Moment.SSE_EVENT)
+
+    async def apply(self, peer: EventPeer) -> None:
+        """Send half an object."""
+        await peer.put(_NOT_JSON)
 
 
-@dataclass(frozen=True)
-class Binary(Fault):
-    """Send one binary frame, which the protocol does not know, then go on."""
+class Binary(EventFault, frozen=True):
+    """Send one binary frame, which the protocol does not have, then go on."""
 
-    after: int = 0
-    context_id: Optional[str] = None
-    times: Optional[int] = 1
+    moments = (Moment.EVENT,)
 
-
-@dataclass(frozen=True)
-class InvalidFrame(Fault):
-    """Send bytes that are no valid WebSocket frame (reserved bits and opcode), then go on."""
-
-    after: int = 0
-    context_id: Optional[str] = None
-    times: Optional[int] = 1
+    async def apply(self, peer: SocketPeer) -> None:
+        """Send the frame."""
+        await peer.put_bytes(b'{"type":"chunk"}')
 
 
-@dataclass(frozen=True)
-class ExtraFields(Fault):
+class InvalidFrame(EventFault, frozen=True):
+    """Send bytes that are not a valid WebSocket frame (reserved bits and opcode), then go on."""
+
+    moments = (Moment.EVENT,)
+
+    async def apply(self, peer: SocketPeer) -> None:
+        """Write the bytes."""
+        peer.write_raw(_INVALID_FRAME)
+
+
+class ExtraFields(EventFault, frozen=True):
     """Put unknown fields into every event of the connection (or of ``context_id``)."""
 
-    context_id: Optional[str] = None
-    times: Optional[int] = 1
+    moments = (Moment.SEND,)
+    lasts = True
+
+    async def apply(self, peer: SocketPeer) -> None:
+        """Add the fields to the event that is about to be sent."""
+        if not peer.event.endswith(_EXTRA_FIELDS):  # two of these faults do no more than one
+            peer.event = peer.event[:-1] + _EXTRA_FIELDS
 
 
-@dataclass(frozen=True)
-class Delay(Fault):
-    """Wait before each event of the connection (or of ``context_id``), every context for itself.
+class Delay(EventFault, frozen=True):
+    """Wait before each event of the connection (or of ``context_id``); contexts wait independently of each other.
 
     Args:
         seconds: How long before each event.
         jitter: Up to so many seconds more, at random.
+        after: As everywhere.
         context_id: Only this context's events.
         times: How many connections to slow down; ``None`` for all.
     """
 
+    moments = (Moment.READY,)
+    lasts = True
+
     seconds: float
     jitter: float = 0.0
-    context_id: Optional[str] = None
-    times: Optional[int] = 1
+
+    async def apply(self, peer: SocketPeer) -> None:
+        """Wait."""
+        await asyncio.sleep(self.seconds + random.uniform(0, self.jitter))  # the fault that was asked for
 
 
-@dataclass(frozen=True)
-class Hold(Fault):
+class Hold(EventFault, frozen=True):
     """Send no further event until ``until`` is set: of the whole connection, or of ``context_id`` alone.
 
     The server goes on reading and answers pings meanwhile.
     """
 
+    lasts = True
+
     until: threading.Event
-    after: int = 0
-    context_id: Optional[str] = None
-    times: Optional[int] = 1
+
+    def is_for(self, moment: Moment) -> bool:
+        """Hold one context before its turn, so that others can be sent; hold all by keeping the turn."""
+        return moment is (Moment.TURN if self.context_id is None else Moment.READY)
+
+    async def apply(self, peer: SocketPeer) -> None:
+        """Wait until it is released or cleared."""
+        await wait_for_user(lambda: self.until.is_set() or not peer.is_armed(self))
 
 
 # ---- to one context
 
 
-@dataclass(frozen=True)
-class UnknownEvent(ContextFault):
+class UnknownEvent(ContextFault, frozen=True):
     """Send one event of a type that nobody knows, with the context's id and unknown fields, then go on."""
 
-    after: int = 0
-    context_id: Optional[str] = None
-    times: Optional[int] = 1
+    moments = (Moment.EVENT, Moment.SSE_EVENT)
+
+    async def apply(self, peer: EventPeer) -> None:
+        """Send the event."""
+        await peer.put(unknown_event(peer.context_id))
 
 
-@dataclass(frozen=True)
-class ErrorEvent(ContextFault):
+class ErrorEvent(ContextFault, frozen=True):
     """Send an error event in the shape of the connection's API version.
 
     Args:
         status_code: As an HTTP status.
-        error_code: The service's word for it, or ``None``.
+        error_code: The service's code for it, or ``None``.
         title: Short text.
         message: Longer text.
         with_context: Name the context in the event and end it. Otherwise the event names none, and it goes on.
@@ -236,41 +440,59 @@ class ErrorEvent(ContextFault):
         times: How many contexts to strike; ``None`` for all.
     """
 
+    moments = (Moment.EVENT, Moment.SSE_EVENT)
+
     status_code: int = 500
     error_code: Optional[str] = None
     title: str = "Internal server error"
     message: str = "Something went wrong."
     with_context: bool = True
     done: bool = True
-    after: int = 0
-    context_id: Optional[str] = None
-    times: Optional[int] = 1
+
+    async def apply(self, peer: EventPeer) -> None:
+        """Send the event, and end the context if that is what the event says."""
+        error = ApiError(
+            self.status_code,
+            self.title,
+            self.message,
+            error_code=self.error_code,
+            context_id=peer.context_id if self.with_context else None,
+        )
+        await peer.put_error(error, done=self.done)
+        if self.with_context and self.done:
+            raise ContextStoppedError
 
 
-@dataclass(frozen=True)
-class LateFrames(ContextFault):
+class LateFrames(ContextFault, frozen=True):
     """After a cancel, send so many more chunks of that context, and its ``done``, as a busy service would."""
+
+    moments = (Moment.CANCEL,)
 
     count: int = 3
     done: bool = True
-    context_id: Optional[str] = None
-    times: Optional[int] = 1
+
+    async def apply(self, peer: SocketPeer) -> None:
+        """Send them, each in its turn like any other event."""
+        for _ in range(self.count):
+            await peer.send_silence()
+        if self.done:
+            await peer.send_done()
 
 
-@dataclass(frozen=True)
-class Unfinished(ContextFault):
+class Unfinished(ContextFault, frozen=True):
     """Stop the context for good without ``done`` or error; the connection lives on."""
 
-    after: int = 0
-    context_id: Optional[str] = None
-    times: Optional[int] = 1
+    moments = (Moment.EVENT, Moment.SSE_EVENT)
+
+    async def apply(self, peer: EventPeer) -> None:
+        """Stop the context."""
+        raise ContextStoppedError
 
 
 # ---- to an HTTP request
 
 
-@dataclass(frozen=True)
-class RefuseRequest(RequestFault):
+class RefuseRequest(RequestFault, frozen=True):
     """Answer an HTTP request with this status instead of what it asks for. No other fault strikes that answer.
 
     Args:
@@ -281,15 +503,18 @@ class RefuseRequest(RequestFault):
         times: How many requests to refuse; ``None`` for all.
     """
 
+    moments = (Moment.REQUEST,)
+
     status: int
     body: Union[str, bytes, Mapping[str, object], None] = None
     headers: Optional[Mapping[str, str]] = None
-    path: Optional[str] = None
-    times: Optional[int] = 1
+
+    async def apply(self, peer: HttpPeer) -> None:
+        """Refuse the request."""
+        peer.refuse(self.status, self.body, self.headers)
 
 
-@dataclass(frozen=True)
-class CutAnswer(RequestFault):
+class CutAnswer(RequestFault, frozen=True):
     """End the connection in the middle of an answer.
 
     Args:
@@ -299,14 +524,17 @@ class CutAnswer(RequestFault):
         times: How many requests to strike; ``None`` for all.
     """
 
+    moments = (Moment.BODY,)
+
     after: int = 0
     reset: bool = False
-    path: Optional[str] = None
-    times: Optional[int] = 1
+
+    async def apply(self, peer: HttpPeer) -> None:
+        """End the connection."""
+        await peer.cut(reset=self.reset)
 
 
-@dataclass(frozen=True)
-class StallAnswer(RequestFault):
+class StallAnswer(RequestFault, frozen=True):
     """Send nothing more of an answer until ``until`` is set, and then the rest.
 
     Args:
@@ -316,7 +544,21 @@ class StallAnswer(RequestFault):
         times: How many requests to strike; ``None`` for all.
     """
 
+    moments = (Moment.BODY,)
+
     until: threading.Event
     after: int = 0
-    path: Optional[str] = None
-    times: Optional[int] = 1
+
+    async def apply(self, peer: HttpPeer) -> None:
+        """Wait until it is released."""
+        await wait_for_user(self.until.is_set)
+
+
+async def wait_for_user(condition: Callable[[], bool]) -> None:
+    """Wait, on the server's loop, for what a user's thread does about a fault: it sets an Event, or clears the faults.
+
+    This polls. A ``threading.Event`` has no callback, and a thread that waits for it could not be stopped. The wait
+    has no bound of its own, for the user asked for the fault; the end of the connection or of the server cancels it.
+    """
+    while not condition():
+        await asyncio.sleep(_CHECK_INTERVAL)  # see above

@@ -1,6 +1,6 @@
-"""Reading aloud: sentences in, pieces of audio out, in the sizes and at the pace that the server's switches name.
+"""Speaking a text: sentences in, chunks of audio out, in the sizes and at the pace that the server's options say.
 
-What a context on a socket and a request over HTTP have in common.
+What a context on a WebSocket and a request over HTTP have in common.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Callable, NamedTuple, Optional
 
 from .requests import ApiError, GenerationRequest
-from .settings import Rules
+from .settings import ServerOptions
 from .voice.pronunciation import Pronunciation, as_written
 from .voice.speech import Speaker, SpeechError, Spoken
 from .voice.timing import Timed
@@ -23,17 +23,17 @@ __all__ = ["Chunk", "ConcurrencyLimit", "Generation"]
 
 
 class ConcurrencyLimit:
-    """How many texts may be read at one time, on the whole server. Not thread-safe: the loop's own."""
+    """How many generations may run at one time, on the whole server. Not thread-safe: the server's loop only."""
 
     def __init__(self, limit: Optional[int]) -> None:
         self._limit = limit
         self._taken = 0
 
-    def take(self) -> None:
-        """Take one.
+    def acquire(self) -> None:
+        """Take a slot.
 
         Raises:
-            RefusedError: 429, none is left.
+            ApiError: 429, none is left.
         """
         if self._limit is not None and self._taken >= self._limit:
             raise ApiError(
@@ -45,12 +45,12 @@ class ConcurrencyLimit:
         self._taken += 1
 
     def release(self) -> None:
-        """Give one back that was taken."""
+        """Return a slot that was taken."""
         self._taken -= 1
 
 
 class Chunk(NamedTuple):
-    """A piece of audio, and when the words and phonemes that end in it are heard: seconds from the reading's start."""
+    """Some audio, and when the words and phonemes that end in it are heard: seconds from the generation's start."""
 
     audio: bytes
     step_time_ms: float
@@ -59,16 +59,16 @@ class Chunk(NamedTuple):
 
 
 class Generation:
-    """One text being read aloud, sentence after sentence, by one voice and in one form.
+    """A text that is spoken sentence by sentence, by one voice and in one audio format.
 
-    Holds a unit from its first sentence until it is closed.
+    Holds a slot of the concurrency limit from its first sentence until it is closed.
 
     Args:
-        first: The request that asks for it. Its voice and form are the reading's.
-        rules: The server's switches.
+        first: The request that asks for it. Its voice and audio format are the generation's.
+        options: The server's.
         speaker: The server's voice.
-        units: The server's limit of readings at one time.
-        respelling: The dictionary that the request names, or ``None``.
+        concurrency: The server's limit.
+        pronunciation: The dictionary that the request names, or ``None``.
 
     Threads: the server's loop only.
     """
@@ -77,33 +77,33 @@ class Generation:
         self,
         first: GenerationRequest,
         *,
-        rules: Rules,
+        options: ServerOptions,
         speaker: Speaker,
         concurrency: ConcurrencyLimit,
         pronunciation: Optional[Pronunciation] = None,
     ) -> None:
         self._voice = first.voice
-        self._form = first.output_format
+        self._audio_format = first.audio_format
         self._wants_words = first.add_timestamps
         self._wants_phonemes = first.add_phoneme_timestamps
-        self._rules = rules
+        self._options = options
         self._speaker = speaker
         self._concurrency = concurrency
         self._pronunciation = pronunciation
         self._loop = asyncio.get_running_loop()
         self._has_slot = False
         self._style = Style()
-        self._samples = 0  # since times began at 0
+        self._sample_count = 0  # since times began at 0
         self._next_due: Optional[float] = None
 
-    async def read(self, sentence: Sentence, emit: Callable[[Chunk], Awaitable[None]]) -> None:
-        """Speak a sentence, and hand over its pieces, each at its time.
+    async def speak(self, sentence: Sentence, emit: Callable[[Chunk], Awaitable[None]]) -> None:
+        """Speak a sentence, and emit its chunks, each at its time.
 
         Raises:
-            RefusedError: 429, too much is read at this time; or 500, the engine failed.
+            ApiError: 429, the concurrency limit has been reached; or 500, the engine failed.
         """
         if not self._has_slot:
-            self._concurrency.take()
+            self._concurrency.acquire()
             self._has_slot = True
         began = self._loop.time()
         style = replace(self._style, speed=sentence.speed, volume=sentence.volume)
@@ -114,7 +114,7 @@ class Generation:
         if not parts:
             return
         try:
-            spoken = await self._speaker.say(parts, self._voice, self._form.encoding, self._form.sample_rate_hz)
+            spoken = await self._speaker.speak(parts, self._voice, self._audio_format)
         except SpeechError as exc:
             raise ApiError(500, "Internal server error", str(exc)) from exc
         if written is not None:
@@ -123,38 +123,38 @@ class Generation:
 
     def restart_times(self) -> None:
         """Let the times of what follows begin at 0 again."""
-        self._samples = 0
+        self._sample_count = 0
 
     def close(self) -> None:
-        """Give the unit back. Idempotent."""
+        """Return the slot. Idempotent."""
         if self._has_slot:
             self._has_slot = False
             self._concurrency.release()
 
     async def _stream(self, spoken: Spoken, began: float, emit: Callable[[Chunk], Awaitable[None]]) -> None:
-        """Hand over a sentence piece by piece, each with the times of what ends in it."""
-        form = self._form
-        step = self._rules.chunk_bytes - self._rules.chunk_bytes % form.sample_bytes
-        offset = self._samples / form.sample_rate_hz
+        """Emit a sentence chunk by chunk, each with the times of what ends in it."""
+        sample_bytes, rate_hz = self._audio_format.sample_bytes, self._audio_format.sample_rate_hz
+        step = self._audio_format.whole_samples(self._options.chunk_bytes)
+        offset = self._sample_count / rate_hz
         words = deque(time.later(offset) for time in spoken.words if self._wants_words)
         phonemes = deque(time.later(offset) for time in spoken.phonemes if self._wants_phonemes)
         for start in range(0, len(spoken.audio), step):
             audio = spoken.audio[start : start + step]
-            await self._keep_pace(len(audio) / form.sample_bytes / form.sample_rate_hz)
-            self._samples += len(audio) // form.sample_bytes
-            until = math.inf if start + step >= len(spoken.audio) else self._samples / form.sample_rate_hz
+            await self._keep_pace(len(audio) / sample_bytes / rate_hz)
+            self._sample_count += len(audio) // sample_bytes
+            until = math.inf if start + step >= len(spoken.audio) else self._sample_count / rate_hz
             step_time_ms = 1000 * (self._loop.time() - began)
             await emit(Chunk(audio, step_time_ms, _take_until(words, until), _take_until(phonemes, until)))
             began = self._loop.time()
 
     async def _keep_pace(self, seconds: float) -> None:
-        """Wait until it is this piece's turn; the first one's is at once."""
-        if self._rules.pace is None:
+        """Wait until a chunk of this length is due; the first one is due at once."""
+        if self._options.pace is None:
             return
         now = self._loop.time()
-        # Who is late does not hurry to catch up.
+        # A late stream does not hurry to catch up.
         due = now if self._next_due is None else max(now, self._next_due)
-        self._next_due = due + seconds / self._rules.pace
+        self._next_due = due + seconds / self._options.pace
         await asyncio.sleep(due - now)  # the pace that was asked for
 
 

@@ -1,6 +1,6 @@
-"""What the client says: its messages and the bodies of its requests, read and checked.
+"""What the client says: its WebSocket messages and the bodies of its HTTP requests, read and checked.
 
-Pure. Written from the service's documents by itself, and shares no code with the client: a mistake in one of the two
+Pure. Written from the service's documents alone, and shares no code with the client: a mistake in one of the two
 readings shows in the tests, instead of cancelling out.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
-from .voice import sound
+from .voice.audio_format import ENCODINGS, SAMPLE_RATES_HZ, AudioFormat
 from .voice.speech import LANGUAGES, Voice, choose_voice
 from .voice.transcript import has_words
 
@@ -20,13 +20,13 @@ __all__ = [
     "FIRST_STRUCTURED_VERSION",
     "NEWEST_VERSION",
     "ApiError",
-    "AudioFormat",
     "CancelRequest",
     "GenerationRequest",
+    "audio_format_of",
     "empty_transcript",
+    "invalid_request",
     "is_at_least",
-    "output_format",
-    "parse_request",
+    "parse_message",
     "parse_speech",
     "text_of",
     "unknown_status",
@@ -44,7 +44,7 @@ _BIT_RATES = (32000, 64000, 96000, 128000, 192000)
 
 
 class ApiError(Exception):
-    """A request that cannot be granted: the client's fault, told by an error event or an HTTP error.
+    """A request that cannot be granted. The client gets it as an error event or an HTTP error.
 
     Attributes: ``status``, ``title``, ``message``, ``error_code`` or None, ``context_id`` or None if it is not known,
     and ``headers`` that go with it over HTTP.
@@ -69,30 +69,20 @@ class ApiError(Exception):
         self.headers = headers or {}
 
 
-@dataclass(frozen=True)
-class AudioFormat:
-    """The form of the audio. Always mono. What is to become MP3 is made as 16-bit samples."""
-
-    encoding: str
-    sample_rate_hz: int
-    container: str = "raw"
-    bit_rate: Optional[int] = None  # bits a second, of MP3 only
-
-    @property
-    def sample_bytes(self) -> int:
-        """The size of one sample."""
-        return sound.ENCODINGS[self.encoding]
+def invalid_request(message: str) -> ApiError:
+    """Return the error for a request that is not what the protocol asks for."""
+    return ApiError(400, "Invalid request", message)
 
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """A request to speak, checked. ``None`` for what was not said, but ``""`` for no context."""
+    """A request to speak, checked. ``None`` stands for what was not given, and ``""`` for no context."""
 
     context_id: str
     transcript: str
     model_id: str
     voice: Voice
-    output_format: AudioFormat
+    audio_format: AudioFormat
     continue_: bool
     flush: bool
     max_buffer_delay: Optional[float]  # seconds
@@ -110,24 +100,24 @@ class CancelRequest:
     context_id: str
 
 
-def parse_request(
+def parse_message(
     message: object, version: str, *, strict_context_ids: bool = True
 ) -> Union[GenerationRequest, CancelRequest]:
-    """Check a client message.
+    """Check a message of a WebSocket.
 
     Args:
-        message: What its JSON says.
+        message: Its decoded JSON.
         version: The API version of the connection.
         strict_context_ids: Refuse ids with characters beyond ``[A-Za-z0-9_-]``.
 
     Raises:
-        RefusedError: It is not what the protocol asks for. Names the context if the message does.
+        ApiError: It is not what the protocol asks for. Names the context if the message does.
     """
     if not isinstance(message, dict):
-        raise ApiError(400, "Invalid request", "A request is a JSON object.")
+        raise invalid_request("A request is a JSON object.")
     context_id = message.get("context_id")
     if not isinstance(context_id, str) or not context_id:
-        raise ApiError(400, "Invalid request", "context_id is required, as a string.")
+        raise invalid_request("context_id is required, as a string.")
     try:
         if strict_context_ids and not _CONTEXT_ID.fullmatch(context_id):
             raise ApiError(400, "Invalid context_id", "Only letters, digits, '_' and '-' are allowed in it.")
@@ -143,24 +133,24 @@ def parse_speech(message: Mapping[str, Any], version: str, containers: Sequence[
     """Check the body of an HTTP request for speech.
 
     Args:
-        message: What its JSON says.
+        message: Its decoded JSON.
         version: The API version of the request.
-        containers: What the audio may be put into: of ``"raw"``, ``"wav"``, ``"mp3"``.
+        containers: The containers that it may ask for: of ``"raw"``, ``"wav"``, ``"mp3"``.
 
     Raises:
-        RefusedError: It is not what the protocol asks for. Names no context.
+        ApiError: It is not what the protocol asks for. Names no context.
     """
     context_id = message.get("context_id")
     if context_id is not None and not isinstance(context_id, str):
-        raise ApiError(400, "Invalid request", "context_id is a string.")
-    generation = _generation(message, context_id or "", version, containers)
-    if not has_words(generation.transcript):
+        raise invalid_request("context_id is a string.")
+    request = _generation(message, context_id or "", version, containers)
+    if not has_words(request.transcript):
         raise empty_transcript()
-    return generation
+    return request
 
 
 def empty_transcript() -> ApiError:
-    """What is said of a text without a letter or digit."""
+    """Return the error for a text without a letter or digit."""
     return ApiError(
         400,
         "Invalid transcript",
@@ -184,14 +174,14 @@ def _generation(
         raise ApiError(400, "Invalid generation_config", "generation_config is an object.")
     dictionary_id = message.get("pronunciation_dict_id")
     if dictionary_id is not None and not isinstance(dictionary_id, str):
-        raise ApiError(400, "Invalid request", "pronunciation_dict_id is a string.")
+        raise invalid_request("pronunciation_dict_id is a string.")
     delay_ms = _number(message, "max_buffer_delay_ms", _BUFFER_DELAYS_MS)
     return GenerationRequest(
         context_id=context_id,
         transcript=transcript,
         model_id=model_id,
         voice=choose_voice(voice_id, language),
-        output_format=output_format(message.get("output_format"), containers),
+        audio_format=audio_format_of(message.get("output_format"), containers),
         continue_=_flag(message, "continue"),
         flush=_flag(message, "flush"),
         max_buffer_delay=None if delay_ms is None else delay_ms / 1000,
@@ -204,21 +194,21 @@ def _generation(
 
 
 def text_of(message: Mapping[str, Any], name: str) -> str:
-    """A string that has to be there.
+    """Return a string that has to be there.
 
     Raises:
-        RefusedError: It is not there, or is no string.
+        ApiError: It is missing or not a string.
     """
     value = message.get(name)
     if not isinstance(value, str):
-        raise ApiError(400, "Invalid request", f"{name} is required, as a string.")
+        raise invalid_request(f"{name} is required, as a string.")
     return value
 
 
 def _flag(message: Mapping[str, Any], field: str) -> bool:
     value = message.get(field)
     if value is not None and not isinstance(value, bool):
-        raise ApiError(400, "Invalid request", f"{field} is a boolean.")
+        raise invalid_request(f"{field} is a boolean.")
     return bool(value)
 
 
@@ -228,33 +218,33 @@ def _number(message: Mapping[str, Any], field: str, bounds: tuple[float, float])
         return None
     # bool is an int in Python, and not in JSON.
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not bounds[0] <= value <= bounds[1]:
-        raise ApiError(400, "Invalid request", f"{field} is a number from {bounds[0]} to {bounds[1]}.")
+        raise invalid_request(f"{field} is a number from {bounds[0]} to {bounds[1]}.")
     return value
 
 
 def voice_id_of(voice: object, version: str) -> uuid.UUID:
-    """The id in any of the three shapes, whatever the version: the service's papers do not say that it minds.
+    """Return the id, from any of the three shapes; the service's documents do not tie a shape to a version.
 
     Raises:
-        RefusedError: It is no id.
+        ApiError: It is not an id.
     """
-    said = voice
+    given = voice
     if isinstance(voice, dict):
         if voice.get("mode", "id") != "id":
             raise ApiError(400, "Invalid voice", "Only voices by id are supported.")
-        said = voice.get("id")
-    if not isinstance(said, str):
+        given = voice.get("id")
+    if not isinstance(given, str):
         raise ApiError(400, "Invalid voice", "voice is required, as an id or an object with an id.")
     try:
-        voice_id = uuid.UUID(said)
+        voice_id = uuid.UUID(given)
     except ValueError:
         voice_id = None
     # uuid.UUID also reads braces, URNs and bare digits.
-    if voice_id is None or str(voice_id) != said.lower():
+    if voice_id is None or str(voice_id) != given.lower():
         raise ApiError(
             unknown_status(version),
             "Voice not found",
-            f"There is no voice {said!r}.",
+            f"There is no voice {given!r}.",
             error_code="voice_not_found",
         )
     return voice_id
@@ -263,47 +253,47 @@ def voice_id_of(voice: object, version: str) -> uuid.UUID:
 def _language(message: Mapping[str, Any]) -> str:
     language, locale = message.get("language"), message.get("locale")
     if language is not None and locale is not None:
-        raise ApiError(400, "Invalid request", "language and locale exclude each other.")
-    said = "en" if language is None and locale is None else locale if language is None else language
-    if not isinstance(said, str):
-        raise ApiError(400, "Invalid request", "language and locale are strings.")
-    code = said.partition("-")[0].lower() if language is None else said
+        raise invalid_request("language and locale exclude each other.")
+    given = "en" if language is None and locale is None else locale if language is None else language
+    if not isinstance(given, str):
+        raise invalid_request("language and locale are strings.")
+    code = given.partition("-")[0].lower() if language is None else given
     if code not in LANGUAGES:
         raise ApiError(
             400,
             "Language not supported",
-            f"{said!r} is none of {_LANGUAGES_LISTED}.",
+            f"{given!r} is none of {_LANGUAGES_LISTED}.",
             error_code="language_not_supported",
         )
     return code
 
 
-def output_format(value: object, containers: Sequence[str]) -> AudioFormat:
-    """The form in which audio is asked for. Outside of raw, what is not said has the service's default.
+def audio_format_of(value: object, containers: Sequence[str]) -> AudioFormat:
+    """Check an ``output_format``. Outside of raw, what is not given has the service's default.
 
     Raises:
-        RefusedError: There is no such form here.
+        ApiError: The server does not make this format.
     """
     if not isinstance(value, dict):
         raise ApiError(400, "Invalid output_format", "output_format is required, as an object.")
     container = value.get("container")
     if container not in containers:
         raise ApiError(400, "Invalid output_format", f"container is one of {', '.join(containers)}.")
-    usual = {} if container == "raw" else {"encoding": "pcm_s16le", "sample_rate": 44100, "bit_rate": 128000}
-    said = {**usual, **{key: setting for key, setting in value.items() if setting is not None}}
+    defaults = {} if container == "raw" else {"encoding": "pcm_s16le", "sample_rate": 44100, "bit_rate": 128000}
+    given = {**defaults, **{key: setting for key, setting in value.items() if setting is not None}}
     if container == "mp3":
-        said["encoding"] = "pcm_s16le"
-    for name, known in (("encoding", sound.ENCODINGS), ("sample_rate", sound.SAMPLE_RATES_HZ)):
-        _one_of(said, name, list(known))
+        given["encoding"] = "pcm_s16le"
+    for name, known in (("encoding", ENCODINGS), ("sample_rate", SAMPLE_RATES_HZ)):
+        _one_of(given, name, list(known))
     if container != "mp3":
-        return AudioFormat(said["encoding"], said["sample_rate"], str(container))
-    _one_of(said, "bit_rate", _BIT_RATES)
-    return AudioFormat(said["encoding"], said["sample_rate"], "mp3", said["bit_rate"])
+        return AudioFormat(given["encoding"], given["sample_rate"], str(container))
+    _one_of(given, "bit_rate", _BIT_RATES)
+    return AudioFormat(given["encoding"], given["sample_rate"], "mp3", given["bit_rate"])
 
 
-def _one_of(said: Mapping[str, Any], name: str, known: Sequence[Union[str, int]]) -> None:
-    # True is 1, and 8000.0 is 8000, in Python; not here.
-    if type(said.get(name)) is not type(known[0]) or said[name] not in known:
+def _one_of(given: Mapping[str, Any], name: str, known: Sequence[Union[str, int]]) -> None:
+    # In Python True is 1 and 8000.0 is 8000; not here.
+    if type(given.get(name)) is not type(known[0]) or given[name] not in known:
         raise ApiError(
             400,
             "Invalid output_format",
@@ -313,11 +303,11 @@ def _one_of(said: Mapping[str, Any], name: str, known: Sequence[Union[str, int]]
 
 
 def is_at_least(version: str, first: str) -> bool:
-    """Whether an API version is this one or a later one. What is no date is taken for the newest."""
-    # Dates in this form are in order as text.
+    """Whether an API version is this one or a later one. What is not a date counts as the newest."""
+    # Dates in this form sort as text.
     return not re.fullmatch(r"\d{4}-\d\d-\d\d", version) or version >= first
 
 
 def unknown_status(version: str) -> int:
-    """The status of what is said of an id that nobody knows, in a request for speech."""
+    """Return the HTTP status for an unknown id in a request for speech."""
     return 404 if is_at_least(version, FIRST_STRUCTURED_VERSION) else 400

@@ -14,9 +14,10 @@ from typing import Callable, Optional
 from aiohttp import web
 
 from .app import App
+from .fault_plan import FaultPlan
 from .faults import Fault
-from .recorder import Handshake, Heard, Ledger, Request
-from .settings import Rules
+from .recorder import Handshake, Heard, Recorder, Request
+from .settings import ServerOptions
 from .voice.speech import Speaker
 
 __all__ = ["LocalServer"]
@@ -103,7 +104,7 @@ class LocalServer:
         strict_context_ids: bool = True,
         pings_keep_open: bool = False,
     ) -> None:
-        self._rules = Rules(
+        self._options = ServerOptions(
             pace=pace,
             idle_timeout=idle_timeout,
             concurrency_limit=concurrency_limit,
@@ -128,7 +129,8 @@ class LocalServer:
         self._port = port
         self._ssl_context = ssl_context
         self._api_keys = None if api_keys is None else frozenset(api_keys)
-        self._ledger = Ledger(faults, record=record)
+        self._recorder = Recorder(record=record)
+        self._fault_plan = FaultPlan(faults)
         self._speaker = Speaker(engine)
         self._thread = threading.Thread(
             target=self._run,
@@ -237,22 +239,22 @@ class LocalServer:
     @property
     def handshakes(self) -> list[Handshake]:
         """Every WebSocket handshake so far, refused ones included, in order. A copy; the headers hold credentials."""
-        return self._ledger.handshakes
+        return self._recorder.handshakes
 
     @property
     def heard(self) -> list[Heard]:
         """Every client message so far, in order of arrival. A copy."""
-        return self._ledger.heard
+        return self._recorder.heard
 
     @property
     def requests(self) -> list[Request]:
         """Every HTTP request so far, refused ones included, in order. A copy; the headers hold credentials."""
-        return self._ledger.requests
+        return self._recorder.requests
 
     @property
     def open_connections(self) -> int:
         """How many WebSocket connections are open now."""
-        return self._ledger.open_connections
+        return self._recorder.open_connections
 
     def wait_for(self, condition: Callable[[LocalServer], bool], timeout: float) -> None:
         """Block until the condition holds.
@@ -264,17 +266,17 @@ class LocalServer:
         Raises:
             TimeoutError: It did not hold in time.
         """
-        self._ledger.wait_for(lambda: condition(self), timeout)
+        self._recorder.wait_for(lambda: condition(self), timeout)
 
     # ---- what is to go wrong
 
     def inject(self, *faults: Fault) -> None:
         """Add faults, behind those that are there already."""
-        self._ledger.inject(faults)
+        self._fault_plan.add(faults)
 
     def clear_faults(self) -> None:
         """Forget all faults. Delays, holds and extra fields end; what else has struck is not undone."""
-        self._ledger.clear_faults()
+        self._fault_plan.clear()
 
     def drop_connections(self, code: Optional[int] = None, reason: str = "", reset: bool = False) -> None:
         """End every open WebSocket connection now. Returns when the bytes that say so have been handed to the system.
@@ -310,7 +312,7 @@ class LocalServer:
             self._ready.set()
 
     async def _serve(self) -> None:
-        app = App(self._rules, self._ledger, self._speaker, self._api_keys)
+        app = App(self._options, self._recorder, self._fault_plan, self._speaker, self._api_keys)
         runner = web.AppRunner(
             app.application(),
             access_log=None,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-__all__ = ["Rules"]
+__all__ = ["ServerOptions"]
 
 
 @dataclass(frozen=True)
-class Rules:
+class ServerOptions:
     """One server's switches, frozen before it starts. ``LocalServer`` says what each is for."""
 
     pace: Optional[float]

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from cartesia_sync.local.events import error_event
 from cartesia_sync.local.requests import (
     ApiError,
-    AudioFormat,
     CancelRequest,
     GenerationRequest,
-    parse_request,
+    parse_message,
 )
+from cartesia_sync.local.voice.audio_format import AudioFormat
 
 NEW, FIRST_STRUCTURED, OLD = "2026-08-14", "2026-03-01", "2025-11-04"
 VOICE = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
@@ -28,20 +28,20 @@ GOOD: dict[str, Any] = {
 
 
 def parsed(version: str = NEW, **fields: Any) -> GenerationRequest:
-    request = parse_request({**GOOD, **fields}, version)
+    request = parse_message({**GOOD, **fields}, version)
     assert isinstance(request, GenerationRequest)
     return request
 
 
 def refusal(message: Any, version: str = NEW) -> ApiError:
     with pytest.raises(ApiError) as caught:
-        parse_request(message, version)
+        parse_message(message, version)
     return caught.value
 
 
 def test_what_is_not_said_has_a_default() -> None:
     request = parsed()
-    assert request.output_format == AudioFormat("pcm_s16le", 24000)
+    assert request.audio_format == AudioFormat("pcm_s16le", 24000)
     assert not any((request.continue_, request.flush, request.add_timestamps, request.add_phoneme_timestamps))
     assert (request.max_buffer_delay, request.speed, request.volume) == (None, 1.0, 1.0)
     assert request.voice.language == "en-us"
@@ -90,7 +90,7 @@ def test_language_and_locale_choose_the_language(fields: dict[str, str], languag
 
 
 def test_a_cancel_needs_nothing_but_its_context() -> None:
-    assert parse_request({"context_id": "a", "cancel": True}, NEW) == CancelRequest("a")
+    assert parse_message({"context_id": "a", "cancel": True}, NEW) == CancelRequest("a")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_what_is_no_uuid_is_no_voice(voice: str, version: str, status: int) -> N
 
 
 def test_context_ids_may_be_anything_if_the_switch_says_so() -> None:
-    request = parse_request({**GOOD, "context_id": "with space"}, NEW, strict_context_ids=False)
+    request = parse_message({**GOOD, "context_id": "with space"}, NEW, strict_context_ids=False)
     assert request.context_id == "with space"
 
 
@@ -177,6 +177,6 @@ JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from([*GOOD, "continue", "flush", "language", "generation_config", "cancel"]), JSON))
 def test_whatever_a_field_holds_the_answer_is_a_request_or_a_refusal(fields: dict[str, Any]) -> None:
     try:
-        parse_request({**GOOD, **fields}, NEW)
+        parse_message({**GOOD, **fields}, NEW)
     except ApiError as refused:
         json.loads(error_event(refused, NEW, "r"))

@@ -1,23 +1,23 @@
-"""``/access-token``: credentials for those who are not to have the key."""
+"""``/access-token``: short-lived credentials for clients that must not have the API key."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
-from ..requests import ApiError
+from ..requests import invalid_request
 from ..tokens import GRANTS, LONGEST_LIFE, Tokens
 from .responder import Responder, Route
 
-__all__ = ["AccessTokens"]
+__all__ = ["AccessToken"]
 
-_USUAL_LIFE = 60  # seconds, where the request names none
+_DEFAULT_LIFE = 60  # seconds
 
 
-class AccessTokens:
-    """Gives access tokens.
+class AccessToken:
+    """Issues access tokens.
 
     Args:
-        tokens: Who signs them.
+        tokens: What signs them.
     """
 
     def __init__(self, tokens: Tokens) -> None:
@@ -29,15 +29,15 @@ class AccessTokens:
         if grants is None:
             grants = {}
         if not isinstance(grants, dict) or not all(value in (True, False, None) for value in grants.values()):
-            raise ApiError(400, "Invalid request", "grants is an object of booleans.")
+            raise invalid_request("grants is an object of booleans.")
         unknown = set(grants) - set(GRANTS)
         if unknown:
-            raise ApiError(400, "Invalid request", f"grants are {', '.join(GRANTS)}; not {', '.join(unknown)}.")
+            raise invalid_request(f"grants are {', '.join(GRANTS)}; not {', '.join(unknown)}.")
         seconds = responder.json.get("expires_in")
         if seconds is None:
-            seconds = _USUAL_LIFE
+            seconds = _DEFAULT_LIFE
         # bool is an int in Python, and not in JSON.
         if type(seconds) is not int or not 1 <= seconds <= LONGEST_LIFE:
-            raise ApiError(400, "Invalid request", f"expires_in is a number of seconds from 1 to {LONGEST_LIFE}.")
-        opened = [grant for grant in GRANTS if grants.get(grant)]
-        return responder.reply({"token": self._tokens.issue(opened, seconds)})
+            raise invalid_request(f"expires_in is a number of seconds from 1 to {LONGEST_LIFE}.")
+        granted = [grant for grant in GRANTS if grants.get(grant)]
+        return responder.reply({"token": self._tokens.issue(granted, seconds)})

@@ -1,4 +1,4 @@
-"""``/pronunciation-dicts``: how words are to be spoken, and the speech that keeps to it."""
+"""``/pronunciation-dicts``: how words are to be spoken, for the requests for speech that name a dictionary."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Optional
 
 from aiohttp import web
 
-from ..requests import ApiError, text_of, unknown_status
+from ..requests import ApiError, invalid_request, text_of, unknown_status
 from ..voice.pronunciation import Item, Pronunciation
 from .responder import Responder, Route
 from .store import Store, new_id, now, page, texts
@@ -15,7 +15,7 @@ __all__ = ["PronunciationDicts"]
 
 
 class PronunciationDicts:
-    """All dictionaries of one server.
+    """All pronunciation dictionaries of one server.
 
     Args:
         owner_id: Whose they are.
@@ -33,22 +33,22 @@ class PronunciationDicts:
         ]
 
     def pronunciation(self, dictionary_id: Optional[str], version: str) -> Optional[Pronunciation]:
-        """What a request for speech names, as it is now; ``None`` if it names none.
+        """Return the dictionary that a request for speech names, as it is now; ``None`` if it names none.
 
         Raises:
-            RefusedError: There is no such dictionary.
+            ApiError: There is no such dictionary.
         """
         if dictionary_id is None:
             return None
         try:
-            items = self._store.find(dictionary_id)["items"]
+            items = self._store.get(dictionary_id)["items"]
         except ApiError as exc:
             exc.status = unknown_status(version)
             raise
         return Pronunciation(Item(item["text"], item["alias"], item["case_sensitive"]) for item in items)
 
     async def _list(self, responder: Responder) -> web.StreamResponse:
-        return responder.reply(page(list(self._store), responder.request.query))
+        return responder.reply(page(list(self._store), responder.query))
 
     async def _create(self, responder: Responder) -> web.StreamResponse:
         dictionary = {
@@ -62,10 +62,10 @@ class PronunciationDicts:
         return responder.reply(self._store.add(dictionary))
 
     async def _get(self, responder: Responder) -> web.StreamResponse:
-        return responder.reply(self._store.find(responder.request.match_info["id"]))
+        return responder.reply(self._store.get(responder.path_value()))
 
     async def _update(self, responder: Responder) -> web.StreamResponse:
-        dictionary = self._store.find(responder.request.match_info["id"])
+        dictionary = self._store.get(responder.path_value())
         changes: dict[str, Any] = {**texts(responder.json, optional=["name"])}
         items = _items(responder.json)
         if items is not None:
@@ -74,7 +74,7 @@ class PronunciationDicts:
         return responder.reply(dictionary)
 
     async def _delete(self, responder: Responder) -> web.StreamResponse:
-        self._store.remove(responder.request.match_info["id"])
+        self._store.remove(responder.path_value())
         return responder.no_content()
 
 
@@ -83,14 +83,14 @@ def _items(body: dict[str, Any]) -> Optional[list[dict[str, Any]]]:
     if given is None:
         return None
     if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
-        raise ApiError(400, "Invalid request", "items is a list of objects.")
+        raise invalid_request("items is a list of objects.")
     items = []
     for item in given:
         case_sensitive = item.get("case_sensitive")
         if case_sensitive not in (True, False, None):
-            raise ApiError(400, "Invalid request", "case_sensitive is a boolean.")
+            raise invalid_request("case_sensitive is a boolean.")
         text = texts(item, ["text"])["text"].strip()
         if not text:
-            raise ApiError(400, "Invalid request", "text is required, and not empty.")
+            raise invalid_request("text is required, and not empty.")
         items.append({"text": text, "alias": text_of(item, "alias"), "case_sensitive": bool(case_sensitive)})
     return items

@@ -1,4 +1,4 @@
-"""One HTTP request and its answer: the body is read, the answer sent, and the faults strike on its way."""
+"""One HTTP request and its answer: the body is read, the answer is sent, and faults strike on the way."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from typing import Any, Callable, NamedTuple, NoReturn, Optional, Union
 from aiohttp import web
 from multidict import CIMultiDict
 
-from .. import events, faults, requests
-from ..recorder import Ledger, Request, Upload, look_until
-from ..requests import ApiError
+from ..events import error_body
+from ..fault_plan import FaultPlan
+from ..faults import Moment, Place
+from ..recorder import Recorder, Request, Upload
+from ..requests import NEWEST_VERSION, ApiError, invalid_request
+from ..voice.audio_format import AudioFormat
+from ..voice.containers import Container, NoEncoderError
 
-__all__ = ["Responder", "Route", "version_of"]
+__all__ = ["Responder", "Route"]
 
 _NESTED = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
 
@@ -27,7 +31,7 @@ _NESTED = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
 class Route(NamedTuple):
     """Who answers requests of a method and path.
 
-    ``grant`` is what an access token must open to be let in; with ``None`` only an API key will do.
+    ``grant`` is the grant that an access token needs; with ``None`` only an API key will do.
     """
 
     method: str
@@ -37,77 +41,87 @@ class Route(NamedTuple):
 
 
 class Responder:
-    """A request that has been read, and what there is to answer it with.
+    """Answers one HTTP request; a WebSocket handshake is one too.
 
     Attributes:
         request: What aiohttp has read.
-        version: The API version that is asked for.
-        request_id: The id that stands in the answer's headers and errors.
-        number: The ledger's.
+        version: The API version that is asked for; the query wins over the header.
+        request_id: The id in the answer's headers and errors.
+        number: The recorder's.
         body: What was sent, as ``Request.body``.
-        refuse: The fault that wants it refused, if there is one. Its answer is struck by no other fault.
+        refusal: The answer that a fault has asked for, if one did. No other fault strikes it.
 
     Threads: the server's loop only.
     """
 
-    def __init__(self, request: web.Request, ledger: Ledger) -> None:
+    def __init__(self, request: web.Request, fault_plan: FaultPlan) -> None:
         self.request = request
-        self.version = version_of(request)
+        self.version = (
+            request.query.get("cartesia_version") or request.headers.get("Cartesia-Version") or NEWEST_VERSION
+        )
         self.request_id = str(uuid.uuid4())
         self.number = 0
         self.body: Any = None
-        self.refuse: Optional[faults.RefuseRequest] = None
-        self._ledger = ledger
+        self.refusal: Optional[web.Response] = None
+        self._fault_plan = fault_plan
         self._stream: Optional[web.StreamResponse] = None
-        self._faults: list[Union[faults.CutAnswer, faults.StallAnswer]] = []
+        self._body_faults: list[Any] = []  # those with an ``after``, in that order
         self._sent = 0
 
-    async def read(self) -> None:
-        """Read the request to its end, and write it down.
+    async def read(self, recorder: Recorder) -> None:
+        """Read the request to its end, record it, and take the faults that are meant for it.
 
         Raises:
-            RefusedError: It cannot be read.
+            ApiError: It cannot be read.
         """
-        problem = None
+        error = None
         try:
             self.body = await _body_of(self.request)
         except ApiError as exc:
-            problem = exc
+            error = exc
         query = {name: self.request.query.getall(name) for name in self.request.query}
         headers = CIMultiDict(self.request.headers)
-        path = self.request.path
-        noted = Request(self.request.method, path, query, headers, self.body)
-        self.number = self._ledger.note_request(noted)
-        self.refuse = self._ledger.strike_request(faults.RefuseRequest, self.number, path)
-        if self.refuse is None:
-            cut = self._ledger.strike_request(faults.CutAnswer, self.number, path)
-            stall = self._ledger.strike_request(faults.StallAnswer, self.number, path)
-            self._faults = sorted((fault for fault in (stall, cut) if fault is not None), key=lambda fault: fault.after)
-        if problem is not None:
-            raise problem
+        request = Request(self.request.method, self.request.path, query, headers, self.body)
+        self.number = recorder.add_request(request)
+        await self._fault_plan.apply(Moment.REQUEST, self)
+        if self.refusal is None:
+            # Chosen now and not when they are due, so that each request has its own, whatever its body's length.
+            faults = self._fault_plan.take_each_kind(Moment.BODY, self.place)
+            self._body_faults = sorted(faults, key=lambda fault: getattr(fault, "after", 0))
+        if error is not None:
+            raise error
 
     # ---- what was asked
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The parameters of the URL."""
+        return self.request.query
+
+    def path_value(self, name: str = "id") -> str:
+        """Return what stands in the path in place of ``{name}``."""
+        return self.request.match_info[name]
 
     @property
     def json(self) -> dict[str, Any]:
         """The body, a JSON object.
 
         Raises:
-            RefusedError: It is none.
+            ApiError: It is something else.
         """
         if not isinstance(self.body, dict) or self.request.content_type.startswith("multipart/"):
-            raise ApiError(400, "Invalid request", "The body is to be a JSON object.")
+            raise invalid_request("The body is to be a JSON object.")
         return self.body
 
     @property
     def form(self) -> dict[str, Any]:
-        """The body, a form: text, numbers and ``Upload`` by their names; ``a[b]`` is b in a. The last of many counts.
+        """The body, a form: text, numbers and ``Upload`` by name; ``a[b]`` is b in a. The last of several counts.
 
         Raises:
-            RefusedError: It is none.
+            ApiError: It is something else.
         """
         if not self.request.content_type.startswith("multipart/"):
-            raise ApiError(400, "Invalid request", "The body is to be a form (multipart/form-data).")
+            raise invalid_request("The body is to be a form (multipart/form-data).")
         form: dict[str, Any] = {}
         for name, values in self.body.items():
             nested = _NESTED.fullmatch(name)
@@ -121,25 +135,56 @@ class Responder:
                     inner[nested.group(2)] = int(value) if is_number else value
         return form
 
-    # ---- answers
+    # ---- whole answers
 
-    def reply(self, value: object, status: int = 200) -> web.Response:
-        """An answer of JSON."""
-        return web.json_response(value, status=status)
+    def reply(self, value: object) -> web.Response:
+        """Return an answer of JSON."""
+        return web.json_response(value)
 
     def no_content(self) -> web.Response:
-        """An answer that says no more than that it is done."""
+        """Return an answer without a body."""
         return web.Response(status=204)
 
-    def refusal(self, refused: ApiError) -> web.Response:
-        """An error, in the shape of the request's API version."""
-        return refusal(refused, self.version, self.request_id)
+    def error_response(self, error: ApiError) -> web.Response:
+        """Return an error, in the shape of the request's API version."""
+        text, content_type = error_body(error, self.version, self.request_id)
+        response = web.Response(status=error.status, text=text, content_type=content_type)
+        response.headers["X-Request-Id"] = self.request_id
+        response.headers.update(error.headers)
+        return response
+
+    async def send(self, response: web.StreamResponse) -> web.StreamResponse:
+        """Return an answer for aiohttp to send, or send it here if faults are due in it."""
+        response.headers.setdefault("X-Request-Id", self.request_id)
+        if not self._body_faults or response is self._stream or not isinstance(response, web.Response):
+            return response
+        body = response.body if isinstance(response.body, bytes) else b""
+        self._stream = web.StreamResponse(status=response.status, headers=response.headers)
+        if response.status != 204:
+            self._stream.content_length = len(body)
+        await self.write(body)
+        return await self.end()
+
+    # ---- answers in pieces
 
     def begin(self, content_type: str) -> None:
-        """Choose to answer by ``write``; nothing is sent before the first bytes."""
+        """Answer by ``write``; nothing is sent before the first bytes."""
         self._stream = web.StreamResponse(headers={"Content-Type": content_type, "X-Request-Id": self.request_id})
         if content_type == "text/event-stream":
             self._stream.headers["Cache-Control"] = "no-cache"
+
+    def begin_audio(self, audio_format: AudioFormat) -> Container:
+        """Answer by ``write`` with audio; return the container to wrap it in.
+
+        Raises:
+            ApiError: 400, the container's encoder is not installed.
+        """
+        try:
+            container = Container(audio_format)
+        except NoEncoderError as exc:
+            raise ApiError(400, "Unsupported output format", str(exc), error_code="unsupported_audio_format") from exc
+        self.begin(container.content_type)
+        return container
 
     @property
     def has_begun(self) -> bool:
@@ -147,23 +192,60 @@ class Responder:
         return self._stream is not None and self._stream.prepared
 
     async def write(self, data: bytes) -> None:
-        """Send a piece of the body. Waits while the socket is full; a peer that goes cancels it."""
+        """Send some of the body. Waits while the socket is full; cancelled when the peer goes."""
         assert self._stream is not None
-        while self._faults and self._faults[0].after <= self._sent + len(data):
-            fault = self._faults.pop(0)
+        while self._body_faults and self._body_faults[0].after <= self._sent + len(data):
+            fault = self._body_faults.pop(0)
             ahead = max(0, fault.after - self._sent)
             if fault.after > 0:
                 await self._put(data[:ahead])
             data = data[ahead:]
-            await self._suffer(fault)
+            await fault.apply(self)
         await self._put(data)
 
     async def end(self) -> web.StreamResponse:
-        """Send what is left to be sent of the answer."""
+        """Send the rest of the answer."""
         assert self._stream is not None
         await self._put(b"")
         await self._stream.write_eof()
         return self._stream
+
+    async def _put(self, data: bytes) -> None:
+        assert self._stream is not None
+        if not self._stream.prepared:
+            await self._stream.prepare(self.request)
+        if data:
+            await self._stream.write(data)
+            self._sent += len(data)
+
+    # ---- what faults ask and do; see HttpPeer
+
+    @property
+    def place(self) -> Place:
+        """Which request this is."""
+        return Place(self.number, path=self.request.path)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether a fault has already chosen the answer."""
+        return self.refusal is not None
+
+    def refuse(
+        self,
+        status: int,
+        body: Union[str, bytes, Mapping[str, object], None],
+        headers: Optional[Mapping[str, str]],
+    ) -> None:
+        """Answer with this, instead of what the request asks for."""
+        if body is None:
+            self.refusal = self.error_response(ApiError(status, "Refused", f"Answered with {status}."))
+        elif isinstance(body, bytes):
+            self.refusal = web.Response(status=status, body=body)
+        elif isinstance(body, str):
+            self.refusal = web.Response(status=status, text=body)
+        else:
+            self.refusal = web.json_response(dict(body), status=status, headers={"X-Request-Id": self.request_id})
+        self.refusal.headers.update(headers or {})
 
     async def cut(self, *, reset: bool = False) -> NoReturn:
         """End the connection here: by the end of the stream, or by a reset."""
@@ -179,60 +261,6 @@ class Responder:
         await asyncio.get_running_loop().create_future()  # aiohttp cancels this task when the connection is lost
         raise AssertionError("nobody sets that future")
 
-    async def send(self, response: web.StreamResponse) -> web.StreamResponse:
-        """Hand over a whole answer, with the faults that are due in it."""
-        response.headers.setdefault("X-Request-Id", self.request_id)
-        if not self._faults or response is self._stream or not isinstance(response, web.Response):
-            return response
-        body = response.body if isinstance(response.body, bytes) else b""
-        self._stream = web.StreamResponse(status=response.status, headers=response.headers)
-        if response.status != 204:
-            self._stream.content_length = len(body)
-        await self.write(body)
-        return await self.end()
-
-    async def _put(self, data: bytes) -> None:
-        assert self._stream is not None
-        if not self._stream.prepared:
-            await self._stream.prepare(self.request)
-        if data:
-            await self._stream.write(data)
-            self._sent += len(data)
-
-    async def _suffer(self, fault: Union[faults.CutAnswer, faults.StallAnswer]) -> None:
-        if isinstance(fault, faults.CutAnswer):
-            await self.cut(reset=fault.reset)
-        else:
-            await look_until(fault.until.is_set)
-
-
-def version_of(request: web.BaseRequest) -> str:
-    """The API version of a request; the query wins."""
-    return request.query.get("cartesia_version") or request.headers.get("Cartesia-Version") or requests.NEWEST_VERSION
-
-
-def refusal(refused: ApiError, version: str, request_id: str) -> web.Response:
-    """An error, in the shape of the API version."""
-    text, content_type = events.error_body(refused, version, request_id)
-    response = web.Response(status=refused.status, text=text, content_type=content_type)
-    response.headers["X-Request-Id"] = request_id
-    response.headers.update(refused.headers)
-    return response
-
-
-def told_response(fault: Union[faults.Refuse, faults.RefuseRequest], version: str, request_id: str) -> web.Response:
-    """The answer that a fault asks for."""
-    if fault.body is None:
-        answer = refusal(ApiError(fault.status, "Refused", f"Answered with {fault.status}."), version, request_id)
-    elif isinstance(fault.body, bytes):
-        answer = web.Response(status=fault.status, body=fault.body)
-    elif isinstance(fault.body, str):
-        answer = web.Response(status=fault.status, text=fault.body)
-    else:
-        answer = web.json_response(dict(fault.body), status=fault.status, headers={"X-Request-Id": request_id})
-    answer.headers.update(fault.headers or {})
-    return answer
-
 
 async def _body_of(request: web.Request) -> Any:
     if not request.body_exists:
@@ -244,7 +272,7 @@ async def _body_of(request: web.Request) -> Any:
     except web.HTTPRequestEntityTooLarge as exc:
         raise ApiError(413, "File too large", "The body is too large.", error_code="file_too_large") from exc
     except web.RequestPayloadError as exc:
-        raise ApiError(400, "Invalid request", "The body is not what its headers say.") from exc
+        raise invalid_request("The body is not what its headers say.") from exc
     if not data:
         return None
     try:
@@ -257,7 +285,7 @@ async def _form_of(request: web.Request) -> Mapping[str, list[Union[str, bytes, 
     try:
         posted = await request.post()
     except ValueError as exc:
-        raise ApiError(400, "Invalid request", "The form cannot be read.") from exc
+        raise invalid_request("The form cannot be read.") from exc
     form: dict[str, list[Union[str, bytes, Upload]]] = {}
     for name, value in posted.items():
         if isinstance(value, web.FileField):

@@ -1,4 +1,4 @@
-"""Things that have an id, are kept in memory, and are listed in pages: what most of the service's nouns are."""
+"""Records with an id, kept in memory and listed in pages: what most of the service's resources are."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
-from ..requests import ApiError, text_of
+from ..requests import ApiError, invalid_request, text_of
 
 __all__ = ["Record", "Store", "new_id", "now", "page", "texts"]
 
 Record = dict[str, Any]
 
-_LIMITS, _USUAL_LIMIT = (1, 100), 10
+_LIMITS, _DEFAULT_LIMIT = (1, 100), 10
 
 
 class Store:
-    """Records by id, in the order in which they came. Not thread-safe: the loop's own.
+    """Records by id, in the order in which they were added. Not thread-safe: the server's loop only.
 
     Args:
-        noun: What they are called in errors.
-        error_code: The service's word for one that is not there, if it has one.
+        noun: What errors call a record.
+        error_code: The service's code for one that is missing, if it has one.
     """
 
     def __init__(self, noun: str, error_code: Optional[str] = None) -> None:
@@ -33,15 +33,15 @@ class Store:
         return iter(self._records.values())
 
     def add(self, record: Record) -> Record:
-        """Put a record there, behind the others. Returns it."""
+        """Add a record behind the others, and return it."""
         self._records[record["id"]] = record
         return record
 
-    def find(self, record_id: str) -> Record:
-        """The record of this id.
+    def get(self, record_id: str) -> Record:
+        """Return the record with this id.
 
         Raises:
-            RefusedError: 404, there is none.
+            ApiError: 404, there is none.
         """
         try:
             return self._records[record_id]
@@ -54,32 +54,32 @@ class Store:
             ) from None
 
     def remove(self, record_id: str) -> None:
-        """Take a record away.
+        """Remove a record.
 
         Raises:
-            RefusedError: 404, there is none.
+            ApiError: 404, there is none.
         """
-        del self._records[self.find(record_id)["id"]]
+        del self._records[self.get(record_id)["id"]]
 
 
 def page(records: Sequence[Record], query: Mapping[str, str]) -> Record:
-    """The page of a list that ``limit``, ``starting_after`` and ``ending_before`` ask for; 10 records if none does.
+    """Return the page that ``limit``, ``starting_after`` and ``ending_before`` ask for; 10 records if none does.
 
     Raises:
-        RefusedError: 400, they do not fit the list, or each other.
+        ApiError: 400, they do not fit the list, or each other.
     """
-    limit_text = query.get("limit", str(_USUAL_LIMIT))
+    limit_text = query.get("limit", str(_DEFAULT_LIMIT))
     low, high = _LIMITS
     if not (limit_text.isascii() and limit_text.isdigit() and low <= int(limit_text) <= high):
-        raise ApiError(400, "Invalid request", f"limit is a number from {low} to {high}.")
+        raise invalid_request(f"limit is a number from {low} to {high}.")
     limit = int(limit_text)
     after, before = query.get("starting_after"), query.get("ending_before")
     if after and before:
-        raise ApiError(400, "Invalid request", "starting_after and ending_before exclude each other.")
+        raise invalid_request("starting_after and ending_before exclude each other.")
     ids = [record["id"] for record in records]
     cursor = after or before
     if cursor and cursor not in ids:
-        raise ApiError(400, "Invalid request", f"{cursor!r} is not in the list.")
+        raise invalid_request(f"{cursor!r} is not in the list.")
     if before:
         end = ids.index(before)
         start = max(0, end - limit)
@@ -92,24 +92,24 @@ def page(records: Sequence[Record], query: Mapping[str, str]) -> Record:
 
 
 def texts(body: Mapping[str, Any], required: Sequence[str] = (), optional: Sequence[str] = ()) -> dict[str, str]:
-    """The fields of a body that hold text; of the optional ones those that are there and not null.
+    """Return the fields of a body that hold text; of the optional ones only those that are there and not null.
 
     Raises:
-        RefusedError: 400, a required one is missing or empty, or one is no text.
+        ApiError: 400, a required one is missing or empty, or one is not text.
     """
     found = {name: text_of(body, name) for name in required}
     for name, value in found.items():
         if not value:
-            raise ApiError(400, "Invalid request", f"{name} is required, and not empty.")
+            raise invalid_request(f"{name} is required, and not empty.")
     found.update({name: text_of(body, name) for name in optional if body.get(name) is not None})
     return found
 
 
 def new_id() -> str:
-    """An id that nothing else has."""
+    """Return an id that nothing else has."""
     return str(uuid.uuid4())
 
 
 def now() -> str:
-    """The time, as the service writes it (RFC 3339)."""
+    """Return the time, in the service's form (RFC 3339)."""
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,18 +1,21 @@
-"""``/tts/bytes``, ``/tts/sse`` and ``/infill/bytes``: a whole text is asked for, and its speech streamed back."""
+"""``/tts/bytes``, ``/tts/sse`` and ``/infill/bytes``: a whole text is sent, and its speech is streamed back."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from collections.abc import Awaitable
+from typing import Callable, Optional
 
 from aiohttp import web
 
-from .. import events, faults, requests
+from .. import events
+from ..events import ContextStoppedError
+from ..fault_plan import FaultPlan
+from ..faults import Moment, Place
 from ..generation import Chunk, ConcurrencyLimit, Generation
-from ..recorder import Ledger, Upload
-from ..requests import ApiError, GenerationRequest
-from ..settings import Rules
-from ..voice.containers import CONTAINERS, Container
+from ..recorder import Upload
+from ..requests import ApiError, GenerationRequest, invalid_request, parse_speech
+from ..settings import ServerOptions
+from ..voice.audio_format import CONTAINERS
 from ..voice.speech import Speaker
 from ..voice.transcript import TextBuffer
 from .pronunciation_dicts import PronunciationDicts
@@ -20,30 +23,29 @@ from .responder import Responder, Route
 
 __all__ = ["Tts"]
 
-_EVENT_FAULTS = (faults.ErrorEvent, faults.Garbage, faults.Unfinished, faults.UnknownEvent)
-
 
 class Tts:
     """Speech over HTTP. A client that hangs up ends its generation.
 
     Args:
-        rules: The server's switches.
-        ledger: Where the faults are.
+        options: The server's.
+        fault_plan: What is to go wrong.
         speaker: The server's voice.
-        units: The server's limit of readings at one time.
-        dictionaries: The server's pronunciation dictionaries.
+        concurrency: The server's limit of generations.
+        pronunciation_dicts: The server's pronunciation dictionaries.
     """
 
     def __init__(
         self,
-        rules: Rules,
-        ledger: Ledger,
+        *,
+        options: ServerOptions,
+        fault_plan: FaultPlan,
         speaker: Speaker,
         concurrency: ConcurrencyLimit,
         pronunciation_dicts: PronunciationDicts,
     ) -> None:
-        self._rules = rules
-        self._ledger = ledger
+        self._options = options
+        self._fault_plan = fault_plan
         self._speaker = speaker
         self._concurrency = concurrency
         self._pronunciation_dicts = pronunciation_dicts
@@ -54,115 +56,104 @@ class Tts:
         ]
 
     async def _bytes(self, responder: Responder) -> web.StreamResponse:
-        asked = requests.parse_speech(responder.json, responder.version, CONTAINERS)
-        return await self._send_bytes(responder, asked)
+        return await self._send_bytes(responder, parse_speech(responder.json, responder.version, CONTAINERS))
 
     async def _infill(self, responder: Responder) -> web.StreamResponse:
-        """Speak what is to stand between two recordings. They are asked for, and not listened to."""
+        """Speak what is to stand between two recordings. They are required, but nobody listens to them."""
         form = responder.form
         if not any(isinstance(form.get(name), Upload) for name in ("left_audio", "right_audio")):
-            raise ApiError(400, "Invalid request", "left_audio or right_audio is required, as a file.")
-        asked = requests.parse_speech({**form, "voice": form.get("voice_id")}, responder.version, CONTAINERS)
-        return await self._send_bytes(responder, asked)
+            raise invalid_request("left_audio or right_audio is required, as a file.")
+        body = {**form, "voice": form.get("voice_id")}
+        return await self._send_bytes(responder, parse_speech(body, responder.version, CONTAINERS))
 
-    async def _send_bytes(self, responder: Responder, asked: GenerationRequest) -> web.StreamResponse:
-        container = Container(asked.output_format)
-        responder.begin(container.content_type)
+    async def _send_bytes(self, responder: Responder, request: GenerationRequest) -> web.StreamResponse:
+        container = responder.begin_audio(request.audio_format)
 
-        async def send(piece: Chunk) -> None:
-            await responder.write(container.wrap(piece.audio))
+        async def emit(chunk: Chunk) -> None:
+            await responder.write(container.wrap(chunk.audio))
 
-        await self._read(responder, asked, send)
+        await self._generate(responder, request, emit)
         await responder.write(container.end())
         return await responder.end()
 
     async def _sse(self, responder: Responder) -> web.StreamResponse:
-        asked = requests.parse_speech(responder.json, responder.version, ("raw",))
-        stream = _Events(responder, self._ledger, asked.context_id)
+        request = parse_speech(responder.json, responder.version, ("raw",))
+        stream = _EventStream(responder, self._fault_plan, request.context_id)
 
-        async def send(piece: Chunk) -> None:
-            await stream.send(events.chunk_event(asked.context_id, piece.audio, None, piece.step_time_ms))
-            for times, are_phonemes in ((piece.words, False), (piece.phonemes, True)):
+        async def emit(chunk: Chunk) -> None:
+            await stream.send(events.chunk_event(request.context_id, chunk.audio, None, chunk.step_time_ms))
+            for times, are_phonemes in ((chunk.words, False), (chunk.phonemes, True)):
                 if times:
-                    await stream.send(events.timestamps_event(asked.context_id, times, None, phonemes=are_phonemes))
+                    await stream.send(events.timestamps_event(request.context_id, times, None, phonemes=are_phonemes))
 
         try:
-            await self._read(responder, asked, send)
-            await stream.send(events.done_event(asked.context_id))
-        except _EventsEndedError:
+            await self._generate(responder, request, emit)
+            await stream.send(events.done_event(request.context_id))
+        except ContextStoppedError:
             pass
         except ApiError as exc:
             if not responder.has_begun:
-                raise  # it is still time for a status
+                raise  # there is still time for a status
             await stream.send_error(exc)
         return await responder.end()
 
-    async def _read(self, responder: Responder, asked: GenerationRequest, send: Any) -> None:
-        pronunciation = self._pronunciation_dicts.pronunciation(asked.pronunciation_dict_id, responder.version)
+    async def _generate(
+        self, responder: Responder, request: GenerationRequest, emit: Callable[[Chunk], Awaitable[None]]
+    ) -> None:
+        pronunciation = self._pronunciation_dicts.pronunciation(request.pronunciation_dict_id, responder.version)
         text = TextBuffer()
-        sentences = text.add(asked.transcript, speed=asked.speed, volume=asked.volume) + text.take_rest()
-        reading = Generation(
-            asked, rules=self._rules, speaker=self._speaker, concurrency=self._concurrency, pronunciation=pronunciation
+        sentences = text.add(request.transcript, speed=request.speed, volume=request.volume) + text.take_rest()
+        generation = Generation(
+            request,
+            options=self._options,
+            speaker=self._speaker,
+            concurrency=self._concurrency,
+            pronunciation=pronunciation,
         )
         try:
             for sentence in sentences:
-                await reading.read(sentence, send)
+                await generation.speak(sentence, emit)
         finally:
-            reading.close()
+            generation.close()
 
 
-class _EventsEndedError(Exception):
-    """A fault wants no more events to be sent."""
+class _EventStream:
+    """The events of one answer. Faults strike it as they strike a context; see ``EventPeer``."""
 
+    has_ended = False  # the exception that ends it does so at once
 
-class _Events:
-    """The events of one answer, and the faults that strike them."""
-
-    def __init__(self, responder: Responder, ledger: Ledger, context_id: str) -> None:
-        self._exchange = responder
-        self._ledger = ledger
-        self._context_id = context_id
+    def __init__(self, responder: Responder, fault_plan: FaultPlan, context_id: str) -> None:
+        self.context_id: Optional[str] = context_id
+        self._responder = responder
+        self._fault_plan = fault_plan
         self._sent = 0
         responder.begin("text/event-stream")
 
+    @property
+    def place(self) -> Place:
+        return Place(self._responder.number, self.context_id, self._sent, self._sent)
+
     async def send(self, event: str) -> None:
-        """Send one event, and strike what is due before and after it.
+        """Send one event, and apply the faults that are due before and after it.
 
         Raises:
-            _EventsEndedError: That was the end of them.
+            ContextStoppedError: Nothing more is to be sent.
         """
-        await self._strike()
-        await self._put(event)
+        await self._fault_plan.apply(Moment.SSE_EVENT, self)
+        await self.put(event)
         self._sent += 1
-        await self._strike()
+        await self._fault_plan.apply(Moment.SSE_EVENT, self)
 
-    async def send_error(self, refused: ApiError, *, done: bool = True) -> None:
-        """Tell of an error."""
-        event = events.error_event(refused, self._exchange.version, self._exchange.request_id, done=done)
-        await self._put(event, "event: error\n")
+    async def send_error(self, error: ApiError, *, done: bool = True) -> None:
+        """Send an error event. It never names the context: the stream has only one."""
+        error.context_id = None
+        event = events.error_event(error, self._responder.version, self._responder.request_id, done=done)
+        await self.put(event, "event: error\n")
 
-    async def _put(self, event: str, before: str = "") -> None:
-        await self._exchange.write(f"{before}data: {event}\n\n".encode())
+    async def put(self, event: str, prefix: str = "") -> None:
+        await self._responder.write(f"{prefix}data: {event}\n\n".encode())
 
-    async def _strike(self) -> None:
-        while True:
-            fault = self._ledger.strike(
-                _EVENT_FAULTS,
-                self._exchange.number,
-                self._context_id,
-                sent=self._sent,
-                sent_in_context=self._sent,
-            )
-            if fault is None:
-                return
-            if isinstance(fault, faults.Unfinished):
-                raise _EventsEndedError
-            if isinstance(fault, faults.Garbage):
-                await self._put('{"type":"chunk","data":')
-            elif isinstance(fault, faults.UnknownEvent):
-                await self._put(json.dumps({"type": "weather", "done": False, "status_code": 206, "zz_sky": ["blue"]}))
-            elif isinstance(fault, faults.ErrorEvent):
-                refused = ApiError(fault.status_code, fault.title, fault.message, error_code=fault.error_code)
-                await self.send_error(refused, done=fault.done)
-                if fault.done:
-                    raise _EventsEndedError
+    async def put_error(self, error: ApiError, *, done: bool) -> None:
+        await self.send_error(error, done=done)
+        if done:
+            raise ContextStoppedError

@@ -1,7 +1,7 @@
-"""``/voice-changer``: what is sent comes back in the form that was asked for.
+"""``/voice-changer``: a recording comes back in the audio format that was asked for.
 
-The voice is checked and *not* changed: the local server has nothing that could speak a recording with another voice.
-Pitch, words and timing stay as they are, so that a client's way there and back can be tried with sound that is known.
+The voice is checked and *not* changed: the local server cannot speak a recording with another voice. Pitch, words and
+timing stay as they are, so that a client can be tried with sound that is known.
 """
 
 from __future__ import annotations
@@ -9,18 +9,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aiohttp import web
 
-from .. import requests
 from ..generation import ConcurrencyLimit
 from ..recorder import Upload
-from ..requests import ApiError, AudioFormat
-from ..settings import Rules
+from ..requests import ApiError, audio_format_of, invalid_request, voice_id_of
+from ..settings import ServerOptions
 from ..voice import sound
-from ..voice.containers import CONTAINERS, Container
+from ..voice.audio_format import CONTAINERS, AudioFormat
 from .responder import Responder, Route
 
 __all__ = ["VoiceChanger"]
@@ -30,12 +29,12 @@ class VoiceChanger:
     """The voice changer.
 
     Args:
-        rules: The server's switches.
-        units: The server's limit of generations at one time.
+        options: The server's.
+        concurrency: The server's limit of generations.
     """
 
-    def __init__(self, rules: Rules, concurrency: ConcurrencyLimit) -> None:
-        self._rules = rules
+    def __init__(self, options: ServerOptions, concurrency: ConcurrencyLimit) -> None:
+        self._options = options
         self._concurrency = concurrency
         self.routes = [
             Route("POST", "/voice-changer/bytes", self._bytes, "tts"),
@@ -43,53 +42,48 @@ class VoiceChanger:
         ]
 
     async def _bytes(self, responder: Responder) -> web.StreamResponse:
-        form, audio = await self._changed(responder, CONTAINERS)
-        container = Container(form)
-        responder.begin(container.content_type)
-        for piece in self._pieces(form, audio):
+        audio_format, audio = await self._convert(responder, CONTAINERS)
+        container = responder.begin_audio(audio_format)
+        for piece in self._pieces(audio_format, audio):
             await responder.write(container.wrap(piece))
         await responder.write(container.end())
         return await responder.end()
 
     async def _sse(self, responder: Responder) -> web.StreamResponse:
-        form, audio = await self._changed(responder, ("raw",))
+        audio_format, audio = await self._convert(responder, ("raw",))
         responder.begin("text/event-stream")
         loop = asyncio.get_running_loop()
-        for piece in self._pieces(form, audio):
+        for piece in self._pieces(audio_format, audio):
             began = loop.time()
             event: dict[str, Any] = {
                 "data": base64.b64encode(piece).decode("ascii"),
                 "done": False,
                 "status_code": 206,
-                "sample_rate": form.sample_rate_hz,
+                "sample_rate": audio_format.sample_rate_hz,
                 "step_time": round(1000 * (loop.time() - began), 3),
             }
             await responder.write(f"data: {json.dumps(event)}\n\n".encode())
         await responder.write(b'data: {"done":true,"status_code":200}\n\n')
         return await responder.end()
 
-    async def _changed(self, responder: Responder, containers: tuple[str, ...]) -> tuple[AudioFormat, bytes]:
-        asked = responder.form
-        clip = asked.get("clip")
+    async def _convert(self, responder: Responder, containers: Sequence[str]) -> tuple[AudioFormat, bytes]:
+        form = responder.form
+        clip = form.get("clip")
         if not isinstance(clip, Upload):
-            raise ApiError(400, "Invalid request", "clip is required, as a file.")
-        requests.voice_id_of(asked.get("voice"), responder.version)
-        form = requests.output_format(asked.get("output_format"), containers)
-        self._concurrency.take()
+            raise invalid_request("clip is required, as a file.")
+        voice_id_of(form.get("voice"), responder.version)
+        audio_format = audio_format_of(form.get("output_format"), containers)
+        self._concurrency.acquire()
         try:
-            # On a thread: a long clip would hold up everybody else.
-            audio = await asyncio.get_running_loop().run_in_executor(None, _converted, clip.data, form)
+            # On another thread: a long clip would hold up everybody else.
+            loop = asyncio.get_running_loop()
+            audio = await loop.run_in_executor(None, sound.convert_wav, clip.data, audio_format)
         except ValueError as exc:
             raise ApiError(400, "Unsupported audio format", f"{exc}.", error_code="unsupported_audio_format") from exc
         finally:
             self._concurrency.release()
-        return form, audio
+        return audio_format, audio
 
-    def _pieces(self, form: AudioFormat, audio: bytes) -> Iterator[bytes]:
-        step = self._rules.chunk_bytes - self._rules.chunk_bytes % form.sample_bytes
+    def _pieces(self, audio_format: AudioFormat, audio: bytes) -> Iterator[bytes]:
+        step = audio_format.whole_samples(self._options.chunk_bytes)
         return (audio[start : start + step] for start in range(0, len(audio), step))
-
-
-def _converted(clip: bytes, form: AudioFormat) -> bytes:
-    samples, rate_hz = sound.from_wav(clip)
-    return sound.encode(sound.resample(samples, form.sample_rate_hz, rate_hz), form.encoding)

@@ -2,7 +2,7 @@
 
 Names and descriptions are the local server's own; the ids of the English voices are those of the service's examples,
 and each is a speaker of its own (``speech.choose_voice``). A clone is a voice with an id of its own, so it too has a
-speaker of its own: the clip is asked for, and not listened to.
+speaker of its own: the clip is required, but nobody listens to it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Optional
 from aiohttp import web
 
 from ..recorder import Upload
-from ..requests import ApiError, is_at_least
+from ..requests import ApiError, invalid_request, is_at_least
 from ..voice.accents import ACCENTS
 from ..voice.speech import LANGUAGES
 from .responder import Responder, Route
@@ -24,7 +24,7 @@ __all__ = ["Voices"]
 
 _FIRST_WITH_ACCESS = "2026-08-14"
 _GENDERS = ("masculine", "feminine", "gender_neutral")
-_SPEAKER_GENDERS = {"male": "masculine", "female": "feminine"}  # as localizing calls them
+_SPEAKER_GENDERS = {"male": "masculine", "female": "feminine"}  # by the names that localizing uses
 _MOST_ACCENTS = 10
 _MOST_TAGLINE = 32
 _MADE_AT = "2025-01-01T00:00:00.000Z"
@@ -57,7 +57,7 @@ class Voices:
     """All voices of one server.
 
     Args:
-        owner_id: Whose the made ones are.
+        owner_id: Who owns the voices that requests make.
     """
 
     def __init__(self, owner_id: str) -> None:
@@ -113,11 +113,11 @@ class Voices:
     # ---- one voice
 
     async def _list(self, responder: Responder) -> web.StreamResponse:
-        query = responder.request.query
+        query = responder.query
         wanted = query.get("q", "").casefold()
         gender, language, is_owner = query.get("gender"), query.get("language"), query.get("is_owner")
         if gender and gender not in _GENDERS:
-            raise ApiError(400, "Invalid request", f"gender is one of {', '.join(_GENDERS)}.")
+            raise invalid_request(f"gender is one of {', '.join(_GENDERS)}.")
         found = [
             voice
             for voice in self._store
@@ -127,75 +127,74 @@ class Voices:
             and is_owner in (None, "", str(voice["is_owner"]).lower())
         ]
         listed = page(found, query)
-        return responder.reply({**listed, "data": [_face(voice, responder) for voice in listed["data"]]})
+        return responder.reply({**listed, "data": [_view(voice, responder) for voice in listed["data"]]})
 
     async def _get(self, responder: Responder) -> web.StreamResponse:
-        return responder.reply(_face(self._store.find(responder.request.match_info["id"]), responder))
+        return responder.reply(_view(self._store.get(responder.path_value()), responder))
 
     async def _update(self, responder: Responder) -> web.StreamResponse:
         voice = self._own(responder)
         changes = texts(responder.json, optional=["name", "description", "gender", "accent"])
         if changes.get("gender", _GENDERS[0]) not in _GENDERS:
-            raise ApiError(400, "Invalid request", f"gender is one of {', '.join(_GENDERS)}.")
+            raise invalid_request(f"gender is one of {', '.join(_GENDERS)}.")
         if "accent" in changes:
             _check_accent(changes["accent"])
         voice.update(changes)
-        return responder.reply(_face(voice, responder))
+        return responder.reply(_view(voice, responder))
 
     async def _delete(self, responder: Responder) -> web.StreamResponse:
         self._store.remove(self._own(responder)["id"])
         return responder.no_content()
 
     def _own(self, responder: Responder) -> Record:
-        voice = self._store.find(responder.request.match_info["id"])
+        voice = self._store.get(responder.path_value())
         if not voice["is_owner"]:
             raise ApiError(403, "Forbidden", "Only your own voices can be changed.")
         return voice
 
-    # ---- voices made of others
+    # ---- voices made from others
 
     async def _clone(self, responder: Responder) -> web.StreamResponse:
         form = responder.form
-        said = texts(form, ["name", "language"], ["description", "base_voice_id", "accent"])
+        fields = texts(form, ["name", "language"], ["description", "base_voice_id", "accent"])
         clip = form.get("clip")
         if not isinstance(clip, Upload) or not clip.data:
-            raise ApiError(400, "Invalid request", "clip is required, as a file that is not empty.")
-        _check_language(said["language"])
-        if "base_voice_id" in said:
-            self._store.find(said["base_voice_id"])
-        if "accent" in said:
-            _check_accent(said["accent"])
+            raise invalid_request("clip is required, as a file that is not empty.")
+        _check_language(fields["language"])
+        if "base_voice_id" in fields:
+            self._store.get(fields["base_voice_id"])
+        if "accent" in fields:
+            _check_accent(fields["accent"])
         voice = self._add(
             new_id(),
-            said["name"],
-            said.get("description", ""),
-            language=said["language"],
-            accent=said.get("accent"),
+            fields["name"],
+            fields.get("description", ""),
+            language=fields["language"],
+            accent=fields.get("accent"),
         )
         return responder.reply(self._metadata(voice, responder))
 
     async def _localize(self, responder: Responder) -> web.StreamResponse:
-        body = responder.json
         by_accent = is_at_least(responder.version, _FIRST_WITH_ACCESS)
-        needed = ["accent"] if by_accent else ["description", "language", "original_speaker_gender"]
+        required = ["accent"] if by_accent else ["description", "language", "original_speaker_gender"]
         rest = ["description", "tagline", "dialect", "language", "original_speaker_gender"]
-        said = texts(body, ["voice_id", "name", *needed], [name for name in rest if name not in needed])
-        original = self._store.find(said["voice_id"])
-        gender = _SPEAKER_GENDERS.get(said.get("original_speaker_gender", ""), original["gender"])
+        fields = texts(responder.json, ["voice_id", "name", *required], [name for name in rest if name not in required])
+        original = self._store.get(fields["voice_id"])
+        gender = _SPEAKER_GENDERS.get(fields.get("original_speaker_gender", ""), original["gender"])
         if by_accent:
-            _check_accent(said["accent"])
-            if not ACCENTS[said["accent"]].is_localizable:
-                raise ApiError(400, "Invalid request", f"No voice can be brought to the accent {said['accent']!r}.")
+            _check_accent(fields["accent"])
+            if not ACCENTS[fields["accent"]].is_localizable:
+                raise invalid_request(f"No voice can be brought to the accent {fields['accent']!r}.")
         else:
-            _check_language(said["language"])
-        if len(said.get("tagline", "")) > _MOST_TAGLINE:
-            raise ApiError(400, "Invalid request", f"tagline has {_MOST_TAGLINE} characters at most.")
-        usual: dict[str, str] = {
+            _check_language(fields["language"])
+        if len(fields.get("tagline", "")) > _MOST_TAGLINE:
+            raise invalid_request(f"tagline has {_MOST_TAGLINE} characters at most.")
+        defaults: dict[str, str] = {
             "tagline": "",
             "description": original["description"],
             "language": original["language"],
         }
-        made = {**usual, **said}
+        made = {**defaults, **fields}
         voice = self._add(
             new_id(),
             made["name"],
@@ -221,24 +220,24 @@ class Voices:
         voice = self._own(responder)
         accents = responder.json.get("accents")
         if not isinstance(accents, list) or not all(isinstance(accent, str) for accent in accents):
-            raise ApiError(400, "Invalid request", "accents is a list of accents' ids.")
+            raise invalid_request("accents is a list of accents' ids.")
         if not 1 <= len(accents) <= _MOST_ACCENTS:
-            raise ApiError(400, "Invalid request", f"accents holds from 1 to {_MOST_ACCENTS} ids.")
+            raise invalid_request(f"accents holds from 1 to {_MOST_ACCENTS} ids.")
         for accent in accents:
             _check_accent(accent)
         has = [known["locale"] for known in voice["locales"]]
         new = dict.fromkeys(ACCENTS[accent].locale for accent in accents)
         voice["locales"] += [{"locale": locale, "is_native": False} for locale in new if locale not in has]
-        return responder.reply(_face(voice, responder))
+        return responder.reply(_view(voice, responder))
 
     async def _remove_accent(self, responder: Responder) -> web.StreamResponse:
-        voice, accent = self._own(responder), responder.request.match_info["accent_id"]
+        voice, accent = self._own(responder), responder.path_value("accent_id")
         _check_accent(accent)
         gone = {"locale": ACCENTS[accent].locale, "is_native": False}
         if gone not in voice["locales"]:
             raise ApiError(404, "Accent not found", f"The voice has no attached accent {accent!r}.")
         voice["locales"].remove(gone)
-        return responder.reply(_face(voice, responder))
+        return responder.reply(_view(voice, responder))
 
     async def _list_accents(self, responder: Responder) -> web.StreamResponse:
         accents = [
@@ -248,22 +247,22 @@ class Voices:
         return responder.reply({"accents": accents})
 
 
-def _face(voice: Mapping[str, Any], responder: Responder) -> Record:
-    """A voice as the API version shows it."""
-    face = dict(voice)
+def _view(voice: Mapping[str, Any], responder: Responder) -> Record:
+    """Return a voice as the API version shows it."""
+    view = dict(voice)
     if not is_at_least(responder.version, _FIRST_WITH_ACCESS):
         for name in ("tagline", "access", "visibility", "accent"):
-            del face[name]
-        face["is_public"] = voice["access"] == "public"
+            del view[name]
+        view["is_public"] = voice["access"] == "public"
     query = responder.request.query
     if "preview_file_url" in [*query.getall("expand[]", []), *query.getall("expand", [])]:
-        face["preview_file_url"] = None  # there are no previews here, which the service's answer allows for
-    return face
+        view["preview_file_url"] = None  # there are no previews here; the service's answer allows for that
+    return view
 
 
 def _check_accent(accent: str) -> None:
     if accent not in ACCENTS:
-        raise ApiError(400, "Invalid request", f"There is no accent {accent!r} in GET /accents.")
+        raise invalid_request(f"There is no accent {accent!r} in GET /accents.")
 
 
 def _check_language(language: str) -> None:

@@ -13,15 +13,15 @@ class Accent(NamedTuple):
     name: str
     locale: str
     is_locale_default: bool = False
-    is_localizable: bool = False  # whether a voice can be brought to it
+    is_localizable: bool = False  # whether a voice can be localized to it
 
     @property
     def language(self) -> str:
-        """The first part of its locale."""
+        """The language: the first part of the locale."""
         return self.locale.partition("-")[0]
 
 
-# A selection; sorted by id, as the service lists them.
+# A selection, sorted by id as the service lists them.
 ACCENTS = {
     "australian": Accent("Australian English", "en-AU", True),
     "belgian-french": Accent("Belgian French", "fr-BE", True),

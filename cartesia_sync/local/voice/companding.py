@@ -1,6 +1,6 @@
 """Telephone encodings: 16-bit samples to 8-bit mu-law and A-law (ITU-T G.711), as tables over all 65,536 samples.
 
-Pure arithmetic; ``sound`` looks the tables up.
+Pure arithmetic; ``sound`` uses the tables.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def alaw_byte(sample: int) -> int:
 
 @functools.cache
 def mulaw_table() -> bytes:
-    """The mu-law byte of every sample, indexed by the sample's unsigned 16-bit value."""
+    """Return the mu-law byte of every sample, indexed by the sample's unsigned 16-bit value."""
     return bytes(mulaw_byte(sample) for sample in _samples_by_unsigned_value())
 
 
 @functools.cache
 def alaw_table() -> bytes:
-    """The A-law byte of every sample, indexed by the sample's unsigned 16-bit value."""
+    """Return the A-law byte of every sample, indexed by the sample's unsigned 16-bit value."""
     return bytes(alaw_byte(sample) for sample in _samples_by_unsigned_value())
 
 

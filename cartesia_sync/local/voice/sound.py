@@ -1,7 +1,7 @@
-"""Samples: silence, loudness, resampling, encodings, and a made-up voice. The one file of the server that uses numpy.
+"""Samples: silence, loudness, resampling, encodings, and a synthetic voice. The one file of the server that uses numpy.
 
-All sound inside the server is mono at 22,050 Hz, in floating point where 1.0 is full scale, until ``encode`` brings it
-into the form that a request asked for.
+All sound inside the server is mono at 22,050 Hz, in floating point where 1.0 is full scale, until ``encode`` converts
+it to the encoding that a request asked for.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import companding
+from .audio_format import AudioFormat
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,10 +25,9 @@ if TYPE_CHECKING:
     Samples = NDArray[np.float64]
 
 __all__ = [
-    "ENCODINGS",
     "RATE_HZ",
-    "SAMPLE_RATES_HZ",
     "amplify",
+    "convert_wav",
     "encode",
     "from_int16",
     "from_wav",
@@ -38,9 +38,6 @@ __all__ = [
 ]
 
 RATE_HZ = 22050
-SAMPLE_RATES_HZ = (8000, 16000, 22050, 24000, 44100, 48000)
-# Bytes a sample.
-ENCODINGS = {"pcm_f32le": 4, "pcm_s16le": 2, "pcm_mulaw": 1, "pcm_alaw": 1}
 
 _HALF_WIDTH = 24  # zero crossings of the sinc on either side: more than 100 dB of rejection with the window below
 _KAISER_BETA = 11.0
@@ -49,15 +46,15 @@ _KNEE = 0.85  # below it the limiter does nothing
 
 
 def from_int16(data: bytes) -> Samples:
-    """Samples from 16-bit integers in the machine's order."""
+    """Return samples from 16-bit integers in the machine's byte order."""
     return np.frombuffer(data, dtype=np.int16) / 32768.0
 
 
 def from_wav(data: bytes) -> tuple[Samples, int]:
-    """Samples and their rate in Hz from a WAV file of 8, 16 or 32-bit integers; of many channels their mean.
+    """Return samples and their rate in Hz from a WAV file of 8, 16 or 32-bit integers; channels are averaged.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not such a file.
     """
     try:
         with wave.open(io.BytesIO(data)) as file:
@@ -69,24 +66,24 @@ def from_wav(data: bytes) -> tuple[Samples, int]:
         raise ValueError("the audio has 8, 16 or 32-bit samples at 4,000 to 192,000 Hz")
     frames = frames[: len(frames) - len(frames) % (width * channels)]
     samples = np.frombuffer(frames, dtype={1: "u1", 2: "<i2", 4: "<i4"}[width]).astype(np.float64)
-    if width == 1:  # alone without a sign
+    if width == 1:  # the only unsigned width
         samples -= 128
     samples /= 2.0 ** (8 * width - 1)
     return samples.reshape(-1, channels).mean(axis=1), rate_hz
 
 
 def silence(seconds: float) -> Samples:
-    """So many seconds of nothing."""
+    """Return that many seconds of silence."""
     return np.zeros(round(seconds * RATE_HZ))
 
 
 def join(parts: Sequence[Samples]) -> Samples:
-    """One after the other."""
+    """Return the parts, one after the other."""
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def amplify(samples: Samples, gain: float) -> Samples:
-    """Multiply by ``gain``, and bend what would pass full scale smoothly below it rather than cut or wrap it."""
+    """Multiply by ``gain``. What would exceed full scale is compressed smoothly below it, not clipped or wrapped."""
     scaled = samples * gain
     over = np.abs(scaled) > _KNEE
     excess = np.abs(scaled[over]) - _KNEE
@@ -134,8 +131,18 @@ def _weights(up: int, down: int) -> Samples:
     return weights
 
 
+def convert_wav(data: bytes, audio_format: AudioFormat) -> bytes:
+    """Return a WAV file's audio in another encoding and sample rate.
+
+    Raises:
+        ValueError: It is not a WAV file that can be read.
+    """
+    samples, rate_hz = from_wav(data)
+    return encode(resample(samples, audio_format.sample_rate_hz, rate_hz), audio_format.encoding)
+
+
 def encode(samples: Samples, encoding: str) -> bytes:
-    """The bytes of one of ``ENCODINGS``, little-endian. Samples beyond full scale become full scale."""
+    """Return the samples in one of ``ENCODINGS``, little-endian. Samples beyond full scale become full scale."""
     if encoding == "pcm_f32le":
         return np.clip(samples, -1.0, 1.0).astype("<f4").tobytes()
     integers = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype("<i2")
@@ -146,7 +153,7 @@ def encode(samples: Samples, encoding: str) -> bytes:
     return companded.tobytes()
 
 
-# ---- a made-up voice, for machines without eSpeak NG
+# ---- a synthetic voice, for machines without eSpeak NG
 
 # The two lowest resonances of the mouth in Hz, which is what tells vowels apart.
 _FORMANTS = {"a": (730, 1090), "e": (530, 1840), "i": (270, 2290), "o": (570, 840), "u": (300, 870), "y": (280, 2000)}
@@ -154,15 +161,15 @@ _VOWEL_S, _CONSONANT_S = 0.095, 0.06
 
 
 def speech_like(word: str, *, pitch_hz: float, speed: float) -> tuple[Samples, list[tuple[str, float]]]:
-    """Say one word in a language of nobody: a vowel or a hiss for each letter, the same for the same word.
+    """Return a speech-like signal for one word: a vowel or a hiss for each letter, the same for the same word.
 
     Args:
-        word: What to say.
-        pitch_hz: How high the voice is.
-        speed: 1.0 is calm; 2.0 takes half the time.
+        word: The word.
+        pitch_hz: The voice's pitch.
+        speed: 2.0 takes half the time of 1.0.
 
     Returns:
-        The samples, and each letter with the second in which it starts.
+        The samples, and each letter with its start in seconds.
     """
     parts: list[Samples] = []
     letters: list[tuple[str, float]] = []

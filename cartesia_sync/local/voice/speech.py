@@ -1,8 +1,8 @@
-"""Text to sound: a voice speaks a sentence, and says when each word and phoneme is heard.
+"""Text to sound: a voice speaks a sentence, and reports when each word and phoneme is heard.
 
-Two engines speak: eSpeak NG in a process of its own (``worker``), and a made-up voice where that is not to be had.
-``Speaker`` hides which. All work is done on one thread of its own, one sentence after the other: eSpeak NG is several
-hundred times faster than speech, so one process serves many contexts.
+There are two engines: eSpeak NG in a process of its own (``worker``), and a synthetic voice where that is not
+available. ``Speaker`` hides which. One thread of its own does all the work, one sentence after the other: eSpeak NG is
+several hundred times faster than speech, so one process serves many contexts.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
 from . import sound
+from .audio_format import AudioFormat
 from .timing import Timed, phoneme_times, word_times
-from .transcript import Pause, Say
+from .transcript import Pause, Phrase
 
 __all__ = ["LANGUAGES", "Speaker", "SpeechError", "Spoken", "Voice", "choose_voice"]
 
-# The service's languages that eSpeak NG knows by the same name, and those that it calls otherwise.
+# The service's languages that eSpeak NG knows by the same name, and those with another name there.
 _SAME_NAME = (
     "ar", "bg", "bn", "cs", "da", "de", "el", "es", "fi", "fr", "gu", "he", "hi", "hr", "hu", "id", "it", "ja", "ka",
     "kn", "ko", "ml", "mr", "ms", "nl", "or", "pa", "pl", "ro", "ru", "sk", "sv", "ta", "te", "th", "tr", "uk", "ur",
@@ -41,12 +42,12 @@ LANGUAGES = {
     "en": "en-us",
     "no": "nb",
     "pt": "pt-br",
-    "tl": "ms",  # eSpeak NG has no Tagalog; Malay is its nearest relative there
+    "tl": "ms",  # eSpeak NG has no Tagalog; Malay is the closest it has
     "zh": "cmn",
 }
 _BY_CHARACTER = frozenset({"zh", "ja"})  # no spaces between words: the service times their characters
 
-# The voices of the service's own examples, each with a speaker of its own.
+# The voices of the service's own examples, each with its own speaker.
 _KNOWN_SPEAKERS = {
     uuid.UUID("6ccbfb76-1fc6-48f7-b71d-91ac6298247b"): "f2",
     uuid.UUID("a0e99841-438c-4a64-b679-ae501e7d6091"): "m3",
@@ -57,7 +58,7 @@ _KNOWN_SPEAKERS = {
     uuid.UUID("228fca29-3a0a-435c-8728-5cb483251068"): "m1",
     uuid.UUID("5ee9feff-1265-424a-9d7f-8e4d431a12c7"): "m7",
 }
-# For all other voices. Variants whose output is not the same each time (the Klatt synthesizers) are left out.
+# For all other voices. Variants whose output varies (the Klatt synthesizers) are left out.
 _SPEAKERS = (
     *_KNOWN_SPEAKERS.values(),
     "m2", "m4", "m5", "m6", "Alex", "Andrea", "Annie", "anika", "linda", "steph",
@@ -65,7 +66,7 @@ _SPEAKERS = (
 
 _WORDS_A_MINUTE = 175
 _UTTERANCES_A_PROCESS = 5000
-# Leaves room for a volume above 1, and for what resampling adds at the peaks.
+# Leaves room for a volume above 1, and for higher peaks after resampling.
 _HEADROOM = 0.8
 _CLAUSE_ENDS = tuple(
     ".!?,;:\"')]\u2026\u201d\u2019\u00bb\u061f\u0964\u06d4\u3002\uff01\uff1f\uff0c\uff1b\uff1a\u300d\u300f\uff09"
@@ -73,7 +74,7 @@ _CLAUSE_ENDS = tuple(
 
 
 class SpeechError(Exception):
-    """The engine could not speak: the server's fault, not the text's."""
+    """The engine failed: the server's fault, not the text's."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,12 @@ class Voice:
 
     @property
     def espeak_name(self) -> str:
-        """What eSpeak NG calls it."""
+        """Its name in eSpeak NG."""
         return f"{self.language}+{self.speaker}"
 
 
 def choose_voice(voice_id: uuid.UUID, language: str) -> Voice:
-    """The voice behind an id: always the same one, and a different one for each id of the service's examples.
+    """Return the voice for an id: always the same one, and a different one for each id of the service's examples.
 
     Args:
         voice_id: Any UUID.
@@ -120,15 +121,15 @@ class Speaker:
     """The voice of a whole server.
 
     Args:
-        engine: ``"espeak"``, ``"signal"``, or ``"auto"`` for the first where it can be had and else the second, which
-            is then said on stderr, once a process.
+        engine: ``"espeak"``, ``"signal"``, or ``"auto"``: the first where it is available, else the second with a
+            message on stderr, once a process.
 
     Raises:
-        ImportError: ``"espeak"`` was asked for, and the package that brings it is not installed.
-        ValueError: No such engine.
+        ImportError: ``"espeak"`` was asked for, and its package is not installed.
+        ValueError: There is no such engine.
 
-    Threads: ``say`` belongs to an event loop; ``close`` may be called once, by any thread. The engine is started with
-    the first sentence.
+    Threads: ``speak`` belongs to an event loop; ``close`` may be called once, by any thread. The engine starts with the
+    first sentence.
     """
 
     def __init__(self, engine: str = "auto") -> None:
@@ -136,32 +137,32 @@ class Speaker:
             raise ValueError(f"engine must be 'auto', 'espeak' or 'signal', not {engine!r}")
         folder = None if engine == "signal" else _espeak_folder()
         if engine == "espeak" and folder is None:
-            raise ImportError("no espeakng-loader here; pip install 'cartesia-sync[local]'")
+            raise ImportError("espeakng-loader is not installed: pip install 'cartesia-sync[local]'")
         if engine == "auto" and folder is None:
-            _say_that_espeak_is_missing("espeakng-loader is not installed")
+            _warn_once("espeakng-loader is not installed")
         self._may_fall_back = engine == "auto"
         self._engine: Union[_EspeakEngine, _SignalEngine] = _SignalEngine() if folder is None else _EspeakEngine(folder)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cartesia-sync-local-speech")
 
-    async def say(self, parts: Sequence[Union[Say, Pause]], voice: Voice, encoding: str, sample_rate_hz: int) -> Spoken:
-        """Speak the parts of one sentence, one after the other. The same call gives the same bytes.
+    async def speak(self, parts: Sequence[Union[Phrase, Pause]], voice: Voice, audio_format: AudioFormat) -> Spoken:
+        """Speak the parts of one sentence, one after the other. The same call returns the same bytes.
 
         Raises:
             SpeechError: The engine failed.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._say, parts, voice, encoding, sample_rate_hz)
+        return await loop.run_in_executor(self._thread, self._speak, parts, voice, audio_format)
 
     def close(self) -> None:
-        """End the engine and its thread. Blocks for the sentence in work at most, without it for milliseconds."""
-        # The process first: that wakes the thread if it is waiting for an answer.
+        """End the engine and its thread. Blocks for milliseconds, or until the current sentence is spoken."""
+        # The process first: that wakes the thread if it is waiting for a response.
         self._engine.kill()
         self._thread.shutdown(wait=True, cancel_futures=True)
         self._engine.close()
 
     # ---- speech thread only
 
-    def _say(self, parts: Sequence[Union[Say, Pause]], voice: Voice, encoding: str, sample_rate_hz: int) -> Spoken:
+    def _speak(self, parts: Sequence[Union[Phrase, Pause]], voice: Voice, audio_format: AudioFormat) -> Spoken:
         pieces: list[sound.Samples] = []
         words: list[Timed] = []
         phonemes: list[Timed] = []
@@ -170,39 +171,40 @@ class Speaker:
             if isinstance(part, Pause):
                 piece = sound.silence(part.seconds)
             else:
-                utterance = self._speak(part, voice)
+                utterance = self._speak_phrase(part, voice)
                 piece = sound.amplify(utterance.samples, _HEADROOM * part.style.volume * part.style.volume_ratio)
                 words += [word.later(so_far / sound.RATE_HZ) for word in utterance.words]
                 phonemes += [phoneme.later(so_far / sound.RATE_HZ) for phoneme in utterance.phonemes]
             pieces.append(piece)
             so_far += len(piece)
-        samples = sound.resample(sound.join(pieces), sample_rate_hz)
-        return Spoken(sound.encode(samples, encoding), len(samples) / sample_rate_hz, words, phonemes)
+        samples = sound.resample(sound.join(pieces), audio_format.sample_rate_hz)
+        audio = sound.encode(samples, audio_format.encoding)
+        return Spoken(audio, len(samples) / audio_format.sample_rate_hz, words, phonemes)
 
-    def _speak(self, part: Say, voice: Voice) -> _Utterance:
+    def _speak_phrase(self, part: Phrase, voice: Voice) -> _Utterance:
         try:
             return self._engine.speak(part, voice)
         except _EngineMissingError as exc:
             if not self._may_fall_back:
                 raise
-            _say_that_espeak_is_missing(str(exc))
+            _warn_once(str(exc))
             self._engine.close()
             self._engine = _SignalEngine()
             return self._engine.speak(part, voice)
 
 
-_said_that_espeak_is_missing = False
+_has_warned = False
 
 
-def _say_that_espeak_is_missing(why: str) -> None:
-    global _said_that_espeak_is_missing
-    if not _said_that_espeak_is_missing:
-        _said_that_espeak_is_missing = True
+def _warn_once(why: str) -> None:
+    global _has_warned
+    if not _has_warned:
+        _has_warned = True
         print(f"cartesia_sync.local: no speech, only a speech-like signal ({why})", file=sys.stderr)
 
 
 def _espeak_folder() -> Optional[Path]:
-    """The folder that holds the package which brings eSpeak NG. The package is not imported in this process."""
+    """Return the folder of the package with eSpeak NG, which is not imported in this process."""
     spec = importlib.util.find_spec("espeakng_loader")
     return Path(spec.origin).parent.parent if spec is not None and spec.origin else None
 
@@ -210,19 +212,19 @@ def _espeak_folder() -> Optional[Path]:
 # ---- eSpeak NG
 
 
-# Control characters mean nothing in speech, and a NUL would end the text; half a surrogate pair is no text at all.
+# Control characters cannot be spoken, and a NUL would end the text; half a surrogate pair cannot be encoded.
 _UNSPEAKABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class _EngineMissingError(SpeechError):
-    """eSpeak NG is installed and does not start."""
+    """eSpeak NG is installed, but does not start."""
 
 
 class _EspeakEngine:
     """eSpeak NG, behind a pipe.
 
-    Threads: ``kill`` may be called by any; all else belongs to the speech thread, and to whoever closes after its end.
-    ``_process_lock`` guards that no process is started after ``kill``.
+    Threads: ``kill`` may be called by any; the rest belongs to the speech thread, and to whoever closes after its end.
+    ``_process_lock`` guards ``_process`` and ``_killed``, so that no process is started after ``kill``.
     """
 
     _LENGTHS = struct.Struct(">II")
@@ -234,25 +236,25 @@ class _EspeakEngine:
         self._killed = False
         self._spoken = 0
 
-    def speak(self, part: Say, voice: Voice) -> _Utterance:
-        # Each loading of the library leaves some 2 KB behind: in time a new process takes over.
+    def speak(self, part: Phrase, voice: Voice) -> _Utterance:
+        # Each loading of the library leaks some 2 KB, so a new process takes over from time to time.
         self._spoken += 1
         if self._spoken % _UTTERANCES_A_PROCESS == 0:
             self.close()
         style = part.style
-        asked = {
+        request = {
             "text": _UNSPEAKABLE.sub(" ", part.text),
             "voice": voice.espeak_name,
             "rate": round(_WORDS_A_MINUTE * style.speed * style.speed_ratio),
             "pause": part.text.endswith(_CLAUSE_ENDS),
         }
         try:
-            header, data = self._ask(asked)
+            header, data = self._ask(request)
         except (OSError, EOFError):
-            # It crashed. A new one gets one chance: the fault may lie in this very text.
+            # It crashed. Try once more with a new process, and only once: the cause may be this text.
             self.close()
             try:
-                header, data = self._ask(asked)
+                header, data = self._ask(request)
             except (OSError, EOFError) as exc:
                 self.close()
                 raise SpeechError(f"the speech process died: {exc}") from exc
@@ -267,37 +269,37 @@ class _EspeakEngine:
         return _Utterance(samples, words, phonemes)
 
     def kill(self) -> None:
-        """End the process and start no other. A thread that waits for its answer wakes."""
+        """End the process and start no other. Wakes a thread that waits for its response."""
         with self._process_lock:
             self._killed = True
             if self._process is not None:
                 self._process.kill()
 
     def close(self) -> None:
-        """End the process and let go of it; the next text starts another, unless ``kill`` was called."""
+        """End the process and free it; the next text starts another, unless ``kill`` was called."""
         with self._process_lock:
             process, self._process = self._process, None
         if process is None:
             return
         process.kill()
-        process.wait()  # not long: nothing survives a kill
+        process.wait()  # not for long: it has been killed
         for pipe in (process.stdin, process.stdout):
-            # Closing stdin tries to write what is left in its buffer.
+            # Closing stdin tries to flush its buffer.
             with contextlib.suppress(OSError):
                 if pipe is not None:
                     pipe.close()
 
-    def _ask(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         process = self._process or self._start()
         assert process.stdin is not None
-        data = json.dumps(asked).encode()
+        data = json.dumps(request).encode()
         process.stdin.write(self._LENGTHS.pack(len(data), 0) + data)
         process.stdin.flush()
         return self._read(process)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        # Isolated, and without a site of its own: a quick start, and no module of ours or of the user's can get
-        # between it and the standard library. A session of its own: Ctrl-C in the terminal does not reach it.
+        # Isolated and without the site module: it starts quickly, and no module of ours or of the user's can shadow the
+        # standard library. In a session of its own, so that Ctrl-C in the terminal does not reach it.
         program = Path(__file__).with_name("worker.py")
         command = [sys.executable, "-I", "-S", str(program), str(self._folder)]
         with self._process_lock:
@@ -330,18 +332,18 @@ class _EspeakEngine:
         return json.loads(body[:header_bytes]), body[header_bytes:]
 
 
-# ---- the made-up voice
+# ---- the synthetic voice
 
 
 class _SignalEngine:
-    """Says a vowel or a hiss for each letter: speech-like, understood by nobody, timed truly."""
+    """A vowel or a hiss for each letter: speech-like and timed correctly, but not intelligible."""
 
     _GAP_S = 0.06
     _PAUSE_S = 0.3
 
-    def speak(self, part: Say, voice: Voice) -> _Utterance:
+    def speak(self, part: Phrase, voice: Voice) -> _Utterance:
         speed = part.style.speed * part.style.speed_ratio
-        # Women's variants are f1 to f5; each speaker has a pitch of its own.
+        # The female variants are f1 to f5; each speaker has its own pitch.
         base = 190 if voice.speaker.startswith("f") else 110
         pitch_hz = base + 4.0 * (sum(voice.speaker.encode()) % 12)
         pieces: list[sound.Samples] = []
@@ -369,4 +371,4 @@ class _SignalEngine:
         """Nothing to end."""
 
     def close(self) -> None:
-        """Nothing to let go."""
+        """Nothing to free."""

@@ -1,7 +1,7 @@
 """When each word and each phoneme is heard: from the engine's events to spans of seconds.
 
-Pure. An engine says where words and phonemes *start*, by its own idea of a word: numbers and hyphens are several,
-"of the" may be one. Callers want every token of the transcript as it was written, with a start and an end.
+Pure. An engine reports where words and phonemes *start*, by its own idea of a word: a number or a hyphenated word is
+several, "of the" may be one. Callers want every token of the transcript as it was written, with a start and an end.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Timed(NamedTuple):
     end: float
 
     def later(self, seconds: float) -> Timed:
-        """The same, so many seconds later."""
+        """Return the same, shifted by so many seconds."""
         return Timed(self.text, self.start + seconds, self.end + seconds)
 
 
 def phoneme_times(starts: Sequence[tuple[str, float]], total: float) -> list[Timed]:
-    """Give every phoneme its end: the start of the next one, of a pause, or the end of the audio.
+    """Return every phoneme with its end: the start of the next one, of a pause, or the end of the audio.
 
     Args:
         starts: Names and starts in seconds, in the order in which they are heard. An empty name is a pause.
@@ -51,17 +51,17 @@ def word_times(
     *,
     by_character: bool = False,
 ) -> list[Timed]:
-    r"""Give every token of the text, ``\S+``, a start and an end.
+    r"""Return every token of the text, ``\S+``, with a start and an end.
 
     A token starts at the first word event inside it and ends with its last phoneme. Tokens without an event of their
-    own share the span of the one before, by length; a token without a letter or digit is a moment, not a span.
+    own share the span of the one before, by length; a token without a letter or digit has a span of no length.
 
     Args:
         text: What was spoken.
         starts: Where words start: offset in the text (code points, from 0) and seconds, in the order heard.
         phonemes: All phonemes of the audio.
         total: The length of the audio in seconds.
-        by_character: Take every character for a token, as suits text without spaces between its words.
+        by_character: Every character is a token, as suits text without spaces between its words.
 
     Returns:
         One span for each token, in order; none overlaps another, none passes ``total``.
@@ -85,8 +85,8 @@ def _spans_of_voiced(
     phonemes: Sequence[Timed],
     total: float,
 ) -> dict[int, tuple[float, float]]:
-    """The spans of the tokens that have a sound, by their offset."""
-    # Where a group begins: the tokens with an event of their own. The first group takes in all tokens before it.
+    """Return the spans of the tokens that have a sound, by their offset."""
+    # A group begins at a token with an event of its own. The first group also has all tokens before it.
     groups: list[tuple[int, float]] = []
     for offset, time in starts:
         index = next((i for i, token in enumerate(tokens) if token.end() > offset), None)
@@ -113,7 +113,7 @@ def _spans_of_voiced(
 
 
 def _last_sound(phonemes: Sequence[Timed], start: float, limit: float) -> float:
-    """The end of the last phoneme that starts in the span, or the span's own end."""
+    """Return the end of the last phoneme that starts in the span, or the span's own end."""
     last: Optional[float] = None
     for phoneme in phonemes:
         if start <= phoneme.start < limit:

@@ -1,9 +1,9 @@
-"""What a transcript says: where its sentences end, and what its tags ask for.
+"""Transcripts: where their sentences end, and what their tags ask for.
 
-Pure. Text arrives in pieces and is spoken in sentences. Where a sentence ends is read from the text, not from how it
-was cut into pieces, so that the same requests always make the same audio. Two things can still cut a sentence in
-another place: a buffer delay that runs out (the clock decides), and a piece which happens to end with a full stop that
-the next piece would have shown to be none ("version 2" then ".5" is safe, "example." then "com" is not).
+Pure. Text arrives in pieces and is spoken in sentences. Where a sentence ends depends on the text, not on how it was
+cut into pieces, so that the same requests always make the same audio. Two things can still cut a sentence elsewhere: a
+buffer delay that runs out (the clock decides), and a piece that ends with a full stop which only the next piece would
+show to be inside a word ("version 2" then ".5" is safe, "example." then "com" is not).
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import re
 from dataclasses import dataclass, replace
 from typing import Optional, Union
 
-__all__ = ["Pause", "Say", "Sentence", "Style", "TextBuffer", "has_words", "read_tags"]
+__all__ = ["Pause", "Phrase", "Sentence", "Style", "TextBuffer", "has_words", "read_tags"]
 
-# A sentence's end: the mark, whatever closes behind it, and the space that proves it. Scripts which write no space
-# between sentences need no proof; neither does an empty line.
+# A sentence's end: the mark, closing quotes or brackets, and the space that proves it. Scripts without spaces between
+# sentences need no proof; neither does an empty line.
 _CLOSING = "[\"'\u201d\u2019\u00bb)\\]\u300d\u300f\uff09]*"
 _MARK = "[.!?\u2026\u061f\u0964\u06d4]+"  # ... and the ellipsis, the Arabic, Hindi and Urdu ones
 _WIDE_MARK = "[\u3002\uff01\uff1f]+"
 _END = re.compile(rf"{_MARK}{_CLOSING}(?=\s)|{_WIDE_MARK}{_CLOSING}|\n[^\S\n]*\n")
-# At the end of what has come so far, the mark alone will do, so that nobody waits for a sentence that is whole.
+# At the end of what has come so far the mark is enough, so that a complete sentence does not wait.
 _END_SO_FAR = re.compile(rf"{_MARK}{_CLOSING}$")
-# A full stop behind these is none, nor behind a single letter: "J. S. Bach", "e.g. this".
+# After these a full stop ends no sentence, nor after a single letter: "J. S. Bach", "e.g. this".
 _ABBREVIATION = re.compile(r"(?:^|[\s(.])(?:mr|mrs|ms|dr|st|vs|prof|sr|jr|[^\W\d_])$", re.IGNORECASE)
-# A sentence without an end is cut at a space, for the sake of memory.
+# A sentence without an end is cut at a space, to bound the memory.
 _LONGEST = 500
 
 _TAG = re.compile(
@@ -43,7 +43,7 @@ _LONGEST_BREAK_S = 30.0
 
 @dataclass(frozen=True)
 class Style:
-    """How to speak: factors of the usual rate and loudness. ``..._ratio`` is what a tag asked for, on top."""
+    """How to speak: factors of the normal rate and loudness. ``..._ratio`` comes from a tag, and multiplies."""
 
     speed: float = 1.0
     volume: float = 1.0
@@ -53,7 +53,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Sentence:
-    """Text to be spoken in one breath, tags and all, in the style of the request that brought it."""
+    """Text to speak in one go, tags included, in the style of the request that sent it."""
 
     text: str
     speed: float = 1.0
@@ -61,8 +61,8 @@ class Sentence:
 
 
 @dataclass(frozen=True)
-class Say:
-    """Words to speak."""
+class Phrase:
+    """Text to speak, without tags."""
 
     text: str
     style: Style
@@ -70,13 +70,13 @@ class Say:
 
 @dataclass(frozen=True)
 class Pause:
-    """Silence to keep."""
+    """Silence between phrases."""
 
     seconds: float
 
 
 def has_words(text: str) -> bool:
-    """Whether there is anything in it to be spoken: a letter or a digit."""
+    """Whether there is anything to speak: a letter or a digit."""
     return any(map(str.isalnum, text))
 
 
@@ -92,7 +92,7 @@ class TextBuffer:
         return has_words(self._text)
 
     def add(self, text: str, *, speed: float = 1.0, volume: float = 1.0) -> list[Sentence]:
-        """Append a piece; return the sentences that are whole now.
+        """Append a piece; return the sentences that are complete now.
 
         A piece in another style than the text before it ends that text's sentence.
         """
@@ -114,7 +114,7 @@ class TextBuffer:
         return sentences
 
     def take_rest(self) -> list[Sentence]:
-        """Hand out what is there, be it a whole sentence or not."""
+        """Remove and return what is left, whether or not its sentence is complete."""
         rest, self._text = self._text, ""
         return self._sentence(rest)
 
@@ -123,11 +123,11 @@ class TextBuffer:
 
 
 def _sentence_length(text: str, is_all: bool) -> Optional[int]:
-    """How long the first sentence is, or None if it has not ended yet.
+    """Return the length of the first sentence, or None if it has not ended yet.
 
     Args:
         text: At most ``_LONGEST`` characters.
-        is_all: Nothing has come behind them so far.
+        is_all: Nothing has come after them so far.
     """
     for match in _END.finditer(text):
         if _is_end(text, match):
@@ -149,23 +149,23 @@ def _is_end(text: str, match: re.Match[str]) -> bool:
     return _OPEN_TAG.search(before) is None
 
 
-def read_tags(text: str, style: Style) -> tuple[list[Union[Say, Pause]], Style]:
-    """Part the words from the tags between them.
+def read_tags(text: str, style: Style) -> tuple[list[Union[Phrase, Pause]], Style]:
+    """Split text into phrases and pauses, as its tags say.
 
     ``<speed>`` and ``<volume>`` hold from there on, ``<break>`` is a pause, ``<spell>`` spells, ``<emotion>`` and
-    ``[laughter]`` are left out. What no tag's form fits is text.
+    ``[laughter]`` are left out. What does not look like a tag is text.
 
     Returns:
-        What to do, in order, and the style which holds behind it.
+        The parts, in order, and the style that holds after them.
     """
-    parts: list[Union[Say, Pause]] = []
+    parts: list[Union[Phrase, Pause]] = []
     words = ""
     position = 0
 
-    def say() -> None:
+    def end_phrase() -> None:
         nonlocal words
         if has_words(words):
-            parts.append(Say(words.strip(), style))
+            parts.append(Phrase(words.strip(), style))
         words = ""
 
     for tag in _TAG.finditer(text):
@@ -180,21 +180,21 @@ def read_tags(text: str, style: Style) -> tuple[list[Union[Say, Pause]], Style]:
         elif name == "break":
             seconds = _number(*attributes.get("time", ("", "")))
             if seconds:
-                say()
+                end_phrase()
                 parts.append(Pause(min(seconds, _LONGEST_BREAK_S)))
         elif name in ("speed", "volume"):
             ratio = _number(*attributes.get("ratio", ("", "")))
             if ratio:
-                say()
+                end_phrase()
                 low, high = _RATIO_RANGE
                 style = replace(style, **{f"{name}_ratio": min(max(ratio, low), high)})
     words += text[position:]
-    say()
+    end_phrase()
     return parts, style
 
 
 def _number(digits: str, unit: str) -> Optional[float]:
-    """Read a number of a tag; a number with ``ms`` becomes seconds. None for what is no number."""
+    """Return the number in a tag, with ``ms`` in seconds; None if it is not a number."""
     try:
         return float(digits) / (1000 if unit.lower() == "ms" else 1)
     except ValueError:

@@ -1,19 +1,20 @@
 """The process that loads eSpeak NG, and nothing else of ours: text comes in, samples and times go out.
 
-It is a program of its own for two reasons. eSpeak NG is under the GPL: it shares no process with the rest. And it is
-one heap of global state, neither thread-safe nor deterministic when reused, so it is loaded afresh for each utterance
-(a few milliseconds), and a crash in it ends this process alone.
+It is a program of its own for two reasons. eSpeak NG is under the GPL: it shares no process with the rest. And it has
+global state, is not thread-safe, and is not deterministic when reused, so it is loaded afresh for each utterance (a few
+milliseconds), and a crash in it ends this process only.
 
 Messages, both ways, on stdin and stdout: two lengths (big-endian, 32 bits each), a JSON header, a payload.
 
-    asked:    {"text", "voice", "rate" (words a minute), "pause" (leave a clause's pause at the end)}, no payload
-    answered: {"sample_rate_hz", "words": [[offset, sample], ...], "phonemes": [[ipa, sample], ...]}, 16-bit samples
+    request:  {"text", "voice", "rate" (words a minute), "pause" (leave a clause's pause at the end)}, no payload
+    response: {"sample_rate_hz", "words": [[offset, sample], ...], "phonemes": [[ipa, sample], ...]}, 16-bit samples
               or {"error": text}, no payload
 
 ``offset`` counts code points of the text from 0, ``sample`` is where the word or phoneme starts. A phoneme with an
-empty name is a pause. A first message without being asked says that the library is there: {"ready": true}, or an error.
+empty name is a pause. The first message comes without a request and says whether the library works: {"ready": true} or
+an error.
 
-Started by ``speech`` with its path and the folder which holds the package ``espeakng_loader``. Ends when stdin does.
+Started by ``speech`` with its path and the folder of the package ``espeakng_loader``. Ends when stdin does.
 Uses the standard library only; leaves no file behind.
 """
 
@@ -32,7 +33,7 @@ __all__ = ["main"]
 
 LENGTHS = struct.Struct(">II")
 
-# The names that speak_lib.h gives them.
+# The names are those of speak_lib.h.
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
 _INITIALIZE_PHONEME_EVENTS = 0x0001
 _INITIALIZE_PHONEME_IPA = 0x0002
@@ -67,7 +68,7 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 class _RefusedError(Exception):
-    """The library said no."""
+    """The library refused."""
 
 
 def _speak(library_path: str, text: str, voice: str, rate: int, pause: bool) -> tuple[dict[str, Any], bytes]:
@@ -79,9 +80,9 @@ def _speak(library_path: str, text: str, voice: str, rate: int, pause: bool) -> 
         if sample_rate_hz <= 0:
             raise _RefusedError(f"espeak_Initialize answered {sample_rate_hz}")
         try:
-            # Some phonemes hold noise; with the same seed it is the same noise.
+            # Some phonemes contain noise; with the same seed it is the same noise.
             library.espeak_ng_SetRandSeed(ctypes.c_long(1))
-            # A failed call would keep the voice before it.
+            # If this fails, the previous voice is still set.
             if library.espeak_SetVoiceByName(voice.encode()) != 0:
                 raise _RefusedError(f"no voice {voice!r}")
             library.espeak_SetParameter(_RATE, rate, 0)
@@ -102,7 +103,7 @@ def _synthesize(library: ctypes.CDLL, text: str, pause: bool, sample_rate_hz: in
     words: list[tuple[int, int]] = []
     phonemes: list[tuple[str, int]] = []
 
-    def hear(wave: Any, count: int, events: Any) -> int:
+    def receive(wave: Any, count: int, events: Any) -> int:
         if wave and count > 0:
             samples.extend(ctypes.string_at(wave, 2 * count))
         index = 0
@@ -116,7 +117,7 @@ def _synthesize(library: ctypes.CDLL, text: str, pause: bool, sample_rate_hz: in
             index += 1
         return 0  # 1 would abort
 
-    callback = _Callback(hear)  # a reference is kept until the synthesis is over
+    callback = _Callback(receive)  # this reference keeps it alive until the synthesis is over
     library.espeak_SetSynthCallback(callback)
     data = text.encode()
     flags = _CHARS_UTF8 | (_ENDPAUSE if pause else 0)
@@ -141,7 +142,7 @@ def _serve(inward: BinaryIO, out: BinaryIO) -> None:
         # The data is found from the working directory as ".": eSpeak NG refuses paths of 160 bytes and more.
         os.chdir(espeakng_loader.get_data_path())
         _speak(library_path, "a", "en-us", 175, False)
-    except Exception as exc:  # whatever is wrong with the library, the parent is to hear it
+    except Exception as exc:  # whatever is wrong with the library, the parent is told
         _send(out, {"error": f"{type(exc).__name__}: {exc}"})
         return
     _send(out, {"ready": True})
@@ -149,10 +150,10 @@ def _serve(inward: BinaryIO, out: BinaryIO) -> None:
         lengths = inward.read(LENGTHS.size)
         if len(lengths) < LENGTHS.size:
             return
-        asked = json.loads(inward.read(LENGTHS.unpack(lengths)[0]))
+        request = json.loads(inward.read(LENGTHS.unpack(lengths)[0]))
         try:
-            header, samples = _speak(library_path, asked["text"], asked["voice"], asked["rate"], asked["pause"])
-        except Exception as exc:  # one text must not end the others; the parent is to hear it
+            header, samples = _speak(library_path, request["text"], request["voice"], request["rate"], request["pause"])
+        except Exception as exc:  # one text must not affect the others; the parent is told
             header, samples = {"error": f"{type(exc).__name__}: {exc}"}, b""
         _send(out, header, samples)
 
@@ -161,19 +162,19 @@ def main(arguments: list[str]) -> int:
     """Serve the parent process on stdin and stdout.
 
     Args:
-        arguments: The folder which holds the package ``espeakng_loader``, if it is not to be found anyway.
+        arguments: The folder of the package ``espeakng_loader``, if it is not on the path anyway.
     """
-    # Ctrl-C in the terminal is the parent's business: it closes our stdin when it is done.
+    # The parent handles Ctrl-C: it closes our stdin when it is done.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.path.extend(arguments)
-    # The library may print; what it prints must not come between our messages.
+    # The library may print; that must not mix with our messages.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
         _serve(sys.stdin.buffer, out)
         out.close()
     except BrokenPipeError:
-        # The parent is gone. Nobody is left to tell, at exit neither.
+        # The parent is gone. There is nobody to tell, not even at exit.
         os._exit(0)
     return 0
 

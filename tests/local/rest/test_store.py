@@ -70,13 +70,13 @@ def test_what_does_not_fit_is_refused(query: dict[str, str]) -> None:
     assert caught.value.status == 400
 
 
-def test_a_shelf_keeps_order_and_knows_what_it_has_not() -> None:
+def test_a_store_keeps_order_and_knows_what_it_has_not() -> None:
     store = Store("cup", "cup_not_found")
     for name in "bca":
         store.add({"id": name})
     store.remove("c")
     assert [record["id"] for record in store] == ["b", "a"]
-    for miss in (store.find, store.remove):
+    for miss in (store.get, store.remove):
         with pytest.raises(ApiError) as caught:
             miss("c")
         assert (caught.value.status, caught.value.title, caught.value.error_code) == (

@@ -210,7 +210,7 @@ def test_without_a_context_none_is_named(ask: Ask) -> None:
 
 @pytest.mark.parametrize("version", [None, "2025-11-04"])
 def test_a_failure_in_mid_stream_is_an_error_event(ask: Ask, monkeypatch: pytest.MonkeyPatch, version: Any) -> None:
-    say = Speaker.say
+    speak = Speaker.speak
     said = 0
 
     async def break_down(self: Speaker, *arguments: Any) -> Spoken:
@@ -218,9 +218,9 @@ def test_a_failure_in_mid_stream_is_an_error_event(ask: Ask, monkeypatch: pytest
         said += 1
         if said > 1:
             raise SpeechError("hoarse")
-        return await say(self, *arguments)
+        return await speak(self, *arguments)
 
-    monkeypatch.setattr(Speaker, "say", break_down)
+    monkeypatch.setattr(Speaker, "speak", break_down)
     with LocalServer(engine="signal") as server:
         answer = ask(server, "POST", "/tts/sse", json=speech(), version=version)
         names, events = zip(*events_of(answer.text))
@@ -250,7 +250,7 @@ def test_a_fault_of_the_server_itself_is_told_and_printed(
     async def broken(*_: Any) -> Spoken:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(Speaker, "say", broken)
+    monkeypatch.setattr(Speaker, "speak", broken)
     with LocalServer(engine="signal") as server:
         answer = ask(server, "POST", "/tts/bytes", json=speech())
     assert (answer.status_code, answer.json()["title"]) == (500, "Internal server error")

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from cartesia_sync.local.voice.pronunciation import Item, Pronunciation, Written, as_written
 from cartesia_sync.local.voice.timing import Timed
-from cartesia_sync.local.voice.transcript import Pause, Say, Style
+from cartesia_sync.local.voice.transcript import Pause, Phrase, Style
 
 STYLE = Style()
 
 
 def spoken(text: str, *items: Any, by_character: bool = False) -> str:
-    parts, _ = Pronunciation(Item(*item) for item in items).apply([Say(text, STYLE)], by_character=by_character)
-    return "".join(part.text for part in parts if isinstance(part, Say))
+    parts, _ = Pronunciation(Item(*item) for item in items).apply([Phrase(text, STYLE)], by_character=by_character)
+    return "".join(part.text for part in parts if isinstance(part, Phrase))
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def times(text: str) -> list[Timed]:
 
 
 def written_times(text: str, *items: Any) -> list[Timed]:
-    parts, written = Pronunciation(Item(*item) for item in items).apply([Say(text, STYLE)], by_character=False)
+    parts, written = Pronunciation(Item(*item) for item in items).apply([Phrase(text, STYLE)], by_character=False)
     (part,) = parts
-    assert isinstance(part, Say)
+    assert isinstance(part, Phrase)
     return as_written(times(part.text), written)
 
 
@@ -75,7 +75,7 @@ def test_a_word_that_is_not_spoken_is_a_moment() -> None:
 
 
 def test_a_part_with_nothing_left_is_left_out_and_pauses_stay() -> None:
-    parts = [Say("um.", STYLE), Pause(1.0), Say("Yes.", STYLE)]
+    parts = [Phrase("um.", STYLE), Pause(1.0), Phrase("Yes.", STYLE)]
     kept, written = Pronunciation([Item("um", "")]).apply(parts, by_character=False)
     assert kept == parts[1:]
     assert written == [Written(["um."], 0), Written(["Yes."], 1)]
@@ -87,9 +87,11 @@ TEXTS = st.from_regex(r"\A[ab]( ?[ab])*\Z")
 
 @given(st.text("ab ,."), st.lists(st.tuples(TEXTS, st.text("abc .")), max_size=3), st.booleans())
 def test_whatever_is_replaced_the_written_tokens_are_kept_in_order(text: str, items: Any, by_character: bool) -> None:
-    parts, written = Pronunciation(Item(*item) for item in items).apply([Say(text, STYLE)], by_character=by_character)
+    parts, written = Pronunciation(Item(*item) for item in items).apply(
+        [Phrase(text, STYLE)], by_character=by_character
+    )
     tokens = [token for group in written for token in group.tokens]
     assert tokens == ([character for character in text if not character.isspace()] if by_character else text.split())
-    heard = "".join(part.text for part in parts if isinstance(part, Say))
+    heard = "".join(part.text for part in parts if isinstance(part, Phrase))
     count = len([character for character in heard if not character.isspace()]) if by_character else len(heard.split())
     assert sum(group.spoken for group in written) == count

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cartesia_sync.local.voice import sound
+from cartesia_sync.local.voice.audio_format import SAMPLE_RATES_HZ
 
 
 def tone(frequency_hz: float, rate_hz: int, count: int, level: float = 0.5) -> np.ndarray:
@@ -17,7 +18,7 @@ def level_db(samples: np.ndarray) -> float:
     return 20 * np.log10(max(float(np.sqrt(np.mean(samples**2))), 1e-12))
 
 
-@pytest.mark.parametrize("rate_hz", sound.SAMPLE_RATES_HZ)
+@pytest.mark.parametrize("rate_hz", SAMPLE_RATES_HZ)
 def test_a_tone_stays_the_same_tone_at_the_same_time(rate_hz: int) -> None:
     samples = sound.resample(tone(1000, sound.RATE_HZ, 11025), rate_hz)
     assert len(samples) == rate_hz // 2
@@ -32,7 +33,7 @@ def test_what_a_lower_rate_cannot_hold_is_gone_and_not_folded(rate_hz: int) -> N
     assert level_db(sound.resample(too_high, rate_hz)[rate_hz // 10 : -rate_hz // 10]) < -100
 
 
-@pytest.mark.parametrize("rate_hz", sound.SAMPLE_RATES_HZ)
+@pytest.mark.parametrize("rate_hz", SAMPLE_RATES_HZ)
 def test_no_samples_stay_none(rate_hz: int) -> None:
     assert len(sound.resample(np.zeros(0), rate_hz)) == 0
 

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cartesia_sync.local.voice import sound, speech
+from cartesia_sync.local.voice import speech
+from cartesia_sync.local.voice.audio_format import ENCODINGS, SAMPLE_RATES_HZ, AudioFormat
 from cartesia_sync.local.voice.speech import LANGUAGES, Speaker, SpeechError, Spoken, choose_voice
-from cartesia_sync.local.voice.transcript import Pause, Say, Style
+from cartesia_sync.local.voice.transcript import Pause, Phrase, Style
 
 ENGINES = ["signal"]
 if importlib.util.find_spec("espeakng_loader") is not None:
@@ -57,7 +58,11 @@ def espeak() -> Iterator[Speaker]:
 
 def say(speaker: Speaker, *parts: Any, voice: Any = VOICE, encoding: str = "pcm_s16le", rate: int = 22050) -> Spoken:
     return asyncio.run(
-        speaker.say([Say(part, PLAIN) if isinstance(part, str) else part for part in parts], voice, encoding, rate)
+        speaker.speak(
+            [Phrase(part, PLAIN) if isinstance(part, str) else part for part in parts],
+            voice,
+            AudioFormat(encoding, rate),
+        )
     )
 
 
@@ -77,12 +82,12 @@ def test_speech_is_audible_and_not_clipped(speaker: Speaker) -> None:
     assert abs(np.mean(samples)) < 0.01
 
 
-@pytest.mark.parametrize("encoding", sound.ENCODINGS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
 def test_every_form_of_audio_lasts_as_long_as_it_says(espeak: Speaker, encoding: str) -> None:
     plain = say(espeak, "Hello.")
-    for rate in sound.SAMPLE_RATES_HZ:
+    for rate in SAMPLE_RATES_HZ:
         spoken = say(espeak, "Hello.", encoding=encoding, rate=rate)
-        assert len(spoken.audio) == round(spoken.seconds * rate) * sound.ENCODINGS[encoding]
+        assert len(spoken.audio) == round(spoken.seconds * rate) * ENCODINGS[encoding]
         assert spoken.seconds == pytest.approx(plain.seconds, abs=1 / rate)
         assert spoken.words == plain.words
 
@@ -156,9 +161,9 @@ def test_a_break_is_silence_and_what_follows_comes_later(speaker: Speaker) -> No
 
 def test_speed_and_volume_are_obeyed(speaker: Speaker) -> None:
     text = "A sentence of some length"
-    usual, quick = say(speaker, text), say(speaker, Say(text, Style(speed=1.5)))
+    usual, quick = say(speaker, text), say(speaker, Phrase(text, Style(speed=1.5)))
     assert quick.seconds < 0.8 * usual.seconds
-    soft, loud = say(speaker, Say(text, Style(volume=0.5))), say(speaker, Say(text, Style(volume=2.0)))
+    soft, loud = say(speaker, Phrase(text, Style(volume=0.5))), say(speaker, Phrase(text, Style(volume=2.0)))
     assert rms(samples_of(soft)) == pytest.approx(rms(samples_of(usual)) / 2, rel=0.01)
     assert rms(samples_of(loud)) > 1.5 * rms(samples_of(usual))
     assert np.max(np.abs(samples_of(loud))) < 1.0
@@ -200,7 +205,7 @@ def test_close_wakes_a_sentence_that_hangs(espeak: Speaker) -> None:
     os.kill(process.pid, signal.SIGSTOP)
 
     async def speak_and_close() -> None:
-        speaking = asyncio.ensure_future(espeak.say([Say("Hello.", PLAIN)], VOICE, "pcm_s16le", 8000))
+        speaking = asyncio.ensure_future(espeak.speak([Phrase("Hello.", PLAIN)], VOICE, AudioFormat("pcm_s16le", 8000)))
         await asyncio.sleep(0)
         await asyncio.get_running_loop().run_in_executor(None, espeak.close)
         with pytest.raises((SpeechError, asyncio.CancelledError)):
@@ -214,13 +219,14 @@ def test_auto_falls_back_and_says_so_once(tmp_path: Path) -> None:
     program = (
         "import asyncio, sys\n"
         "from cartesia_sync.local.voice import speech\n"
-        "from cartesia_sync.local.voice.transcript import Say, Style\n"
+        "from cartesia_sync.local.voice.audio_format import AudioFormat\n"
+        "from cartesia_sync.local.voice.transcript import Phrase, Style\n"
         "from pathlib import Path\n"
         "speech._espeak_folder = lambda: Path(sys.argv[1]) if sys.argv[1] else None\n"
         "for _ in range(2):\n"
         "    speaker = speech.Speaker('auto')\n"
         "    voice = speech.Voice('en-us', 'f1')\n"
-        "    spoken = asyncio.run(speaker.say([Say('Hello.', Style())], voice, 'pcm_s16le', 8000))\n"
+        "    spoken = asyncio.run(speaker.speak([Phrase('Hello.', Style())], voice, AudioFormat('pcm_s16le', 8000)))\n"
         "    assert spoken.seconds > 0\n"
         "    speaker.close()\n"
         "try:\n"

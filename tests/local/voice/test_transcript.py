@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cartesia_sync.local.voice.transcript import Pause, Say, Sentence, Style, TextBuffer, has_words, read_tags
+from cartesia_sync.local.voice.transcript import Pause, Phrase, Sentence, Style, TextBuffer, has_words, read_tags
 
 
 def spoken(*pieces: str) -> list[str]:
@@ -92,16 +92,16 @@ PLAIN = Style()
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("Plain.", [Say("Plain.", PLAIN)]),
-        ('One <break time="1s"/> two', [Say("One", PLAIN), Pause(1.0), Say("two", PLAIN)]),
-        ("<break time='250ms' />x", [Pause(0.25), Say("x", PLAIN)]),
+        ("Plain.", [Phrase("Plain.", PLAIN)]),
+        ('One <break time="1s"/> two', [Phrase("One", PLAIN), Pause(1.0), Phrase("two", PLAIN)]),
+        ("<break time='250ms' />x", [Pause(0.25), Phrase("x", PLAIN)]),
         ('<break time="0.5s"/>', [Pause(0.5)]),
         ('<break time="9999s"/>', [Pause(30.0)]),
-        ('a <break time="soon"/> b <break/> c', [Say("a  b  c", PLAIN)]),
-        ('<emotion value="calm"/>Hm [laughter] yes', [Say("Hm  yes", PLAIN)]),
-        ("It is <spell>A1-b</spell>.", [Say("It is  A 1 b .", PLAIN)]),
-        ("1 < 2 and <b>bold</b>", [Say("1 < 2 and <b>bold</b>", PLAIN)]),
-        ('<speed ratio="1.2.3"/>x', [Say("x", PLAIN)]),
+        ('a <break time="soon"/> b <break/> c', [Phrase("a  b  c", PLAIN)]),
+        ('<emotion value="calm"/>Hm [laughter] yes', [Phrase("Hm  yes", PLAIN)]),
+        ("It is <spell>A1-b</spell>.", [Phrase("It is  A 1 b .", PLAIN)]),
+        ("1 < 2 and <b>bold</b>", [Phrase("1 < 2 and <b>bold</b>", PLAIN)]),
+        ('<speed ratio="1.2.3"/>x', [Phrase("x", PLAIN)]),
     ],
 )
 def test_tags_are_obeyed_or_left_out(text: str, parts: list[object]) -> None:
@@ -111,9 +111,9 @@ def test_tags_are_obeyed_or_left_out(text: str, parts: list[object]) -> None:
 def test_speed_and_volume_hold_from_there_on() -> None:
     parts, style = read_tags('a <speed ratio="1.5"/> b <volume ratio="0.8"/> c', PLAIN)
     quick, soft = Style(speed_ratio=1.5), Style(speed_ratio=1.5, volume_ratio=0.8)
-    assert parts == [Say("a", PLAIN), Say("b", quick), Say("c", soft)]
+    assert parts == [Phrase("a", PLAIN), Phrase("b", quick), Phrase("c", soft)]
     assert style == soft
-    assert read_tags("d", style) == ([Say("d", soft)], soft)
+    assert read_tags("d", style) == ([Phrase("d", soft)], soft)
 
 
 @pytest.mark.parametrize(("asked", "given"), [("9", 2.0), ("0.01", 0.5)])

@@ -31,9 +31,11 @@ from cartesia_sync.local import (
     Unfinished,
     UnknownEvent,
 )
+from cartesia_sync.local.fault_plan import FaultPlan
 from cartesia_sync.local.generation import ConcurrencyLimit
-from cartesia_sync.local.recorder import Ledger
+from cartesia_sync.local.recorder import Recorder
 from cartesia_sync.local.rest.pronunciation_dicts import PronunciationDicts
+from cartesia_sync.local.voice.audio_format import AudioFormat
 from cartesia_sync.local.voice.speech import Speaker, Spoken, choose_voice
 from cartesia_sync.local.voice.transcript import Pause
 from cartesia_sync.local.websocket.connection import Connection
@@ -110,7 +112,7 @@ def test_a_fault_of_the_server_itself_is_told_to_the_client_and_printed(
     async def broken(*_: Any) -> Spoken:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(Speaker, "say", broken)
+    monkeypatch.setattr(Speaker, "speak", broken)
     with LocalServer() as server:
         peer = dial(server)
         peer.ask("a", "Hello.")
@@ -192,9 +194,9 @@ class NoTransport:
 class CountingSpeaker(Speaker):
     said = 0
 
-    async def say(self, *arguments: Any) -> Spoken:
+    async def speak(self, *arguments: Any) -> Spoken:
         self.said += 1
-        return await super().say(*arguments)
+        return await super().speak(*arguments)
 
 
 def connection_on(websocket: Any, speaker: Speaker, **switches: Any) -> Connection:
@@ -207,11 +209,12 @@ def connection_on(websocket: Any, speaker: Speaker, **switches: Any) -> Connecti
         version="2026-08-14",
         socket=websocket,
         transport=NoTransport(),  # type: ignore[arg-type]  # no more of it is used
-        rules=server._rules,
-        ledger=Ledger((), record=False),
+        options=server._options,
+        recorder=Recorder(record=False),
+        fault_plan=FaultPlan(()),
         speaker=speaker,
         concurrency=ConcurrencyLimit(None),
-        pronunciation_dicts=PronunciationDicts("me"),
+        find_pronunciation=PronunciationDicts("me").pronunciation,
     )
 
 
@@ -225,7 +228,7 @@ def test_nobody_gets_ahead_of_a_slow_reader(request_for: Callable[..., dict[str,
         serving = asyncio.ensure_future(connection_on(websocket, speaker).serve())
         await websocket.stuck.wait()
         # Speech is made in the order of asking: had more been asked for, it would be counted before this is made.
-        await Speaker.say(speaker, [Pause(0.1)], choose_voice(uuid.UUID(int=1), "en"), "pcm_s16le", 8000)
+        await Speaker.speak(speaker, [Pause(0.1)], choose_voice(uuid.UUID(int=1), "en"), AudioFormat("pcm_s16le", 8000))
         assert (speaker.said, len(websocket.sent)) == (1, 1)
         websocket.drained.set()
         while json.loads(websocket.sent[-1])["type"] != "done":

@@ -1,0 +1,111 @@
+"""Which faults are still to strike, and whom they have struck."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Optional, Protocol
+
+from .faults import Fault, Moment, Place, Target
+
+__all__ = ["FaultPlan"]
+
+
+class _Peer(Protocol):
+    """What the plan asks of every peer, beside what the faults do to it."""
+
+    @property
+    def place(self) -> Place:
+        """Where the server is with it."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more can be done to it."""
+
+
+class _Armed:
+    """A fault, how often it may still strike, and whom it has struck."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self.left = fault.times
+        self.struck: set[Target] = set()
+
+    def strike(self, target: Target) -> bool:
+        """Return whether it acts on this target now, and remember that it has."""
+        if target in self.struck:
+            return self.fault.lasts
+        if self.left == 0:
+            return False
+        self.struck.add(target)
+        if self.left is not None:
+            self.left -= 1
+        return True
+
+
+class FaultPlan:
+    """The faults of one server, in the order in which they were given.
+
+    Threads: any may call any method but ``apply``, which belongs to the server's loop. ``_lock`` guards ``_armed`` and
+    the state of what is in it. It is held for moments only, and never while a fault is applied.
+    """
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self._lock = threading.Lock()
+        self._armed = [_Armed(fault) for fault in faults]  # replaced, never changed in place
+
+    def add(self, faults: Iterable[Fault]) -> None:
+        """Add faults behind those that are there."""
+        added = [_Armed(fault) for fault in faults]
+        with self._lock:
+            self._armed = self._armed + added
+
+    def clear(self) -> None:
+        """Remove all faults, the lasting ones (delays, holds, extra fields) included."""
+        with self._lock:
+            self._armed = []
+
+    def is_armed(self, fault: Fault) -> bool:
+        """Whether the fault has not been cleared."""
+        return any(armed.fault is fault for armed in self._armed)
+
+    async def apply(self, moment: Moment, peer: _Peer) -> None:
+        """Apply every fault that is due, one after the other, until the peer has ended.
+
+        Raises:
+            ContextStoppedError: A fault has ended the peer's context.
+        """
+        # The usual case, no faults, costs neither a lock nor a step of the loop.
+        applied: list[_Armed] = []
+        while self._armed and not peer.has_ended:
+            armed = self._next(moment, peer.place, applied)
+            if armed is None:
+                return
+            applied.append(armed)
+            await armed.fault.apply(peer)
+
+    def take(self, moment: Moment, place: Place) -> Optional[Fault]:
+        """Take the first fault that is due, for the caller to apply."""
+        armed = self._next(moment, place, ())
+        return None if armed is None else armed.fault
+
+    def take_each_kind(self, moment: Moment, place: Place) -> list[Fault]:
+        """Take the faults that are due, of each class only the first, for the caller to apply."""
+        taken: dict[type[Fault], Fault] = {}
+        with self._lock:
+            for armed in self._armed:
+                fault = armed.fault
+                if type(fault) not in taken and self._strikes_locked(armed, moment, place):
+                    taken[type(fault)] = fault
+        return list(taken.values())
+
+    def _next(self, moment: Moment, place: Place, applied: Sequence[_Armed]) -> Optional[_Armed]:
+        with self._lock:
+            for armed in self._armed:
+                if armed not in applied and self._strikes_locked(armed, moment, place):
+                    return armed
+        return None
+
+    def _strikes_locked(self, armed: _Armed, moment: Moment, place: Place) -> bool:
+        target = armed.fault.target(place) if armed.fault.is_for(moment) else None
+        return target is not None and armed.strike(target)
