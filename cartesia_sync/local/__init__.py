@@ -4,21 +4,19 @@
 
 It shares no code with the client, and the client never imports it. Needs the extra ``cartesia-sync[local]``.
 
-Rooms, from the ground up; each takes from those before it:
+Rooms, from the ground up; each imports only from those before it:
 
-    faults       what can go wrong, as values           rules        the switches
-    companding   mu-law and A-law                       sound        samples: resampling, loudness, encodings (numpy)
-    timing       when words and phonemes are heard      transcript   sentences and tags
-    worker       the process that holds eSpeak NG       speech       text to sound, through that process
-    messages     the JSON of both directions            ledger       what was seen; all that threads share
-    respelling   words spoken otherwise than written    tokens       access tokens, signed and read
-    reading      sentences in, pieces of audio out      contexts     one context's life on a socket
-    exchange     one HTTP request and its answer        shelf        things with ids, and lists in pages
-    admission    who may come in                        connection   one socket: reading, taking turns, faults
-
-    speaking, changing, voices (with accents), dictionaries, training, access: a noun of the HTTP side each
-    containers   raw, WAV and MP3                       app          routes and handshakes
-    server       LocalServer: thread, loop, start and stop
+    voice/        text to sound, knows no HTTP: eSpeak NG and its process, samples, encodings, containers, transcripts,
+                  times of words and phonemes, pronunciation
+    requests      what the client says                  events       what the server says
+    faults        what can go wrong, one class each     fault_plan   which faults are still to strike, and whom
+    settings      the server's options                  recorder     what the server has seen
+    generation    a text spoken sentence by sentence, at the pace and within the limits that the options set
+    rest/         HTTP: ``responder`` (one request and its answer), ``store``, and one resource a file
+    websocket/    a connection, and the contexts on it
+    tokens        access tokens                         admission    API keys, and who is admitted to what
+    app           routes and handshakes
+    server        LocalServer: thread, loop, start and stop
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from __future__ import annotations
 try:
     from .server import LocalServer
 except ImportError as exc:
-    # Only what the extra brings; anything else that is missing should say its own name.
+    # Only what the extra installs; for anything else that is missing, the usual message is right.
     if exc.name is None or exc.name.partition(".")[0] not in ("aiohttp", "multidict"):
         raise
     raise ImportError(f"the local server needs {exc.name}: pip install 'cartesia-sync[local]'", name=exc.name) from exc
@@ -55,6 +53,7 @@ from .faults import (
     UnknownEvent,
 )
 from .recorder import Handshake, Heard, Request, Upload
+from .settings import ServerOptions
 
 __all__ = [
     "Binary",
@@ -78,6 +77,7 @@ __all__ = [
     "Request",
     "RequestFault",
     "Reset",
+    "ServerOptions",
     "Silence",
     "StallAnswer",
     "StopReading",

@@ -1,90 +1,85 @@
-"""``python -m cartesia_sync.local``: serve until Ctrl-C or a polite kill."""
+"""``python -m cartesia_sync.local``: serve until Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import signal
 import ssl
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
-from . import LocalServer
+from . import LocalServer, ServerOptions
 
 __all__ = ["main", "serve"]
+
+# The server's options that are options of the command line too, with what argparse is to know of them.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "host": {"help": "the address to listen on (%(default)s)"},
+    "port": {"help": "the port; 0 for a free one (%(default)s)", "type": int, "default": 8765},
+    "pace": {
+        "help": "stream audio at N times real time; as fast as possible if not given",
+        "type": float,
+        "metavar": "N",
+    },
+    "engine": {"help": "who speaks (%(default)s)", "choices": ("auto", "espeak", "signal")},
+}
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Serve until interrupted. Prints where, once clients can connect.
 
     Args:
-        arguments: What stands behind the command; ``None`` for the process's own.
+        arguments: What follows the command; ``None`` for the process's own.
 
     Returns:
         The exit status: 0, or 1 if the address cannot be listened on.
 
     Threads: as ``serve``.
     """
-    parser = argparse.ArgumentParser(
-        prog="cartesia_sync.local", description="A local server of Cartesia's speech protocol."
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
-    parser.add_argument("--port", type=int, default=8765, help="the port; 0 for a free one (%(default)s)")
-    parser.add_argument(
-        "--pace",
-        type=float,
-        metavar="N",
-        help="stream audio at N times real time; as fast as it can if not given",
-    )
-    parser.add_argument(
-        "--engine", choices=("auto", "espeak", "signal"), default="auto", help="who speaks (%(default)s)"
-    )
-    parser.add_argument("--tls-cert", metavar="FILE", help="speak TLS with this certificate chain (PEM)")
-    parser.add_argument("--tls-key", metavar="FILE", help="the certificate's key, if it is in a file of its own (PEM)")
-    options = parser.parse_args(arguments)
     try:
-        serve(**vars(options))
+        serve(**vars(_parser().parse_args(arguments)))
     except (ImportError, OSError, ValueError) as exc:
         print(f"cartesia_sync.local: {exc}", file=sys.stderr)
         return 1
     return 0
 
 
-def serve(
-    *,
-    host: str,
-    port: int,
-    pace: Optional[float],
-    engine: str,
-    tls_cert: Optional[str] = None,
-    tls_key: Optional[str] = None,
-) -> None:
-    """Serve until SIGINT or SIGTERM; prints where, once clients can connect.
+def serve(*, tls_cert: Optional[str] = None, tls_key: Optional[str] = None, **options: Any) -> None:
+    """Serve until SIGINT or SIGTERM. Prints where, once clients can connect.
 
     Args:
-        host: As all that is not said here: ``LocalServer``'s.
-        port: See above.
-        pace: See above.
-        engine: See above.
-        tls_cert: The file of a certificate chain; TLS is spoken with it.
+        tls_cert: The file of a certificate chain, to speak TLS with.
         tls_key: The file of its key; ``None`` if the key is in the same file.
+        **options: Those of ``ServerOptions``.
 
     Raises:
-        OSError, ValueError, ImportError: As ``LocalServer``, or the files are not what they should be.
+        OSError, ValueError, ImportError: As ``LocalServer``, or the files are not a certificate and its key.
 
-    Threads: the main thread only, for it takes the two signals.
+    Threads: the main thread only, because it handles the two signals.
     """
-    over = threading.Event()
-    server = LocalServer(
-        host=host, port=port, ssl_context=_tls_context(tls_cert, tls_key), pace=pace, engine=engine, record=False
-    )
+    stop = threading.Event()
+    server = LocalServer(**{"record": False, "ssl_context": _tls_context(tls_cert, tls_key), **options})
     with server:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: over.set())
+            signal.signal(number, lambda *_: stop.set())
         print(f"listening on {server.url}", flush=True)
         print("any API key will do; Ctrl-C ends it", file=sys.stderr)
-        over.wait()
+        stop.wait()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cartesia_sync.local", description="A local server of Cartesia's speech protocol."
+    )
+    fields = inspect.signature(ServerOptions).parameters
+    for name, settings in _OPTIONS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", **{"default": fields[name].default, **settings})
+    parser.add_argument("--tls-cert", metavar="FILE", help="speak TLS with this certificate chain (PEM)")
+    parser.add_argument("--tls-key", metavar="FILE", help="the certificate's key, if it is in a file of its own (PEM)")
+    return parser
 
 
 def _tls_context(certificate: Optional[str], key: Optional[str]) -> Optional[ssl.SSLContext]:

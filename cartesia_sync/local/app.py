@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Set
+from collections.abc import Awaitable
 from typing import Callable, Optional
 
 from aiohttp import web
@@ -56,25 +56,17 @@ class App:
         recorder: Where handshakes and requests are recorded.
         fault_plan: What is to go wrong.
         speaker: The voice.
-        api_keys: The credentials that are accepted; ``None`` for all that are not empty.
 
     Threads: the server's loop only.
     """
 
-    def __init__(
-        self,
-        options: ServerOptions,
-        recorder: Recorder,
-        fault_plan: FaultPlan,
-        speaker: Speaker,
-        api_keys: Optional[Set[str]],
-    ) -> None:
+    def __init__(self, options: ServerOptions, recorder: Recorder, fault_plan: FaultPlan, speaker: Speaker) -> None:
         self._options = options
         self._recorder = recorder
         self._fault_plan = fault_plan
         self._speaker = speaker
         tokens = Tokens()
-        self._admission = Admission(api_keys, tokens)
+        self._admission = Admission(options.api_keys, tokens)
         self._concurrency = ConcurrencyLimit(options.concurrency_limit)
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._request_tasks: set[asyncio.Task[None]] = set()

@@ -1,39 +1,122 @@
-"""The switches: what the server does where the service's papers are silent or contradict each other."""
+"""The options of a local server. A new one is a field here with its line of documentation, and whatever reads it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Optional
+import functools
+import inspect
+import ssl
+from collections.abc import Iterable, Set
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
-__all__ = ["ServerOptions"]
+import msgspec
+
+from .faults import Fault
+
+if TYPE_CHECKING:
+    from typing_extensions import Concatenate, ParamSpec
+
+    P = ParamSpec("P")
+
+__all__ = ["ServerOptions", "takes_options"]
+
+S = TypeVar("S")
 
 
-@dataclass(frozen=True)
-class ServerOptions:
-    """One server's switches, frozen before it starts. ``LocalServer`` says what each is for."""
+class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a ``LocalServer`` can be told when it is made. All are keywords, and none is required.
 
-    pace: Optional[float]
-    idle_timeout: Optional[float]
-    concurrency_limit: Optional[int]
-    expiry: Optional[float]
-    chunk_bytes: int
-    default_buffer_delay: float
-    cancel_stops: bool
-    done_after_cancel: bool
-    done_at_expiry: bool
-    reuse_ended_ids: bool
-    flush_id_on_chunks: bool
-    early_flush_done: bool
-    unasked_flush_done: bool
-    timestamps_restart: bool
-    strict_fields: bool
-    strict_context_ids: bool
-    pings_keep_open: bool
+    Many are switches for what the service's documents leave open or contradict themselves about.
+
+    Args:
+        host: The address to listen on.
+        port: The port; 0 for a free one.
+        ssl_context: Speak TLS with it, and nothing else: a context for servers, with a certificate. ``None``: no TLS.
+        pace: How fast the audio of each context or request is streamed, as a multiple of real time, the first chunk at
+            once. ``None``: as fast as possible.
+        faults: What is to go wrong; values of ``cartesia_sync.local.faults``.
+        idle_timeout: Seconds without a message in either direction after which a connection is closed with code 1000.
+            ``None``: never.
+        concurrency_limit: How many contexts and requests may generate at one time; one more gets status 429, a context
+            by an error event. Ten times as many connections may be open. ``None``: no limit.
+        expiry: Seconds after a context's last audio after which it is done, if no more text comes. ``None``: never.
+        engine: ``"espeak"``, ``"signal"`` (a speech-like noise), or ``"auto"``: the first if it is available.
+        chunk_bytes: The largest amount of audio in one chunk, 4 or more; rounded down to whole samples.
+        api_keys: The credentials to accept. ``None``: any that is not empty.
+        record: Keep ``handshakes``, ``heard`` and ``requests``. Without it they stay empty, and a server may run for
+            weeks.
+        default_buffer_delay: Seconds for which text is held if a request does not say.
+        cancel_stops: A cancel stops a context at once. Otherwise the sentence that is being spoken is sent to its end.
+        done_after_cancel: Send ``done`` after a cancel.
+        done_at_expiry: Send ``done`` when a context expires.
+        reuse_ended_ids: A request for a context that has ended opens a new one, instead of an error.
+        flush_id_on_chunks: Chunks and timestamps carry ``flush_id``.
+        early_flush_done: Send ``flush_done`` before the flushed text's audio instead of after it.
+        unasked_flush_done: With a buffer delay of 0, every transcript counts as flushed.
+        timestamps_restart: Timestamps begin at 0 again after a flush.
+        strict_fields: Refuse another voice, model, language or format in mid-context (requests without words excepted).
+        strict_context_ids: Refuse context ids with other characters than letters, digits, ``_`` and ``-``.
+        pings_keep_open: Pings count as messages for ``idle_timeout``.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    ssl_context: Optional[ssl.SSLContext] = None
+    pace: Optional[float] = None
+    faults: Iterable[Fault] = ()
+    idle_timeout: Optional[float] = 300.0
+    concurrency_limit: Optional[int] = None
+    expiry: Optional[float] = 1.0
+    engine: str = "auto"
+    chunk_bytes: int = 16384
+    api_keys: Optional[Set[str]] = None
+    record: bool = True
+    default_buffer_delay: float = 3.0
+    cancel_stops: bool = True
+    done_after_cancel: bool = False
+    done_at_expiry: bool = True
+    reuse_ended_ids: bool = False
+    flush_id_on_chunks: bool = True
+    early_flush_done: bool = False
+    unasked_flush_done: bool = False
+    timestamps_restart: bool = False
+    strict_fields: bool = True
+    strict_context_ids: bool = True
+    pings_keep_open: bool = False
 
     def __post_init__(self) -> None:
         if self.chunk_bytes < 4:
             raise ValueError("chunk_bytes must hold one sample of the widest encoding: 4 or more")
         if self.pace is not None and not self.pace > 0:
-            raise ValueError("pace must be above 0; None is as fast as it can")
+            raise ValueError("pace must be above 0; None is as fast as possible")
         if self.concurrency_limit is not None and self.concurrency_limit < 1:
             raise ValueError("concurrency_limit must be 1 or more; None is no limit")
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"port must be 0 to 65535; got {self.port}")
+        if self.api_keys is not None:  # a copy, so that nothing changes while the server runs
+            msgspec.structs.force_setattr(self, "api_keys", frozenset(self.api_keys))
+
+
+def takes_options(
+    options: Callable[P, ServerOptions],
+) -> Callable[[Callable[[S, ServerOptions], None]], Callable[Concatenate[S, P], None]]:
+    """Let a method that takes ``ServerOptions`` be called with their fields as keywords.
+
+    Type checkers, editors and ``inspect.signature`` see those fields: they are written down only in the class.
+    """
+
+    def decorate(method: Callable[[S, ServerOptions], None]) -> Callable[Concatenate[S, P], None]:
+        @functools.wraps(method)
+        def call(self: S, /, *args: P.args, **fields: P.kwargs) -> None:
+            method(self, options(*args, **fields))
+
+        own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        signature: Any = inspect.signature(options)
+        call.__signature__ = signature.replace(  # type: ignore[attr-defined]  # inspect looks for it
+            parameters=[own, *signature.parameters.values()], return_annotation=None
+        )
+        return call
+
+    return decorate

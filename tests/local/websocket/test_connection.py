@@ -35,6 +35,7 @@ from cartesia_sync.local.fault_plan import FaultPlan
 from cartesia_sync.local.generation import ConcurrencyLimit
 from cartesia_sync.local.recorder import Recorder
 from cartesia_sync.local.rest.pronunciation_dicts import PronunciationDicts
+from cartesia_sync.local.settings import ServerOptions
 from cartesia_sync.local.voice.audio_format import AudioFormat
 from cartesia_sync.local.voice.speech import Speaker, Spoken, choose_voice
 from cartesia_sync.local.voice.transcript import Pause
@@ -199,17 +200,15 @@ class CountingSpeaker(Speaker):
         return await super().speak(*arguments)
 
 
-def connection_on(websocket: Any, speaker: Speaker, **switches: Any) -> Connection:
+def connection_on(websocket: Any, speaker: Speaker, **options: Any) -> Connection:
     """A connection on a socket of the test's making; it does not listen."""
-    server = LocalServer(idle_timeout=None, engine="signal", **switches)
-    server.stop()
     return Connection(
         number=0,
         request_id="r",
         version="2026-08-14",
         socket=websocket,
         transport=NoTransport(),  # type: ignore[arg-type]  # no more of it is used
-        options=server._options,
+        options=ServerOptions(idle_timeout=None, **options),
         recorder=Recorder(record=False),
         fault_plan=FaultPlan(()),
         speaker=speaker,
