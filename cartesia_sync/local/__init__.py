@@ -12,9 +12,9 @@ Rooms, from the ground up; each imports only from those before it:
     faults        what can go wrong, one class each     fault_plan   which faults are still to strike, and whom
     settings      the server's options                  recorder     what the server has seen
     generation    a text spoken sentence by sentence, at the pace and within the limits that the options set
+    admission     API keys and access tokens
     rest/         HTTP: ``responder`` (one request and its answer), ``store``, and one resource a file
     websocket/    a connection, and the contexts on it
-    tokens        access tokens                         admission    API keys, and who is admitted to what
     app           routes and handshakes
     server        LocalServer: thread, loop, start and stop
 """
@@ -25,7 +25,7 @@ try:
     from .server import LocalServer
 except ImportError as exc:
     # Only what the extra installs; for anything else that is missing, the usual message is right.
-    if exc.name is None or exc.name.partition(".")[0] not in ("aiohttp", "multidict"):
+    if exc.name is None or exc.name.partition(".")[0] not in ("aiohttp", "jwt", "multidict"):
         raise
     raise ImportError(f"the local server needs {exc.name}: pip install 'cartesia-sync[local]'", name=exc.name) from exc
 from .faults import (

@@ -1,27 +1,56 @@
-"""Who may come in: API keys, which open everything, and access tokens, which open what they were made for."""
+"""Who is admitted: API keys, which allow everything, and access tokens, which allow what they were issued for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+import secrets
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Set
 from typing import Optional
 
-from .requests import ApiError
-from .tokens import Tokens
+import jwt
 
-__all__ = ["Admission"]
+from .requests import ApiError
+
+__all__ = ["GRANTS", "LONGEST_LIFE", "Admission"]
+
+GRANTS = ("tts", "stt", "agent")
+LONGEST_LIFE = 3600  # seconds
+
+_ALGORITHM = "HS256"
+_KEY_ID = "cartesia-sync-local"  # tells our tokens from API keys, which may be any text
+_REQUIRED_CLAIMS = ["exp", "grants"]
 
 
 class Admission:
-    """The door of both transports.
+    """Checks the credentials of both transports, and issues access tokens.
+
+    Tokens are signed (JWT) with a key of this server's own: those of another server are not valid here.
 
     Args:
         api_keys: The keys that are accepted; ``None`` for all that are not empty.
-        tokens: Whose access tokens are accepted.
     """
 
-    def __init__(self, api_keys: Optional[Set[str]], tokens: Tokens) -> None:
+    def __init__(self, api_keys: Optional[Set[str]]) -> None:
         self._api_keys = api_keys
-        self._tokens = tokens
+        self._secret = secrets.token_bytes(32)
+
+    def issue_token(self, grants: Iterable[str], seconds: int) -> str:
+        """Return a new token.
+
+        Args:
+            grants: What it allows, of ``GRANTS``.
+            seconds: How long it is valid.
+        """
+        now = int(time.time())
+        claims = {
+            "iss": _KEY_ID,
+            "jti": str(uuid.uuid4()),
+            "iat": now,
+            "exp": now + seconds,
+            "grants": dict.fromkeys(grants, True),
+        }
+        return jwt.encode(claims, self._secret, algorithm=_ALGORITHM, headers={"kid": _KEY_ID})
 
     def admit(self, query: Mapping[str, str], headers: Mapping[str, str], grant: Optional[str]) -> None:
         """Check the credential, which may come in any of the service's ways.
@@ -29,10 +58,10 @@ class Admission:
         Args:
             query: The request's.
             headers: The request's; names match in any case.
-            grant: What an access token must open; ``None`` where only a key will do.
+            grant: The grant that an access token needs; ``None`` where only a key will do.
 
         Raises:
-            RefusedError: 401, there is none, or it is not valid; or 403, it is not for this.
+            ApiError: 401, there is no credential or it is not valid; or 403, it does not allow this.
         """
         scheme, _, bearer = headers.get("Authorization", "").partition(" ")
         given = [
@@ -42,12 +71,8 @@ class Admission:
             query.get("api_key", ""),
         ]
         for credential in filter(None, given):
-            try:
-                opens = self._tokens.read(credential)
-            except ValueError as exc:
-                raise ApiError(401, "Unauthorized", str(exc)) from exc
-            if opens is not None:
-                if grant not in opens:
+            if _is_token(credential):
+                if grant not in self._grants_of(credential):
                     needed = f"the grant {grant!r}" if grant else "an API key"
                     raise ApiError(403, "Forbidden", f"This needs {needed}; the access token does not give it.")
                 return
@@ -55,3 +80,20 @@ class Admission:
                 return
         problem = "The credential is not valid." if any(given) else "A credential is required."
         raise ApiError(401, "Unauthorized", problem)
+
+    def _grants_of(self, token: str) -> Set[str]:
+        try:
+            claims = jwt.decode(token, self._secret, algorithms=[_ALGORITHM], options={"require": _REQUIRED_CLAIMS})
+        except jwt.ExpiredSignatureError as exc:
+            raise ApiError(401, "Unauthorized", "The access token has expired.") from exc
+        except jwt.InvalidTokenError as exc:
+            raise ApiError(401, "Unauthorized", "The access token is not this server's.") from exc
+        return frozenset(claims["grants"])
+
+
+def _is_token(credential: str) -> bool:
+    """Whether a local server has issued this, be it this one or another."""
+    try:
+        return jwt.get_unverified_header(credential).get("kid") == _KEY_ID
+    except jwt.InvalidTokenError:
+        return False

@@ -25,7 +25,6 @@ from .rest.tts import Tts
 from .rest.voice_changer import VoiceChanger
 from .rest.voices import Voices
 from .settings import ServerOptions
-from .tokens import Tokens
 from .voice.speech import Speaker
 from .websocket.connection import Connection
 
@@ -65,8 +64,7 @@ class App:
         self._recorder = recorder
         self._fault_plan = fault_plan
         self._speaker = speaker
-        tokens = Tokens()
-        self._admission = Admission(options.api_keys, tokens)
+        self._admission = Admission(options.api_keys)
         self._concurrency = ConcurrencyLimit(options.concurrency_limit)
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._request_tasks: set[asyncio.Task[None]] = set()
@@ -87,7 +85,7 @@ class App:
             *self._pronunciation_dicts.routes,
             *datasets.routes,
             *FineTunes(datasets).routes,
-            *AccessToken(tokens).routes,
+            *AccessToken(self._admission).routes,
             *(Route("*", path, _not_here, grant) for path, grant in _NOT_HERE),
         ]
 

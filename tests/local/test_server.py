@@ -198,8 +198,9 @@ def run_python(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False)
 
 
-def test_without_aiohttp_the_import_says_what_to_install() -> None:
-    ended = run_python("import sys; sys.modules['aiohttp'] = None; import cartesia_sync.local")
+@pytest.mark.parametrize("library", ["aiohttp", "jwt"])
+def test_without_its_libraries_the_import_says_what_to_install(library: str) -> None:
+    ended = run_python(f"import sys; sys.modules[{library!r}] = None; import cartesia_sync.local")
     assert "ImportError" in ended.stderr
     assert "pip install 'cartesia-sync[local]'" in ended.stderr
 

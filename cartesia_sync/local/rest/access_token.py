@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from ..admission import GRANTS, LONGEST_LIFE, Admission
 from ..requests import invalid_request
-from ..tokens import GRANTS, LONGEST_LIFE, Tokens
 from .responder import Responder, Route
 
 __all__ = ["AccessToken"]
@@ -17,11 +17,11 @@ class AccessToken:
     """Issues access tokens.
 
     Args:
-        tokens: What signs them.
+        admission: What signs and checks them.
     """
 
-    def __init__(self, tokens: Tokens) -> None:
-        self._tokens = tokens
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
         self.routes = [Route("POST", "/access-token", self._create)]
 
     async def _create(self, responder: Responder) -> web.StreamResponse:
@@ -40,4 +40,4 @@ class AccessToken:
         if type(seconds) is not int or not 1 <= seconds <= LONGEST_LIFE:
             raise invalid_request(f"expires_in is a number of seconds from 1 to {LONGEST_LIFE}.")
         granted = [grant for grant in GRANTS if grants.get(grant)]
-        return responder.reply({"token": self._tokens.issue(granted, seconds)})
+        return responder.reply({"token": self._admission.issue_token(granted, seconds)})
