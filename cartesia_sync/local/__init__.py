@@ -25,7 +25,7 @@ try:
     from .server import LocalServer
 except ImportError as exc:
     # Only what the extra installs; for anything else that is missing, the usual message is right.
-    if exc.name is None or exc.name.partition(".")[0] not in ("aiohttp", "jwt", "multidict"):
+    if exc.name is None or exc.name.partition(".")[0] not in ("aiohttp", "jwt", "multidict", "soxr"):
         raise
     raise ImportError(f"the local server needs {exc.name}: pip install 'cartesia-sync[local]'", name=exc.name) from exc
 from .faults import (

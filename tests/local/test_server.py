@@ -198,7 +198,7 @@ def run_python(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False)
 
 
-@pytest.mark.parametrize("library", ["aiohttp", "jwt"])
+@pytest.mark.parametrize("library", ["aiohttp", "jwt", "soxr"])
 def test_without_its_libraries_the_import_says_what_to_install(library: str) -> None:
     ended = run_python(f"import sys; sys.modules[{library!r}] = None; import cartesia_sync.local")
     assert "ImportError" in ended.stderr

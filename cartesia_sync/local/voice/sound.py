@@ -1,4 +1,6 @@
-"""Samples: silence, loudness, resampling, encodings, and a synthetic voice. The one file of the server that uses numpy.
+"""Samples: silence, loudness, resampling, encodings, and a synthetic voice.
+
+The one file of the server that uses numpy and soxr.
 
 All sound inside the server is mono at 22,050 Hz, in floating point where 1.0 is full scale, until ``encode`` converts
 it to the encoding that a request asked for.
@@ -6,7 +8,6 @@ it to the encoding that a request asked for.
 
 from __future__ import annotations
 
-import functools
 import io
 import math
 import random
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import soxr  # type: ignore[import-untyped]  # it publishes no types
 
 from . import companding
 from .audio_format import AudioFormat
@@ -39,9 +41,6 @@ __all__ = [
 
 RATE_HZ = 22050
 
-_HALF_WIDTH = 24  # zero crossings of the sinc on either side: more than 100 dB of rejection with the window below
-_KAISER_BETA = 11.0
-_PASSBAND = 0.95  # the cut lies a little below the lower Nyquist frequency, so that the slope ends before it
 _KNEE = 0.85  # below it the limiter does nothing
 
 
@@ -92,43 +91,17 @@ def amplify(samples: Samples, gain: float) -> Samples:
 
 
 def resample(samples: Samples, rate_hz: int, from_hz: int = RATE_HZ) -> Samples:
-    """Bring samples from one rate to another, without delay: what was at second t stays at second t.
+    """Convert samples from one rate to another, without delay: what was at second t stays at second t.
 
-    A windowed sinc, one set of weights for each of the positions that an output sample can have between two input
-    samples.
+    The length is rounded up, so that no sample is lost.
     """
-    up, down = _ratio(rate_hz, from_hz)
-    if up == down or not len(samples):
+    if rate_hz == from_hz or not len(samples):
         return samples
-    weights = _weights(up, down)
-    taps = weights.shape[1]
-    count = -(-len(samples) * up // down)
-    padded = np.concatenate((np.zeros(taps // 2 - 1), samples, np.zeros(taps // 2 + 1)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, taps)
-    out = np.empty(count)
-    for first in range(min(up, count)):
-        positions = out[first::up]
-        # In double precision: the order in which a sum is taken must not reach the bytes.
-        positions[:] = windows[first * down // up :: down][: len(positions)] @ weights[first * down % up]
-    return out
-
-
-def _ratio(rate_hz: int, from_hz: int) -> tuple[int, int]:
-    common = math.gcd(rate_hz, from_hz)
-    return rate_hz // common, from_hz // common
-
-
-@functools.lru_cache(32)
-def _weights(up: int, down: int) -> Samples:
-    """The filter, as rows: row p weighs the inputs around a position p/up of the way from one to the next."""
-    cutoff = _PASSBAND * min(1.0, up / down)
-    half = math.ceil(_HALF_WIDTH / cutoff)
-    offsets = np.arange(1 - half, half + 1)[None, :] - np.arange(up)[:, None] / up
-    window = np.i0(_KAISER_BETA * np.sqrt(np.clip(1 - (offsets / half) ** 2, 0, 1))) / np.i0(_KAISER_BETA)
-    rows: Samples = cutoff * np.sinc(cutoff * offsets) * window
-    # Every row passes a constant unchanged; else the positions would hum against each other.
-    weights: Samples = rows / rows.sum(axis=1, keepdims=True)
-    return weights
+    count = -(-len(samples) * rate_hz // from_hz)
+    # soxr rounds the length down or to the nearest; a little silence at the end gives it enough to make all of them.
+    padded = np.concatenate((samples, np.zeros(-(-from_hz // rate_hz) + 1)))
+    resampled: Samples = soxr.resample(padded, from_hz, rate_hz, quality=soxr.VHQ)
+    return resampled[:count]
 
 
 def convert_wav(data: bytes, audio_format: AudioFormat) -> bytes:
