@@ -1,4 +1,4 @@
-"""Which faults are still to strike, and whom they have struck."""
+"""Which faults are still to be applied, and to what they have been."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["FaultPlan"]
 
 
 class _Peer(Protocol):
-    """What the plan asks of every peer, beside what the faults do to it."""
+    """What the plan needs of every peer, beside what the faults need."""
 
     @property
     def place(self) -> Place:
@@ -20,24 +20,24 @@ class _Peer(Protocol):
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more can be done to it."""
+        """Whether no other fault can apply."""
 
 
 class _Armed:
-    """A fault, how often it may still strike, and whom it has struck."""
+    """A fault, to how many more targets it applies, and to which it has been applied."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
         self.left = fault.times
-        self.struck: set[Target] = set()
+        self.targets: set[Target] = set()
 
-    def strike(self, target: Target) -> bool:
-        """Return whether it acts on this target now, and remember that it has."""
-        if target in self.struck:
+    def claim_locked(self, target: Target) -> bool:
+        """Return whether it applies to this target now, and remember that it did."""
+        if target in self.targets:
             return self.fault.lasts
         if self.left == 0:
             return False
-        self.struck.add(target)
+        self.targets.add(target)
         if self.left is not None:
             self.left -= 1
         return True
@@ -46,8 +46,8 @@ class _Armed:
 class FaultPlan:
     """The faults of one server, in the order in which they were given.
 
-    Threads: any may call any method but ``apply``, which belongs to the server's loop. ``_lock`` guards ``_armed`` and
-    the state of what is in it. It is held for moments only, and never while a fault is applied.
+    Threads: any may call any method but ``apply``, which belongs to the server's loop. ``_lock`` guards changes of
+    ``_armed``, and the state of what is in it. It is held briefly, and never while a fault's own code runs.
     """
 
     def __init__(self, faults: Iterable[Fault]) -> None:
@@ -92,20 +92,22 @@ class FaultPlan:
     def take_each_kind(self, moment: Moment, place: Place) -> list[Fault]:
         """Take the faults that are due, of each class only the first, for the caller to apply."""
         taken: dict[type[Fault], Fault] = {}
-        with self._lock:
-            for armed in self._armed:
-                fault = armed.fault
-                if type(fault) not in taken and self._strikes_locked(armed, moment, place):
-                    taken[type(fault)] = fault
+        for armed in self._armed:
+            kind = type(armed.fault)
+            if kind not in taken and self._claim(armed, moment, place):
+                taken[kind] = armed.fault
         return list(taken.values())
 
     def _next(self, moment: Moment, place: Place, applied: Sequence[_Armed]) -> Optional[_Armed]:
-        with self._lock:
-            for armed in self._armed:
-                if armed not in applied and self._strikes_locked(armed, moment, place):
-                    return armed
+        for armed in self._armed:
+            if armed not in applied and self._claim(armed, moment, place):
+                return armed
         return None
 
-    def _strikes_locked(self, armed: _Armed, moment: Moment, place: Place) -> bool:
+    def _claim(self, armed: _Armed, moment: Moment, place: Place) -> bool:
+        # A fault may be the user's own class: it is asked without the lock.
         target = armed.fault.target(place) if armed.fault.is_for(moment) else None
-        return target is not None and armed.strike(target)
+        if target is None:
+            return False
+        with self._lock:
+            return armed.claim_locked(target)

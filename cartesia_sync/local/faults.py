@@ -4,20 +4,20 @@
 
 Three fields mean the same everywhere, and are given by name:
 
-* ``after``: strike once that many *event frames* have been sent on the connection; 0 strikes in place of the first.
-* ``context_id``: count only this context's frames, and strike only the connection that carries it.
-* ``times``: how many targets to strike, ``None`` for all of them; each target is struck once. The target of a
+* ``after``: apply once that many *event frames* have been sent on the connection; 0 applies before the first.
+* ``context_id``: count only this context's frames, and apply only to the connection that carries it.
+* ``times``: to how many targets it applies, ``None`` for all of them; to each target once. The target of a
   :class:`ContextFault` is a context, and frames are counted for each context separately. The target of any other
   fault is a connection.
 
 A connection fault affects the whole connection; a context fault leaves the other contexts alone. Where several are
-due at the same time they strike in the order in which they were given.
+due at the same time they are applied in the order in which they were given.
 
 The faults of requests affect HTTP, not WebSockets. Their target is one request, and each attempt counts as one;
 ``path`` limits them to one path, written as in the URL. :class:`ErrorEvent`, :class:`UnknownEvent`, :class:`Garbage`
 and :class:`Unfinished` also affect the events of ``/tts/sse``: each stream is a context.
 
-To add a fault, write one class: its fields, the ``moments`` at which it may strike, and ``apply``, which does it to
+To add a fault, write one class: its fields, the ``moments`` at which it may apply, and ``apply``, which does it to
 the peer of that moment. Export it in ``__all__`` here and in the package.
 """
 
@@ -66,7 +66,7 @@ _INVALID_FRAME = b"\xff\x05wrong"  # reserved bits, an opcode that nobody knows,
 _NOT_JSON = '{"type":"chunk","data":'
 
 
-# ---- when a fault strikes, and whom
+# ---- when a fault applies, and to what
 
 
 class Moment(enum.Enum):
@@ -107,14 +107,14 @@ Target = tuple[int, Optional[str]]
 
 
 class EventPeer(Protocol):
-    """Whoever receives events, on a WebSocket or as server-sent events."""
+    """A receiver of events, on a WebSocket or as server-sent events."""
 
     @property
     def context_id(self) -> Optional[str]:
         """The context whose event is sent."""
 
     async def put(self, event: str) -> None:
-        """Send this text as one event; no other fault strikes it."""
+        """Send this text as one event; no other fault applies to it."""
 
     async def put_error(self, error: ApiError, *, done: bool) -> None:
         """Send an error event."""
@@ -165,7 +165,7 @@ class HttpPeer(Protocol):
         body: Union[str, bytes, Mapping[str, object], None],
         headers: Optional[Mapping[str, str]],
     ) -> None:
-        """Answer with this. No other fault strikes that answer."""
+        """Answer with this. No other fault applies to that answer."""
 
     async def cut(self, *, reset: bool = False) -> Any:
         """End the TCP connection. Does not return."""
@@ -178,16 +178,16 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """The base of all faults. Not used by itself."""
 
     moments: ClassVar[tuple[Moment, ...]] = ()
-    lasts: ClassVar[bool] = False  # whether it acts on every event, from its first strike until it is cleared
+    lasts: ClassVar[bool] = False  # whether it acts on every event, from the first one until it is cleared
 
     times: Optional[int] = 1
 
     def is_for(self, moment: Moment) -> bool:
-        """Whether it can strike at this moment."""
+        """Whether it can apply at this moment."""
         return moment in self.moments
 
     def target(self, place: Place) -> Optional[Target]:
-        """Return what it would strike here, or ``None`` if it is meant for another target or not due yet."""
+        """Return what it applies to here, or ``None`` if it is meant for another target or not due yet."""
         return place.number, None
 
     async def apply(self, peer: Any) -> None:
@@ -205,7 +205,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventFault(Fault, frozen=True, kw_only=True):
-    """A fault that strikes at an event. Not used by itself."""
+    """A fault that applies when an event is sent. Not used by itself."""
 
     after: int = 0
     context_id: Optional[str] = None
@@ -377,7 +377,6 @@ class Delay(EventFault, frozen=True):
     Args:
         seconds: How long before each event.
         jitter: Up to so many seconds more, at random.
-        after: As everywhere.
         context_id: Only this context's events.
         times: How many connections to slow down; ``None`` for all.
     """
@@ -435,9 +434,9 @@ class ErrorEvent(ContextFault, frozen=True):
         message: Longer text.
         with_context: Name the context in the event and end it. Otherwise the event names none, and it goes on.
         done: The event's ``done``. With ``False`` the context goes on in either case.
-        after: Strike after so many event frames of the context.
-        context_id: Strike only this context.
-        times: How many contexts to strike; ``None`` for all.
+        after: Apply after so many event frames of the context.
+        context_id: Only this context.
+        times: How many contexts; ``None`` for all.
     """
 
     moments = (Moment.EVENT, Moment.SSE_EVENT)
@@ -493,13 +492,13 @@ class Unfinished(ContextFault, frozen=True):
 
 
 class RefuseRequest(RequestFault, frozen=True):
-    """Answer an HTTP request with this status instead of what it asks for. No other fault strikes that answer.
+    """Answer an HTTP request with this status instead of what it asks for. No other fault applies to that answer.
 
     Args:
         status: The status of the answer.
         body: Its body: text or bytes as they are, a mapping as JSON. ``None`` sends the service's error object.
         headers: Further headers of the answer, for example ``{"Retry-After": "1"}``.
-        path: Strike only requests of this path; ``None`` for all.
+        path: Only requests with this path; ``None`` for all.
         times: How many requests to refuse; ``None`` for all.
     """
 
@@ -520,8 +519,8 @@ class CutAnswer(RequestFault, frozen=True):
     Args:
         after: Once so many bytes of the body have been sent; 0 before the answer's first byte, the status included.
         reset: By a TCP reset, which may overtake what was sent last, instead of the end of the stream.
-        path: Strike only requests of this path; ``None`` for all.
-        times: How many requests to strike; ``None`` for all.
+        path: Only requests with this path; ``None`` for all.
+        times: How many requests; ``None`` for all.
     """
 
     moments = (Moment.BODY,)
@@ -540,8 +539,8 @@ class StallAnswer(RequestFault, frozen=True):
     Args:
         until: What to wait for.
         after: Once so many bytes of the body have been sent; 0 before the answer's first byte, the status included.
-        path: Strike only requests of this path; ``None`` for all.
-        times: How many requests to strike; ``None`` for all.
+        path: Only requests with this path; ``None`` for all.
+        times: How many requests; ``None`` for all.
     """
 
     moments = (Moment.BODY,)

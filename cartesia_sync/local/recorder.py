@@ -57,7 +57,7 @@ class Recorder:
     Args:
         record: Keep what is seen. Otherwise it is only counted.
 
-    Threads: any. ``_lock`` guards every attribute. It is held for moments only, and never while a condition is asked.
+    Threads: any. ``_lock`` guards every attribute. It is held briefly, and never while a condition is called.
     """
 
     def __init__(self, *, record: bool) -> None:
@@ -98,14 +98,14 @@ class Recorder:
             return self._open_connections
 
     def wait_for(self, condition: Callable[[], bool], timeout: float) -> None:
-        """Block until the condition holds; it is asked at once and after each change, without a lock held.
+        """Block until the condition holds; it is called at once and after each change, without a lock held.
 
         Raises:
             TimeoutError: It did not hold in time.
         """
         deadline = time.monotonic() + timeout
         waker: queue.SimpleQueue[None] = queue.SimpleQueue()
-        # Listen before asking, so that no change in between is missed.
+        # Register before the first call, so that no change in between is missed.
         with self._lock:
             self._wakers.append(waker)
         try:
@@ -116,7 +116,7 @@ class Recorder:
                     waker.get(timeout=max(0.0, deadline - time.monotonic()))
                 except queue.Empty:
                     raise TimeoutError("the condition did not hold in time") from None
-                for _ in range(waker.qsize()):  # several changes at once are one reason to ask
+                for _ in range(waker.qsize()):  # several changes need only one call
                     waker.get()
         finally:
             with self._lock:

@@ -1,4 +1,4 @@
-"""The local server as its user sees it: started, asked, told to misbehave, and stopped, from any thread."""
+"""The local server as its user sees it: started, inspected, told to misbehave, and stopped, from any thread."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ class LocalServer:
         self._fault_plan.add(faults)
 
     def clear_faults(self) -> None:
-        """Remove all faults. Delays, holds and extra fields end; what else has struck is not undone."""
+        """Remove all faults. Delays, holds and extra fields end; what others have done is not undone."""
         self._fault_plan.clear()
 
     def drop_connections(self, code: Optional[int] = None, reason: str = "", reset: bool = False) -> None:

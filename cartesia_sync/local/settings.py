@@ -23,9 +23,9 @@ S = TypeVar("S")
 
 
 class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a ``LocalServer`` can be told when it is made. All are keywords, and none is required.
+    """The options of a ``LocalServer``. All are keywords, and none is required.
 
-    Many are switches for what the service's documents leave open or contradict themselves about.
+    Many are for points on which the service's documents are silent or contradict each other.
 
     Args:
         host: The address to listen on.

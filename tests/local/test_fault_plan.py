@@ -1,4 +1,4 @@
-"""Which faults strike whom, and how often."""
+"""Which faults apply to what, and how often."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Peer:
         self.put_count += 1
 
 
-def strikes(plan: FaultPlan, number: int, *where: Any, moment: Moment = Moment.EVENT, **more: Any) -> bool:
+def applies(plan: FaultPlan, number: int, *where: Any, moment: Moment = Moment.EVENT, **more: Any) -> bool:
     return plan.take(moment, Place(number, *where, **more)) is not None
 
 
@@ -52,39 +52,39 @@ def test_a_fault_is_due_after_so_many_frames_and_once() -> None:
     assert taken == [None, None, fault, None]
 
 
-def test_a_fault_strikes_at_its_moments_only() -> None:
+def test_a_fault_applies_at_its_moments_only() -> None:
     plan = FaultPlan([Garbage(times=None)])
-    assert {moment for moment in Moment if strikes(plan, moment.value, moment=moment)} == set(Garbage.moments)
+    assert {moment for moment in Moment if applies(plan, moment.value, moment=moment)} == set(Garbage.moments)
 
 
 def test_times_counts_targets() -> None:
     plan = FaultPlan([Garbage(times=2)])
-    assert [strikes(plan, number) for number in (0, 0, 1, 2)] == [True, False, True, False]
+    assert [applies(plan, number) for number in (0, 0, 1, 2)] == [True, False, True, False]
 
 
-def test_without_times_every_target_is_struck_once() -> None:
+def test_without_times_a_fault_applies_once_to_every_target() -> None:
     plan = FaultPlan([Close(times=None)])
-    assert [strikes(plan, number) for number in (0, 0, 1, 1, 2)] == [True, False, True, False, True]
+    assert [applies(plan, number) for number in (0, 0, 1, 1, 2)] == [True, False, True, False, True]
 
 
 def test_a_context_fault_counts_every_context_by_itself() -> None:
     plan = FaultPlan([ErrorEvent(after=2, times=None)])
-    assert not strikes(plan, 0, "a", sent=9, sent_in_context=1)
-    assert strikes(plan, 0, "b", sent=9, sent_in_context=2)
-    assert strikes(plan, 0, "a", sent=9, sent_in_context=2)
-    assert not strikes(plan, 0, None, sent=9)
+    assert not applies(plan, 0, "a", sent=9, sent_in_context=1)
+    assert applies(plan, 0, "b", sent=9, sent_in_context=2)
+    assert applies(plan, 0, "a", sent=9, sent_in_context=2)
+    assert not applies(plan, 0, None, sent=9)
 
 
 def test_a_context_id_leaves_the_others_alone() -> None:
     for fault in (Close(context_id="b", after=1, times=None), ErrorEvent(context_id="b", after=1, times=None)):
         plan = FaultPlan([fault])
-        assert not strikes(plan, 0, "a", sent=9, sent_in_context=9)
-        assert not strikes(plan, 0, None, sent=9)
-        assert not strikes(plan, 0, "b", sent=9, sent_in_context=0)
-        assert strikes(plan, 0, "b", sent=9, sent_in_context=1)
+        assert not applies(plan, 0, "a", sent=9, sent_in_context=9)
+        assert not applies(plan, 0, None, sent=9)
+        assert not applies(plan, 0, "b", sent=9, sent_in_context=0)
+        assert applies(plan, 0, "b", sent=9, sent_in_context=1)
 
 
-def test_a_request_is_struck_once_and_only_on_its_path() -> None:
+def test_a_fault_applies_once_to_a_request_and_only_on_its_path() -> None:
     refusal = RefuseRequest(500, path="/a", times=2)
     plan = FaultPlan([refusal, CutAnswer()])
     assert plan.take(Moment.REQUEST, Place(-1, path="/b")) is None
@@ -106,20 +106,20 @@ def test_each_kind_is_taken_once_for_a_request_and_the_rest_stays_for_the_next()
 
 def test_lasting_faults_last_on_their_target_until_cleared() -> None:
     plan = FaultPlan([Delay(0.1)])
-    assert [strikes(plan, number, moment=Moment.READY) for number in (0, 0, 1, 0)] == [True, True, False, True]
+    assert [applies(plan, number, moment=Moment.READY) for number in (0, 0, 1, 0)] == [True, True, False, True]
     plan.clear()
-    assert not strikes(plan, 0, moment=Moment.READY)
+    assert not applies(plan, 0, moment=Moment.READY)
 
 
 def test_a_hold_begins_after_its_frames_and_keeps_the_turn_unless_it_is_for_one_context() -> None:
     for context_id, moment in ((None, Moment.TURN), ("a", Moment.READY)):
         plan = FaultPlan([Hold(threading.Event(), after=1, context_id=context_id)])
-        held = [strikes(plan, 0, "a", sent=sent, sent_in_context=sent, moment=moment) for sent in (0, 1, 2)]
+        held = [applies(plan, 0, "a", sent=sent, sent_in_context=sent, moment=moment) for sent in (0, 1, 2)]
         assert held == [False, True, True]
-        assert not strikes(plan, 1, "a", 9, 9, moment=Moment.READY if moment is Moment.TURN else Moment.TURN)
+        assert not applies(plan, 1, "a", 9, 9, moment=Moment.READY if moment is Moment.TURN else Moment.TURN)
 
 
-def test_faults_strike_one_by_one_in_the_order_given() -> None:
+def test_faults_are_taken_one_by_one_in_the_order_given() -> None:
     plan = FaultPlan([Garbage(), StopReading()])
     plan.add([Close(1001), Close(1002)])
     taken = [plan.take(Moment.EVENT, Place(0)) for _ in range(4)]
@@ -134,7 +134,7 @@ def test_all_that_is_due_is_applied_in_order() -> None:
     assert (peer.closed, peer.put_count) == ([1001, 1003], 1)
 
 
-def test_a_peer_that_has_ended_is_not_struck() -> None:
+def test_nothing_applies_to_a_peer_that_has_ended() -> None:
     class Ended(Peer):
         @property
         def has_ended(self) -> bool:  # type: ignore[override]  # here it changes

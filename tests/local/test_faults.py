@@ -1,4 +1,4 @@
-"""A fault is one class: it says when it strikes, and applies itself."""
+"""A fault is one class: it says when it applies, and does it itself."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cartesia_sync.local.events import error_event
@@ -174,6 +174,7 @@ JSON = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine is slow at making them
 @given(st.dictionaries(st.sampled_from([*GOOD, "continue", "flush", "language", "generation_config", "cancel"]), JSON))
 def test_whatever_a_field_holds_the_answer_is_a_request_or_a_refusal(fields: dict[str, Any]) -> None:
     try:

@@ -55,7 +55,8 @@ def test_the_server_has_no_other_keywords() -> None:
 
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_every_option_is_documented_once_and_read_somewhere(name: str) -> None:
-    assert len(re.findall(rf"^ {{8}}{name}: ", ServerOptions.__doc__ or "", re.MULTILINE)) == 1
+    documentation = inspect.getdoc(ServerOptions) or ""
+    assert len(re.findall(rf"^ {{4}}{name}: ", documentation, re.MULTILINE)) == 1
     readers = set()
     for path in Path(cartesia_sync.local.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_bytes())):

@@ -269,7 +269,7 @@ def test_a_handshake_is_refused_within_tls(call: Call, trust: Any) -> None:
         call(server)
 
 
-def test_faults_of_requests_strike_within_tls(trust: Any) -> None:
+def test_faults_of_requests_apply_within_tls(trust: Any) -> None:
     faults = [RefuseRequest(503), CutAnswer(), CutAnswer(100), CutAnswer(100, reset=True)]
     statuses = []
     with LocalServer(ssl_context=trust.server, faults=faults) as server:

@@ -1,4 +1,4 @@
-"""One HTTP request and its answer: the body is read, the answer is sent, and faults strike on the way."""
+"""One HTTP request and its answer: the body is read, the answer is sent, and faults are applied on the way."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _NESTED = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
 
 
 class Route(NamedTuple):
-    """Who answers requests of a method and path.
+    """What answers requests of a method and path.
 
-    ``grant`` is the grant that an access token needs; with ``None`` only an API key will do.
+    ``grant`` is the grant that an access token needs; ``None`` means that only an API key is accepted.
     """
 
     method: str
@@ -45,11 +45,11 @@ class Responder:
 
     Attributes:
         request: What aiohttp has read.
-        version: The API version that is asked for; the query wins over the header.
+        version: The requested API version; the query has priority over the header.
         request_id: The id in the answer's headers and errors.
         number: The recorder's.
-        body: What was sent, as ``Request.body``.
-        refusal: The answer that a fault has asked for, if one did. No other fault strikes it.
+        body: What was sent, in the form of ``Request.body``.
+        refusal: The answer that a fault has chosen, if one did. No other fault applies to it.
 
     Threads: the server's loop only.
     """
@@ -85,13 +85,13 @@ class Responder:
         self.number = recorder.add_request(request)
         await self._fault_plan.apply(Moment.REQUEST, self)
         if self.refusal is None:
-            # Chosen now and not when they are due, so that each request has its own, whatever its body's length.
+            # Taken now and not when they are due, so that each request has its own, however long its body is.
             faults = self._fault_plan.take_each_kind(Moment.BODY, self.place)
             self._body_faults = sorted(faults, key=lambda fault: getattr(fault, "after", 0))
         if error is not None:
             raise error
 
-    # ---- what was asked
+    # ---- the request
 
     @property
     def query(self) -> Mapping[str, str]:

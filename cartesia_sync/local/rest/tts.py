@@ -59,7 +59,7 @@ class Tts:
         return await self._send_bytes(responder, parse_speech(responder.json, responder.version, CONTAINERS))
 
     async def _infill(self, responder: Responder) -> web.StreamResponse:
-        """Speak what is to stand between two recordings. They are required, but nobody listens to them."""
+        """Speak what belongs between two recordings. They are required, but not used."""
         form = responder.form
         if not any(isinstance(form.get(name), Upload) for name in ("left_audio", "right_audio")):
             raise invalid_request("left_audio or right_audio is required, as a file.")
@@ -118,7 +118,7 @@ class Tts:
 
 
 class _EventStream:
-    """The events of one answer. Faults strike it as they strike a context; see ``EventPeer``."""
+    """The events of one answer. For faults it is a context; see ``EventPeer``."""
 
     has_ended = False  # the exception that ends it does so at once
 

@@ -1,4 +1,4 @@
-"""``/voice-changer``: a recording comes back in the audio format that was asked for.
+"""``/voice-changer``: a recording comes back in the requested audio format.
 
 The voice is checked and *not* changed: the local server cannot speak a recording with another voice. Pitch, words and
 timing stay as they are, so that a client can be tried with sound that is known.

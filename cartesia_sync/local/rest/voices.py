@@ -2,7 +2,7 @@
 
 Names and descriptions are the local server's own; the ids of the English voices are those of the service's examples,
 and each is a speaker of its own (``speech.choose_voice``). A clone is a voice with an id of its own, so it too has a
-speaker of its own: the clip is required, but nobody listens to it.
+speaker of its own: the clip is required, but not used.
 """
 
 from __future__ import annotations

@@ -361,9 +361,9 @@ class Connection:
 
 
 class _Peer:
-    """The connection as a fault sees it, with the event and the context that are its occasion; see ``SocketPeer``."""
+    """The connection as a fault sees it, while it sends an event of a context; see ``SocketPeer``."""
 
-    # The one helper of Connection: it may use what is private there.
+    # A part of Connection: it may use what is private there.
 
     def __init__(self, connection: Connection, context: Optional[Context], event: str = "") -> None:
         self._connection = connection

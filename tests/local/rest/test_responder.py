@@ -128,7 +128,7 @@ def test_a_fault_of_one_path_spares_the_others(ask: Ask) -> None:
         assert ask(server, "GET", "/voices").status_code == 200
 
 
-def test_a_refused_request_is_struck_by_nothing_else(ask: Ask) -> None:
+def test_a_refused_request_meets_no_other_fault(ask: Ask) -> None:
     with LocalServer(faults=[CutAnswer(), RefuseRequest(500)]) as server:
         assert ask(server, "GET", "/voices").status_code == 500
         with pytest.raises(requests.ConnectionError):

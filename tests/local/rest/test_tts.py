@@ -268,7 +268,7 @@ def test_an_error_event_ends_the_stream(ask: Ask, after: int) -> None:
         assert sse(ask, server)[-1]["type"] == "done"
 
 
-def test_faults_of_events_strike_streams_too(ask: Ask) -> None:
+def test_faults_of_events_apply_to_streams_too(ask: Ask) -> None:
     faults = [UnknownEvent(after=1), ErrorEvent(done=False, after=1), Unfinished(after=2)]
     with LocalServer(engine="signal", chunk_bytes=512, faults=faults) as server:
         types = [event["type"] for event in sse(ask, server)]

@@ -1,4 +1,4 @@
-"""One socket: what it answers to nonsense, how it ends, and every fault that can strike it."""
+"""One socket: what it answers to nonsense, how it ends, and every fault that can apply to it."""
 
 from __future__ import annotations
 
@@ -345,7 +345,7 @@ def test_a_fault_of_one_context_counts_its_events_only(dial: Dial) -> None:
     assert [event["context_id"] for event in events] == ["b", "b"]
 
 
-def test_faults_strike_one_connection_each(dial: Dial) -> None:
+def test_faults_apply_to_one_connection_each(dial: Dial) -> None:
     with LocalServer(faults=[Close(1011), Close(1012)]) as server:
         codes = []
         for _ in range(2):
@@ -382,7 +382,7 @@ def test_stop_reading_hears_so_many_messages_and_goes_on_sending(dial: Dial) -> 
         peer.ask("a", "Hello.")
         assert peer.until("a")[-1]["type"] == "done"
         peer.say("not heard")
-        other.ask("b", "Hello.")  # the fault strikes once, and this one is first to hear its first message
+        other.ask("b", "Hello.")  # the fault applies once, and this one is first to hear its first message
         other.until("b")
         assert [heard.connection for heard in server.heard] == [0, 1]
         peer.websocket.socket.shutdown(socket.SHUT_RDWR)
