@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple, Union
 
@@ -63,7 +64,7 @@ class Recorder:
     def __init__(self, *, record: bool) -> None:
         self._record = record
         self._lock = threading.Lock()
-        self._wakers: list[queue.SimpleQueue[None]] = []
+        self._wakers: list[weakref.ref[queue.SimpleQueue[None]]] = []
         self._handshakes: list[Handshake] = []
         self._handshake_count = 0
         self._heard: list[Heard] = []
@@ -105,22 +106,20 @@ class Recorder:
         """
         deadline = time.monotonic() + timeout
         waker: queue.SimpleQueue[None] = queue.SimpleQueue()
-        # Register before the first call, so that no change in between is missed.
+        # Register before the first call, so that no change in between is missed. Weakly: whatever interrupts this
+        # method, its waker goes with it.
         with self._lock:
-            self._wakers.append(waker)
-        try:
-            while True:
-                if condition():
-                    return
-                try:
-                    waker.get(timeout=max(0.0, deadline - time.monotonic()))
-                except queue.Empty:
-                    raise TimeoutError("the condition did not hold in time") from None
-                for _ in range(waker.qsize()):  # several changes need only one call
-                    waker.get()
-        finally:
-            with self._lock:
-                self._wakers.remove(waker)
+            self._wakers = [known for known in self._wakers if known() is not None]
+            self._wakers.append(weakref.ref(waker))
+        while True:
+            if condition():
+                return
+            try:
+                waker.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise TimeoutError("the condition did not hold in time") from None
+            for _ in range(waker.qsize()):  # several changes need only one call
+                waker.get()
 
     # ---- for the server's loop
 
@@ -162,5 +161,7 @@ class Recorder:
             self._wake_locked()
 
     def _wake_locked(self) -> None:
-        for waker in self._wakers:
-            waker.put(None)
+        for known in self._wakers:
+            waker = known()
+            if waker is not None:
+                waker.put(None)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import ctypes
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -91,3 +94,38 @@ def test_a_condition_may_use_the_recorder_and_block() -> None:
         recorder.count_opened()  # would block
         go_on.set()
         waiter.result(BOUND)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="on 3.9 nothing that Python can write is safe from this")
+def test_whatever_interrupts_a_thread_that_waits_or_looks_the_recorder_goes_on() -> None:
+    """An exception from outside, as Ctrl-C raises one, can be raised anywhere; it must not leave the lock taken."""
+
+    class Interrupted(BaseException):
+        pass
+
+    recorder = Recorder(record=True)
+    throw = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    throws, may_throw = 200, threading.Semaphore(0)
+    done = threading.Event()
+
+    def look() -> None:
+        for _ in range(throws):
+            with suppress(Interrupted):
+                may_throw.release()
+                while True:
+                    with suppress(TimeoutError):
+                        recorder.wait_for(lambda: bool(recorder.handshakes), 0)
+        done.set()
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    for number in range(throws):
+        assert may_throw.acquire(timeout=BOUND)
+        for _ in range(number % 50):  # so that each throw meets it somewhere else
+            recorder.add_message(0, "x")
+        assert throw(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Interrupted)) == 1
+    assert done.wait(BOUND)
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(recorder.count_opened).result(BOUND) is None
+    assert recorder.open_connections == 1
+    assert [known for known in recorder._wakers if known() is not None] == []
