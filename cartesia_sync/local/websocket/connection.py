@@ -253,7 +253,7 @@ class Connection:
             context.drop_rest(with_done=self._options.done_after_cancel)
 
     def _send_error(self, error: ApiError) -> None:
-        """Tell the client, soon. An error ends the context that it names."""
+        """Send an error event soon. An error ends the context that it names."""
         if error.context_id is not None:
             context = self._contexts.get(error.context_id)
             if context is not None:

@@ -211,12 +211,12 @@ def test_without_a_context_none_is_named(ask: Ask) -> None:
 @pytest.mark.parametrize("version", [None, "2025-11-04"])
 def test_a_failure_in_mid_stream_is_an_error_event(ask: Ask, monkeypatch: pytest.MonkeyPatch, version: Any) -> None:
     speak = Speaker.speak
-    said = 0
+    spoken_count = 0
 
     async def break_down(self: Speaker, *arguments: Any) -> Spoken:
-        nonlocal said
-        said += 1
-        if said > 1:
+        nonlocal spoken_count
+        spoken_count += 1
+        if spoken_count > 1:
             raise SpeechError("hoarse")
         return await speak(self, *arguments)
 
@@ -231,7 +231,7 @@ def test_a_failure_in_mid_stream_is_an_error_event(ask: Ask, monkeypatch: pytest
         if version is None:
             assert events[-1]["request_id"] == answer.headers["X-Request-Id"]
         # Bytes have no way to say it but to end too soon: no second status, no last chunk.
-        said = 0
+        spoken_count = 0
         body = json.dumps(speech()).encode()
         with socket.create_connection((server.host, server.port), BOUND) as raw:
             head = f"POST /tts/bytes HTTP/1.1\r\nHost: x\r\nX-API-Key: x\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -240,7 +240,7 @@ def test_a_failure_in_mid_stream_is_an_error_event(ask: Ask, monkeypatch: pytest
         assert got.count(b"HTTP/1.1 ") == 1
         assert len(got) > 10_000
         assert not got.endswith(b"0\r\n\r\n")
-        said = 1
+        spoken_count = 1
         assert ask(server, "POST", "/tts/bytes", json=speech()).status_code == 500
 
 

@@ -215,7 +215,7 @@ def test_close_wakes_a_sentence_that_hangs(espeak: Speaker) -> None:
 
 
 def test_auto_falls_back_and_says_so_once(tmp_path: Path) -> None:
-    """In a process of its own: what is said once, and what is importable, are the process's."""
+    """In a process of its own: what is printed once, and what can be imported, are the process's."""
     program = (
         "import asyncio, sys\n"
         "from cartesia_sync.local.voice import speech\n"

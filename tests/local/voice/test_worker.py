@@ -132,7 +132,7 @@ def test_it_leaves_nothing_in_the_temporary_folder(tmp_path: Path, monkeypatch: 
     started.end()
 
 
-def test_a_missing_library_is_said(tmp_path: Path) -> None:
+def test_a_missing_library_is_reported(tmp_path: Path) -> None:
     started = Process(str(tmp_path))
     header, _ = started.answer()
     assert "espeakng_loader" in header["error"]

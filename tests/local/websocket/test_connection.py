@@ -193,10 +193,10 @@ class NoTransport:
 
 
 class CountingSpeaker(Speaker):
-    said = 0
+    spoken_count = 0
 
     async def speak(self, *arguments: Any) -> Spoken:
-        self.said += 1
+        self.spoken_count += 1
         return await super().speak(*arguments)
 
 
@@ -228,12 +228,12 @@ def test_nobody_gets_ahead_of_a_slow_reader(request_for: Callable[..., dict[str,
         await websocket.stuck.wait()
         # Speech is made in the order of asking: had more been asked for, it would be counted before this is made.
         await Speaker.speak(speaker, [Pause(0.1)], choose_voice(uuid.UUID(int=1), "en"), AudioFormat("pcm_s16le", 8000))
-        assert (speaker.said, len(websocket.sent)) == (1, 1)
+        assert (speaker.spoken_count, len(websocket.sent)) == (1, 1)
         websocket.drained.set()
         while json.loads(websocket.sent[-1])["type"] != "done":
             websocket.stuck.clear()
             await websocket.stuck.wait()
-        assert speaker.said == 3
+        assert speaker.spoken_count == 3
         serving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await serving
@@ -318,7 +318,7 @@ def test_a_long_reason_is_cut_to_what_a_frame_holds(dial: Dial) -> None:
     assert end.rcvd.reason == "ä" * 61
 
 
-def test_a_connection_may_end_when_all_is_said(dial: Dial) -> None:
+def test_a_connection_may_end_when_everything_is_sent(dial: Dial) -> None:
     with LocalServer(engine="signal") as server:
         peer = dial(server)
         peer.ask("a", "Hello.")
