@@ -72,22 +72,28 @@ class FaultPlan:
     async def apply(self, moment: Moment, peer: _Peer) -> None:
         """Apply every fault that is due, one after the other, until the peer has ended.
 
+        What is due together and lasts belongs to this peer from the start: while one fault waits, no other peer can
+        take the next. Other faults are taken one by one, because each may end the peer.
+
         Raises:
             ContextStoppedError: A fault has ended the peer's context.
         """
         # The usual case, no faults, costs neither a lock nor a step of the loop.
         applied: list[_Armed] = []
         while self._armed and not peer.has_ended:
-            armed = self._next(moment, peer.place, applied)
-            if armed is None:
+            due = self._due(moment, peer.place, applied)
+            if not due:
                 return
-            applied.append(armed)
-            await armed.fault.apply(peer)
+            applied += due
+            for armed in due:
+                await armed.fault.apply(peer)
 
     def take(self, moment: Moment, place: Place) -> Optional[Fault]:
         """Take the first fault that is due, for the caller to apply."""
-        armed = self._next(moment, place, ())
-        return None if armed is None else armed.fault
+        for armed in self._armed:
+            if self._claim(armed, moment, place):
+                return armed.fault
+        return None
 
     def take_each_kind(self, moment: Moment, place: Place) -> list[Fault]:
         """Take the faults that are due, of each class only the first, for the caller to apply."""
@@ -98,11 +104,14 @@ class FaultPlan:
                 taken[kind] = armed.fault
         return list(taken.values())
 
-    def _next(self, moment: Moment, place: Place, applied: Sequence[_Armed]) -> Optional[_Armed]:
+    def _due(self, moment: Moment, place: Place, applied: Sequence[_Armed]) -> list[_Armed]:
+        due: list[_Armed] = []
         for armed in self._armed:
-            if armed not in applied and self._claim(armed, moment, place):
-                return armed
-        return None
+            if armed not in applied and (armed.fault.lasts or not due) and self._claim(armed, moment, place):
+                due.append(armed)
+                if not armed.fault.lasts:
+                    break
+        return due
 
     def _claim(self, armed: _Armed, moment: Moment, place: Place) -> bool:
         # A fault may be the user's own class: it is asked without the lock.

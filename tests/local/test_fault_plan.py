@@ -23,6 +23,8 @@ from cartesia_sync.local.faults import (
     StopReading,
 )
 
+BOUND = 10.0
+
 
 class Peer:
     """Somebody to whom nothing happens: it only notes what is applied."""
@@ -160,6 +162,29 @@ def test_a_lasting_fault_is_applied_once_an_event_and_as_often_as_it_was_given()
     for events in (1, 2):
         asyncio.run(plan.apply(Moment.EVENT, peer))
         assert peer.put_count == 2 * events
+
+
+def test_while_one_lasting_fault_waits_no_other_peer_can_take_the_next() -> None:
+    async def scene() -> None:
+        go_on = asyncio.Event()
+
+        class Wait(Fault, frozen=True):
+            moments = (Moment.READY,)
+            lasts = True
+
+            async def apply(self, peer: Peer) -> None:
+                await go_on.wait()
+                peer.put_count += 1
+
+        plan, first, second = FaultPlan([Wait(), Wait()]), Peer(0), Peer(1)
+        waiting = asyncio.ensure_future(plan.apply(Moment.READY, first))
+        await asyncio.sleep(0)  # one round of the loop: now it waits
+        await asyncio.wait_for(plan.apply(Moment.READY, second), BOUND)
+        go_on.set()
+        await waiting
+        assert (first.put_count, second.put_count) == (2, 0)
+
+    asyncio.run(scene())
 
 
 def test_a_fault_is_armed_until_it_is_cleared() -> None:
