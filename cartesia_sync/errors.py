@@ -20,6 +20,7 @@ a worker process can hand it to its parent.
      |    |    |    +-- MessageTooBigError       ... or more at once than we are willing to hold
      |    |    |    +-- MalformedEventError      ... a message that is no event
      |    |    +-- ForkedError                   the connection belongs to the parent process
+     |    +-- UnfinishedError                    the service said done before a context's text was at its end
      |    +-- APIResponseValidationError         an answer that cannot be read
      |    +-- APIStatusError                     the service refused
      |         +-- BadRequestError 400, AuthenticationError 401, PermissionDeniedError 403, NotFoundError 404,
@@ -150,6 +151,21 @@ class WebSocketConnectionClosedError(APIConnectionError):
 
 class TruncatedError(ContextFacts, WebSocketConnectionClosedError):
     """The connection ended before this context did: what was heard of it is not the whole."""
+
+
+class UnfinishedError(ContextFacts, APIError):
+    """The service said that the context is done before its text was at its end: what was heard is not the whole.
+
+    So it is where the context expired before ``no_more_inputs()``, where the service's word crossed our last text, and
+    where no audio came for a text with words.
+
+    Attributes:
+        unspoken: The pieces of text that were sent after the last audio had been heard, in order.
+    """
+
+    def __init__(self, message: str = "", *, unspoken: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.unspoken = unspoken
 
 
 class IncompleteAnswerError(APIConnectionError):

@@ -25,6 +25,7 @@ from websocket import ABNF
 
 from cartesia_sync.errors import APIConnectionError
 from cartesia_sync.transport.deadline import Deadline
+from cartesia_sync.transport.duplex import Frame
 from cartesia_sync.transport.wire import BinaryMessage, Wire, connect
 
 AGENT = "cartesia_sync"
@@ -41,14 +42,14 @@ def echo(wire: Wire) -> None:
             return
         if isinstance(message, BinaryMessage):
             frame: bytes = ABNF.create_frame(bytes(message), ABNF.OPCODE_BINARY).format()
-            wire._duplex.write(frame, Deadline(BOUND))  # the client itself sends no binary
+            wire._duplex.queue(Frame(frame))  # the client itself sends no binary
         elif message:
             try:
                 str(message, "utf-8")  # as the JSON decoder checks it
             except UnicodeDecodeError:
                 wire.post_close(1007)
                 return
-            wire.write(bytes(message), Deadline(BOUND))
+            wire.post(bytes(message))
 
 
 def visit(url: str, *, asks: bool = False) -> Optional[bytes]:

@@ -7,6 +7,7 @@ broken events in good frames. What must hold for each:
     every receiver ends when the stream does, and raises nothing but a CartesiaError;
     an event reaches its own context or nobody; one without a context is an error of the whole connection;
     broken events leave a context that they do not name whole: it hears all its chunks, and its end;
+    a message that nobody can attribute ends the connection: that context hears what came before, and a TruncatedError;
     what came before the stream's end is heard, also where the far end is gone and no answer can leave;
     the reader ends without a bug, and all mailboxes are sealed, the socket is closed, no thread is left.
 
@@ -32,7 +33,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Optional
 
-from cartesia_sync import CartesiaError, Timeout
+from cartesia_sync import CartesiaError, MalformedEventError, Timeout
+from cartesia_sync.protocol.codec import decode, require_context
 from cartesia_sync.protocol.events import Chunk, Done, Error, Event
 from cartesia_sync.streaming.connection import Connection
 from cartesia_sync.streaming.context import Context, error_of
@@ -110,7 +112,9 @@ def broken_stream(rng: random.Random) -> bytes:
     """Make a stream of good frames, with some odd ones, and then spoil its bytes."""
     parts: list[bytes] = []
     for message in conversation(rng):
-        parts += fragments(message, rng) if rng.random() < 0.2 else [frame(message, rng.choice([TEXT, TEXT, BINARY]))]
+        parts += (
+            fragments(message, rng) if rng.random() < 0.2 else [frame(message, BINARY if rng.random() < 0.02 else TEXT)]
+        )
     for _ in range(rng.choice([0, 1, 1, 2, 5])):
         at = rng.randint(0, len(parts))
         parts.insert(at, odd_frame(rng.choice([b"", b"{}", parts[at - 1]]), rng))
@@ -143,7 +147,10 @@ def spoiled(data: bytes, rng: random.Random, times: int) -> bytes:
 
 
 def messages_in(stream: bytes) -> list[bytes]:
-    """Read a stream by RFC 6455 and our limit, as far as it keeps to them, in the plainest way there is."""
+    """Read a stream by RFC 6455 and our limit, as far as it keeps to them, in the plainest way there is.
+
+    The last is the first that nobody can attribute, if there is one: it ends the connection.
+    """
     found: list[bytes] = []
     parts: list[bytes] = []
     is_text = False
@@ -170,7 +177,18 @@ def messages_in(stream: bytes) -> list[bytes]:
         if is_last:
             found.append(b"".join(parts))
             parts = []
+            if not is_text or is_nobodys(found[-1]):
+                break
     return found
+
+
+def is_nobodys(text: bytes) -> bool:
+    """Tell whether it may have been audio of any context, for all that can be read of it."""
+    try:
+        require_context(decode(text))
+    except MalformedEventError as error:
+        return error.context_id not in (*NAMES, WHOLE)
+    return False
 
 
 def may_be_text(data: bytes, is_whole: bool) -> bool:
@@ -187,6 +205,9 @@ def may_be_text(data: bytes, is_whole: bool) -> bool:
 
 def chunk(context_id: str, audio: bytes) -> dict[str, Any]:
     return {"type": "chunk", "context_id": context_id, "data": base64.b64encode(audio).decode(), "done": False}
+
+
+DONE = json.dumps({"type": "done", "context_id": WHOLE}).encode()
 
 
 def good_event(context_id: str, rng: random.Random) -> dict[str, Any]:
@@ -260,11 +281,10 @@ def wrong_message(rng: random.Random) -> bytes:
 def wrong_messages(rng: random.Random) -> tuple[bytes, list[bytes]]:
     """Make a stream of good frames with wrong events in them; give also what the whole context is to hear."""
     audio = [b"%04d" % number for number in range(rng.randint(0, 5))]
-    ours = [
-        json.dumps(event).encode()
-        for event in [*(chunk(WHOLE, each) for each in audio), {"type": "done", "context_id": WHOLE}]
-    ]
+    ours = [*(json.dumps(chunk(WHOLE, each)).encode() for each in audio), DONE]
     theirs = [wrong_message(rng) for _ in range(rng.randint(1, 8))] + conversation(rng)[: rng.randint(0, 4)]
+    if rng.random() < 0.5:
+        theirs = [each for each in theirs if not is_nobodys(each)]  # the first such would be the last that is read
     rng.shuffle(theirs)
     messages: list[bytes] = []
     while ours or theirs:
@@ -334,6 +354,15 @@ def receive(context: Context, item: Input) -> tuple[str, list[bytes]]:
         cause = error.__cause__
         how = f"{type(error).__name__} from {type(cause).__name__}" if cause else type(error).__name__
     return how, audio
+
+
+def what_is_left(audio: list[bytes], messages: list[bytes]) -> tuple[str, list[bytes]]:
+    """Give how the context left alone ends, and what it hears before, where these are all messages that came."""
+    if DONE in messages:
+        return "done event", audio
+    return "TruncatedError from ProtocolError", [
+        each for each in audio if json.dumps(chunk(WHOLE, each)).encode() in messages
+    ]
 
 
 def look_at(event: Event) -> None:
@@ -418,10 +447,10 @@ class Fuzzer:
             except BaseException as error:  # whatever it was, it is a finding
                 raise FailureError(f"the receiver of {context.context_id!r}: {error!r}") from error
             self.outcomes[f"receiver: {how}"] += 1
-            if context.context_id == WHOLE and item.whole is not None and (how, audio) != ("done event", item.whole):
-                raise FailureError(
-                    f"the context left alone heard {audio} and then {how}, not {item.whole} and its done"
-                )
+            if context.context_id == WHOLE and item.whole is not None:
+                wanted = what_is_left(item.whole, expected)
+                if (how, audio) != wanted:
+                    raise FailureError(f"the context left alone heard {audio} and then {how}, not {wanted}")
 
     def _check_reader(self, link: Link, contexts: list[Context], item: Input) -> None:
         reader = link.reader

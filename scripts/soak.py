@@ -86,10 +86,12 @@ KINDS = {
     "endless": Kind(2, "silence", ("ContextTimeoutError", "BadRequestError"), {"whole_timeout": 0.2}),
     "refused": Kind(3, "error", ("RateLimitError",)),
     "spoiled": Kind(2, "garbage", ("MalformedEventError",)),
+    "early": Kind(1, "early", ("UnfinishedError",)),
     "replay": Kind(1.5, "reset", settings={"on_disconnect": "replay"}),
     "close": Kind(0.6, "close", ()),
     "reset": Kind(0.6, "reset", ()),
     "eof": Kind(0.4, "eof", ()),
+    "rubbish": Kind(0.4, "rubbish", ()),
     "reconnect": Kind(0.5),
     "abandon": Kind(0.5),
 }
@@ -200,6 +202,10 @@ class Stub:
             await ws.send_json({**_done(context_id), "type": "error", "status_code": 429, "message": context_id})
         elif what == "garbage":
             await ws.send_json({**_chunk(context_id, b""), "data": 1})
+        elif what == "early":
+            await ws.send_json(_done(context_id))
+        elif what == "rubbish":
+            await self._send_rubbish(ws)
         elif what == "close":
             await ws.close(code=self._random.choice([1000, 1001, 1011]))
         elif what == "eof" and transport is not None:
@@ -207,6 +213,16 @@ class Stub:
         elif what == "reset" and transport is not None:
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             transport.abort()
+
+    async def _send_rubbish(self, ws: web.WebSocketResponse) -> None:
+        """Send what nobody can attribute."""
+        form = self._random.randrange(3)
+        if form == 0:
+            await ws.send_str('{"type": "chunk", "data"')
+        elif form == 1:
+            await ws.send_bytes(b"audio")
+        else:
+            await ws.send_json({"type": "chunk", "data": "AAAA"})
 
     async def _disturb(self, ws: web.WebSocketResponse) -> None:
         """Now and then send what concerns no context, or is not known."""
@@ -284,6 +300,7 @@ class OwnServer:
             "close": faults.Close(context_id=context_id, after=after),
             "reset": faults.Reset(context_id=context_id, after=after),
             "eof": faults.Eof(context_id=context_id, after=after),
+            "rubbish": faults.Garbage(context_id=context_id, after=after),
         }
         if what:
             self._server.inject(orders[what])
@@ -346,7 +363,7 @@ class Storm:
         self._manager = Cartesia(api_key="soak", base_url=server.url, timeout=TIMEOUT).tts.websocket_connect()
         self._weights = {name: kind.weight for name, kind in KINDS.items()}
         if isinstance(server, OwnServer):
-            del self._weights["spoiled"]  # what it has of that names no context
+            del self._weights["spoiled"], self._weights["early"]  # of these it has none
         self._lock = threading.Lock()
         self.summary = Summary(options.seed, memory_may_grow_mib=options.memory_mib)
         self._connections = [self._manager.enter() for _ in range(options.connections)]
@@ -471,7 +488,7 @@ class Storm:
         with self._lock:
             connection = self._connections[slot]
         context = connection.context(context_id, **SPOKEN, **kind.settings)
-        fields = self._server.order(context_id, kind.order, 0 if name == "replay" else dice.randrange(2))
+        fields = self._server.order(context_id, kind.order, 0 if name in ("early", "replay") else dice.randrange(2))
         if name == "speak":
             return self._hear(context.speak(pieces), heard)
         cancel_at = dice.randrange(len(pieces) + 1) if name == "cancel elsewhere" else -1
@@ -485,7 +502,7 @@ class Storm:
             context.no_more_inputs()
         if name == "drop":
             return "cancelled"
-        if name == "audio":
+        if name in ("audio", "early"):
             heard += context.audio()
             return "whole"
         if cancel_at == len(pieces):

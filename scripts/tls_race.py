@@ -157,7 +157,7 @@ class Library:
 
 
 class Ours:
-    """This package's wire: one thread reads, and the others take turns, as the link has them do."""
+    """This package's wire: one thread reads, and the others put what they say in line, as the link has them do."""
 
     def __init__(self, url: str, tls: ssl.SSLContext) -> None:
         from cartesia_sync.transport import wire
@@ -165,14 +165,15 @@ class Ours:
 
         self._deadline = Deadline
         self._wire = wire.connect(url, {}, ssl_context=tls, deadline=Deadline(BOUND))
-        self._send_lock = threading.Lock()
 
     def read(self) -> bytes:
-        return self._wire.read(self._deadline(None)) or b""
+        while True:
+            message = self._wire.read(self._deadline(None))
+            if message:
+                return message  # or else a writer has woken it, to send what was left over
 
     def write(self, message: str) -> None:
-        with self._send_lock:
-            self._wire.write(message.encode(), self._deadline(SOCKET_TIMEOUT))
+        self._wire.write(message.encode(), self._deadline(SOCKET_TIMEOUT))
 
     def shut(self) -> None:
         self._wire.shut()

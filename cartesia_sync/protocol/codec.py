@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Optional, Union
@@ -50,12 +51,16 @@ _Timings = Union[WordTimestamps, PhonemeTimestamps]
 _TIMINGS: dict[Any, type[_Timings]] = {Optional[kind]: kind for kind in (WordTimestamps, PhonemeTimestamps)}
 
 
-def decode(frame: bytes) -> Event:
+def decode(frame: bytes, unreadable: Optional[Counter[str]] = None) -> Event:
     """Read one message of the service.
 
     A chunk's base64 is decoded here, once. What can be read of an event is given: a field of an odd type has its
     default, and is kept in the event's ``unreadable``. A text that stands for a number is read as one. A message with
     unknown or unreadable fields costs several times as much as one without.
+
+    Args:
+        frame: The message's bytes.
+        unreadable: Where fields that could not be read are counted, by name.
 
     Raises:
         MalformedEventError: It is not UTF-8, not JSON, not an object, or without a type; or it is a chunk whose audio
@@ -65,7 +70,9 @@ def decode(frame: bytes) -> Event:
     try:
         event: Event = _decoder.decode(str(frame, "utf-8"))  # msgspec checks no text that it skips
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # a ValidationError is a DecodeError
-        return _decode_leniently(frame)
+        event = _decode_leniently(frame)
+        if unreadable is not None:
+            unreadable.update(event.unreadable.keys())
     return event
 
 

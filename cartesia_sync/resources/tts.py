@@ -53,9 +53,9 @@ class TTSResource(Resource):
             reconnect: Whether a push to a new context opens a new connection when the last one is lost.
             max_message_bytes: The largest message that is accepted, 16 MiB by default; a larger one ends the
                 connection before it is read.
-            max_queued_bytes: How much may wait to be received in all contexts together, 256 MiB by default; where it
-                is more, the context in which most waits ends. For the limit of one context see
-                ``Connection.context``.
+            max_queued_bytes: How much audio may wait to be received in all contexts together, 256 MiB by default; where
+                it is more, the context in which most waits ends, be it whole or not, and what waited in it is dropped.
+                For the limit of one context see ``Connection.context``.
 
         Raises:
             ValueError: A clock, a limit or a header is not one; the error names it.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
-import threading
 import uuid
 import weakref
 from collections.abc import Iterator, Mapping
@@ -14,15 +14,17 @@ from msgspec import to_builtins
 
 from ..errors import ConcurrencyError, GapTimeoutError, TruncatedError, WebSocketConnectionClosedError
 from ..protocol import codec
-from ..protocol.clocks import Timeout
-from ..protocol.events import Event
+from ..protocol.clocks import Timeout, checked_size
+from ..protocol.events import Chunk, Event
 from ..protocol.formats import voice_on_the_wire
+from ..protocol.life import Move
 from ..protocol.messages import CancelRequest, GenerationRequest, Omit, omit
 from ..transport.deadline import Deadline
 from ..transport.wire import Wire
-from .context import Context, say
-from .line import MAX_QUEUED_BYTES, Line
+from .context import Context
+from .line import MAX_QUEUED_BYTES, Line, Message
 from .link import Link
+from .locks import NotAcquiredError, TimedLock, raise_unless_not_acquired
 from .mailbox import End
 from .merge import Merge, receive_any
 
@@ -34,15 +36,15 @@ class Connection:
     belongs to, whether or not anybody is receiving. When the service has closed the connection, as it does after five
     idle minutes, the next push to a new context opens another one; contexts that were not whole by then raise.
 
-    Threads: any, every method; but none from a ``__del__`` of yours, which the collector may run in a thread that
-    holds one of our locks.
+    Threads: any, every method. From a signal's handler or a finalizer of yours, which may run in a thread that holds
+    one of our locks: ``close`` and a context's ``cancel``; all else raises a ``ConcurrencyError`` then.
     """
 
     def __init__(self, link: Link, *, api_version: str, timeout: Timeout) -> None:
         self._link = link
         self._api_version = api_version
         self._timeout = timeout
-        self._receiving = threading.Lock()  # held by the thread in recv(); guards the next two
+        self._receiving = TimedLock()  # held by the thread in recv(); guards the next two
         self._merge: Optional[Merge] = None
         self._last_notice: Optional[Event] = None
         # The reader holds the link and not this handle: when nobody holds the handle any more, the reader ends.
@@ -61,6 +63,12 @@ class Connection:
         traceback: Optional[TracebackType],
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> str:
+        raise TypeError(
+            "a Connection belongs to this process and cannot travel to another; "
+            "send the client, which can, and make a connection there"
+        )
 
     @property
     def link(self) -> Link:
@@ -113,13 +121,13 @@ class Connection:
                 if all its text had been sent and nothing of it was heard; else it raises too. The service may have
                 spoken it already, and then bills it twice.
 
-            max_queued_bytes: How much may wait to be received, 64 MiB by default: at 44.1 kHz and 32 bits more than
-                six minutes. A context that has more ends, with a ``MailboxFullError`` after what had arrived, and is
-                cancelled; the others are not hurt.
+            max_queued_bytes: How much audio may wait to be received, 64 MiB by default: at 44.1 kHz and 32 bits more
+                than six minutes. A context that has more ends, with a ``MailboxFullError`` after what had arrived, and
+                is cancelled; the others are not hurt.
 
         Raises:
             ContextStateError: The id is in use, or was used on this connection.
-            ValueError: The id is empty or holds control characters.
+            ValueError: The id is empty or holds control characters, or a clock or the limit is not one.
             WebSocketConnectionClosedError: After ``close``.
 
         Threads: any. Does not wait.
@@ -130,7 +138,8 @@ class Connection:
             raise ValueError(f"a context id is a text of one or more printable characters; got {context_id!r}")
         if on_disconnect not in ("raise", "replay"):
             raise ValueError(f"on_disconnect is 'raise' or 'replay'; got {on_disconnect!r}")
-        line = Line(context_id, replays=on_disconnect == "replay", limit_bytes=max_queued_bytes)
+        limit_bytes = checked_size("max_queued_bytes", max_queued_bytes)
+        line = Line(context_id, replays=on_disconnect == "replay", limit_bytes=limit_bytes)
         context = Context(
             self,
             line,
@@ -187,14 +196,15 @@ class Connection:
             line = Line(context_id)
             self._link.open(line)
             self._link.hold(line)
-        say(
-            self._link,
+        self._link.say(
             line,
-            message,
-            transcript=fields.get("transcript") or "",
-            output_format=fields.get("output_format"),
-            goes_on=bool(fields.get("continue")),
-            flush=bool(fields.get("flush")),
+            Message(
+                message,
+                transcript=fields.get("transcript") or "",
+                move=Move.SEND if fields.get("continue") else Move.FINISH,
+                flushes=bool(fields.get("flush")),
+                output_format=fields.get("output_format"),
+            ),
         )
 
     def recv(self, *, timeout: Optional[float] = None) -> Event:
@@ -205,7 +215,7 @@ class Connection:
         ``context()`` gives, or open contexts by ``send``. An error of the whole connection is given once.
 
         Args:
-            timeout: Seconds to wait; None is no limit.
+            timeout: Seconds to wait; None is no limit, and 0 does not wait.
 
         Raises:
             TruncatedError: The connection was lost, and a context with it; once for each.
@@ -215,54 +225,69 @@ class Connection:
 
         Threads: one at a time. Waits for the service.
         """
-        self._link.check_process()
-        if not self._receiving.acquire(blocking=False):
-            raise ConcurrencyError("another thread is in this connection's recv(); use contexts for several threads")
-        try:
-            deadline = Deadline(timeout)
-            if self._merge is None:
-                self._merge = Merge(self._link)  # from now on: to hang it up for each event costs more than the event
-            while True:
-                try:
-                    line = self._merge.await_first(lambda: self._link.is_spent, deadline)
-                except queue.Empty:
-                    message = f"No event of any context came within {timeout} s."
-                    raise GapTimeoutError(message, timeout=timeout) from None
-                if line is None:
-                    raise self._link.lost()
-                event = self._take(line)
-                if event is not None:
+        while True:
+            line, event = self._await_next(timeout)
+            try:
+                for _ in line.mailbox.taking:  # the last act: no place for an interrupt until the return
                     return event
-        finally:
-            self._receiving.release()
+            except IndexError:
+                pass  # a receive() was faster
 
-    def _take(self, line: Line) -> Optional[Event]:
-        """Take a context's next event; None if somebody else was faster, or at its end."""
-        item = line.take_ahead()
-        if isinstance(item, End):
-            self._link.let_go(line)
-            if item.make_error is not None:
-                raise item.make_error()
-            return None
-        if item is not None and item.context_id is None:
-            if item is self._last_notice:
-                return None  # each context has a copy
-            self._last_notice = item
-        return item
+    def _await_next(self, timeout: Optional[float]) -> tuple[Line, Event]:
+        """Wait for the next event of any context, and leave it where it is; raises as ``recv``."""
+        self._link.check_process()
+        try:
+            with self._receiving.within(0.0) as is_ours:
+                if not is_ours:
+                    raise NotAcquiredError
+                # To make one for each event costs more than the event; what an interrupt leaves behind is made anew.
+                merge, self._merge = self._merge or Merge(self._link), None
+                found = self._first_of(merge, Deadline(timeout))
+                self._merge = merge
+        except RuntimeError as error:
+            raise_unless_not_acquired(error)
+            message = "another thread is in this connection's recv(); use contexts for several threads"
+            raise ConcurrencyError(message) from None
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def _first_of(self, merge: Merge, deadline: Deadline) -> Union[tuple[Line, Event], BaseException]:
+        while True:
+            try:
+                line = merge.await_first(lambda: self._link.is_spent, deadline)
+            except queue.Empty:
+                message = f"No event of any context came within {deadline.seconds} s."
+                return GapTimeoutError(message, timeout=deadline.seconds)
+            if line is None:
+                return self._link.lost()
+            found = line.mailbox.look()
+            if found is None:
+                continue  # somebody else was faster
+            if isinstance(found, End):
+                self._link.let_go(line)
+                line.mailbox.is_used_up = True
+                if found.make_error is not None:
+                    return found.make_error()
+                continue
+            event = found[1]
+            if event.context_id is None:
+                if event is self._last_notice:
+                    with contextlib.suppress(IndexError):
+                        next(line.mailbox.taking)
+                    continue  # each context has a copy
+                self._last_notice = event
+            line.prepare(event)
+            if isinstance(event, Chunk):
+                line.has_given_audio = True
+            return line, event
 
     def __iter__(self) -> Iterator[Event]:
         """Iterate the events of all contexts, in the order of arrival, until the connection is closed.
 
         A connection that is lost while a context is unfinished raises; see ``recv`` for this and all else.
         """
-        while True:
-            try:
-                event = self.recv()
-            except TruncatedError:
-                raise
-            except WebSocketConnectionClosedError:
-                return
-            yield event
+        return _Events(self)
 
     def receive_any(self, *contexts: Context, raise_on_error: bool = False) -> Iterator[tuple[Context, Event]]:
         """Iterate the events of several contexts in the order of arrival, until all have ended; for one thread.
@@ -271,11 +296,19 @@ class Connection:
             contexts: Of this connection; each event comes with the one that it belongs to.
             raise_on_error: Whether an error event raises in place of being given.
 
-        Raises what ``Context.receive`` raises for the context that it happens to, by that context's clocks; call
+        Raises:
+            ValueError: One is another connection's.
+
+        And what ``Context.receive`` raises for the context that it happens to, by that context's clocks; call
         again with the others to go on with them.
 
         Threads: as ``Context.receive``, which must not be used for the same contexts meanwhile.
         """
+        for context in contexts:
+            if context._link is not self._link:
+                raise ValueError(
+                    f"receive_any takes contexts of its own connection; {context.context_id!r} is another one's"
+                )
         return receive_any(self._link, contexts, raise_on_error=raise_on_error)
 
     @staticmethod
@@ -298,13 +331,38 @@ class Connection:
             code: The close code, 1000 or 3000 to 4999.
             reason: At most 123 bytes of UTF-8.
 
-        Threads: any. Waits for the service's goodbye, at most twice the close clock.
+        Threads: any, at any time: a signal's handler and a finalizer may call it, since it takes no lock. Waits for the
+            service's goodbye, at most twice the close clock.
         """
         if code != 1000 and not 3000 <= code <= 4999:
             raise ValueError(f"a client closes with code 1000 or 3000 to 4999 (RFC 6455, 7.4); got {code}")
         if len(reason.encode()) > 123:
             raise ValueError(f"a close reason has at most 123 bytes; got {len(reason.encode())}")
         self._link.close(code, reason)
+
+
+class _Events:
+    """What iterating a connection gives."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __iter__(self) -> _Events:
+        return self
+
+    def __next__(self) -> Event:
+        while True:
+            try:
+                line, event = self._connection._await_next(None)
+            except TruncatedError:
+                raise
+            except WebSocketConnectionClosedError:
+                raise StopIteration from None
+            try:
+                for _ in line.mailbox.taking:  # as in recv
+                    return event
+            except IndexError:
+                pass
 
 
 class ConnectionManager:
@@ -332,6 +390,12 @@ class ConnectionManager:
         self._max_retries = max_retries
         self._max_queued_bytes = max_queued_bytes
         self._connection: Optional[Connection] = None
+
+    def __reduce__(self) -> str:
+        raise TypeError(
+            "what opens a connection belongs to this process and cannot travel to another; "
+            "send the client, which can, and make a connection there"
+        )
 
     def enter(self) -> Connection:
         """Open a connection.

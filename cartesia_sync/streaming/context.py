@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
-import time
 import weakref
+from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
@@ -18,8 +19,8 @@ from ..protocol.formats import DEFAULT_OUTPUT_FORMAT, RawFormat, voice_on_the_wi
 from ..protocol.life import Move, State
 from ..protocol.messages import GenerationRequest, Omit, given_or_unset, omit
 from .flushes import by_flush
-from .line import Line
-from .link import Link
+from .line import Line, Message
+from .locks import NotAcquiredError, TimedLock, raise_unless_not_acquired
 from .mailbox import End
 
 if TYPE_CHECKING:
@@ -83,8 +84,7 @@ class Context:
         self._max_buffer_delay_ms = max_buffer_delay_ms
         self._pronunciation_dict_id = pronunciation_dict_id
         self._use_normalized_timestamps = use_normalized_timestamps
-        self._mailbox = line.mailbox
-        self._taking = threading.Lock()  # held by the thread that waits for an event; guards the next two
+        self._taking = TimedLock()  # held by the thread that waits for an event; guards the next two
         self._receiver: Optional[weakref.ref[Receiver]] = None
         self._receiving_thread: Optional[int] = None
 
@@ -107,6 +107,12 @@ class Context:
         line = getattr(self, "_line", None)
         if line is not None and not line.mailbox.is_sealed:
             self._link.forget(line)
+
+    def __reduce__(self) -> str:
+        raise TypeError(
+            "a Context speaks on a connection of this process and cannot travel to another; "
+            "make a client, a connection and a context there"
+        )
 
     def set_defaults(
         self, *, model_id: str, voice: Union[str, Mapping[str, Any]], output_format: Mapping[str, Any]
@@ -136,6 +142,11 @@ class Context:
     def context_id(self) -> str:
         """The id under which the service knows this context."""
         return self._line.context_id
+
+    @property
+    def transcripts(self) -> tuple[str, ...]:
+        """The pieces of text that were sent, in order; after a push that was interrupted it says whether it was."""
+        return tuple(self._line.transcripts)
 
     # ---- sending
 
@@ -231,15 +242,15 @@ class Context:
             flush=flush,
             speed=given_or_unset(omit, speed),
         )
-        message = codec.encode(request.with_fields(fields))
-        say(
-            self._link,
+        self._link.say(
             self._line,
-            message,
-            transcript=transcript,
-            output_format=wanted_format,
-            goes_on=continue_,
-            flush=flush is True,
+            Message(
+                codec.encode(request.with_fields(fields)),
+                transcript=transcript,
+                move=Move.SEND if continue_ else Move.FINISH,
+                flushes=flush is True,
+                output_format=wanted_format,
+            ),
         )
 
     @property
@@ -275,6 +286,7 @@ class Context:
         Threads: as ``push``.
         """
         line = self._line
+        self._link.check_process()
         if line.state is not State.OPEN or self._link.finish_unsaid(line):
             return
         try:
@@ -293,8 +305,9 @@ class Context:
         Args:
             discard: Whether those are dropped too; False keeps them for the receiver.
 
-        Threads: any, on a lost connection too. The receiver is woken at once; then waits at most for the write clock
-            for the message to leave. A service that cannot be told is not an error.
+        Threads: any, on a lost connection too, and at any time: a signal's handler and a finalizer may call it, since
+            it takes no lock. The receiver is woken at once, and the reader tells the service. Does not wait. A service
+            that cannot be told is not an error.
         """
         self._link.cancel(self._line, discard=discard)
 
@@ -347,9 +360,15 @@ class Context:
 
         Raises and threads: as ``receive``; both iterators wait as it does.
         """
-        return by_flush(self.receive(raise_on_error=raise_on_error))
+        receiver = self.receive(raise_on_error=raise_on_error)
 
-    def speak(self, text: Iterable[str], **fields: Any) -> Speech:
+        def begin() -> deque[Event]:
+            receiver.look()  # which takes over what an earlier one had looked at ahead
+            return self._line.mailbox.ahead()
+
+        return by_flush(receiver, begin)
+
+    def speak(self, text: Union[str, Iterable[str]], **fields: Any) -> Speech:
         """Push pieces of text as an iterable yields them, and iterate the audio's events meanwhile.
 
         The iterable, such as a language model's answer, runs on a thread of its own. After its last piece the context
@@ -358,13 +377,17 @@ class Context:
         last audio, though: text that comes later than that raises ``ContextStateError`` here.
 
         Args:
-            text: Pieces of text, joined as they are.
+            text: Pieces of text, joined as they are; one text is one piece. A generator is closed at the end; anything
+                else, such as an open file, is the caller's to close.
             **fields: Further fields of each request, as for ``send``.
 
         Gives an iterator of events with ``close()``, to be used in ``with`` or to its end: closing it early cancels
-        the context, and ends the thread as soon as the iterable yields again; a generator is closed then.
+        the context, and ends the thread as soon as the iterable yields again.
 
-        Raises and threads: as ``receive`` for the iterator. Does not wait.
+        Raises:
+            TypeError: The text is no iterable of texts.
+            APIConnectionError: The system gives no thread for it; the context is as it was.
+            Others, and threads: As ``receive`` for the iterator. Does not wait.
         """
         from .speech import Speech
 
@@ -377,16 +400,32 @@ class Context:
     def audio(self) -> bytes:
         """Give the whole audio, in the encoding that was asked for. Waits until the context has ended.
 
-        Never a part: whatever keeps it from being whole is raised.
+        Never a part: whatever keeps it from being whole is raised. Interrupted, it can be asked again: what it took
+        stays with the context. A text without a letter or digit is whole without audio, which is b"".
 
         Raises:
             ContextStateError: Some of it was received before, or the context was cancelled.
+            UnfinishedError: The service ended the context before its text was at its end: it expired before
+                ``no_more_inputs()``, the service's word crossed our last text, or there were words and no audio came.
+                Where audio of earlier text arrived after our last text was sent, nobody can tell.
             APIStatusError: The service refused.
             TruncatedError and others: As ``receive``.
 
         Threads: as ``receive``.
         """
-        return b"".join(self._whole())
+        mailbox = self._line.mailbox
+        self._check_nothing_was_given()
+        receiver = self.receive(raise_on_error=True)
+        last: Optional[Event] = None
+        while not (isinstance(receiver.look(), End) or isinstance(last, Done)):
+            for event in mailbox.collect():
+                last = _raised_if_error(event)
+        audio = b"".join([event.audio for event in mailbox.collected if isinstance(event, Chunk)])
+        self._check_whole(audio_bytes=len(audio), last=last)
+        nothing = deque[Event]()
+        self._line.has_given_audio = True
+        mailbox.collected = nothing
+        return audio
 
     def samples(self) -> NDArray[np.float32]:
         """Give the whole audio as float32 samples, shape (n,), -1 to 1. Otherwise as ``audio``."""
@@ -398,40 +437,73 @@ class Context:
     def save(self, path: Union[str, os.PathLike[str]]) -> float:
         """Write the whole audio to a WAV file; give its length in seconds.
 
-        The file appears under its name only when it is whole, and keeps the encoding that was asked for. Otherwise
-        as ``audio``; the audio is written as it comes, and never held as a whole.
+        The file appears under its name only when it is whole, and keeps the encoding that was asked for. It is opened
+        before anything is taken, so that a path that is no good costs no audio. Otherwise as ``audio``; the audio is
+        written as it comes, and never held as a whole; but where writing it fails or is interrupted, what was written
+        goes back to the context, so that ``save`` can be called again. Only where the very last step fails, by which
+        the file gets its name, is the audio gone, and asking again raises.
 
         Args:
             path: Where the file is to be; one that is there already is replaced once the new one is whole.
 
         Raises:
             OSError: The file cannot be written.
+            ContextStateError: Also where there is no audio to save, since the text has no letter or digit.
             Others: As ``audio``.
 
         Threads: as ``receive``, and waits as it does, until the context's end.
         """
         from ..wav import WavWriter
 
-        chunks = self._whole()
-        first = next(chunks, b"")  # the encoding is known from the first push on
-        with WavWriter(path, self._sound()) as wav:
-            wav.write(first)
-            for chunk in chunks:
-                wav.write(chunk)
+        mailbox = self._line.mailbox
+        self._check_nothing_was_given()
+        receiver = self.receive(raise_on_error=True)
+        last: Optional[Event] = None
+        dropped_bytes = 0  # of the audio that was written, and that the context holds no more
+        with WavWriter(path) as wav:
+            try:
+                while not (isinstance(receiver.look(), End) or isinstance(last, Done)):
+                    for event in mailbox.collect():
+                        last = _raised_if_error(event)
+                        if isinstance(event, Chunk):
+                            wav.format = self._sound()
+                            wav.write(event.audio)
+                    written_bytes, kept = wav.audio_bytes, deque[Event]([last] if isinstance(last, Done) else [])
+                    dropped_bytes, mailbox.collected = written_bytes, kept  # one step: no interrupt parts the two
+                self._check_whole(audio_bytes=dropped_bytes, last=last)
+                if not dropped_bytes:
+                    raise ContextStateError(
+                        f"context {self.context_id!r} has no audio to save: there is no letter or digit in its text; "
+                        "no file was made"
+                    )
+            except BaseException:
+                if dropped_bytes:
+                    mailbox.give_back(Chunk(context_id=self.context_id, audio=wav.written()[:dropped_bytes]))
+                raise
+        nothing = deque[Event]()
+        self._line.has_given_audio = True
+        mailbox.collected = nothing
         return wav.seconds
 
-    def _whole(self) -> Iterator[bytes]:
+    def _check_nothing_was_given(self) -> None:
+        self._link.check_process()
         if self._line.has_given_audio:
             raise ContextStateError(
                 f"context {self.context_id!r} cannot be handed over whole: some of it was received already"
             )
-        is_whole = False
-        for event in self.receive(raise_on_error=True):
-            if isinstance(event, Chunk):
-                yield event.audio
-            is_whole = isinstance(event, Done)
-        if not is_whole:
-            raise ContextStateError(f"context {self.context_id!r} is not whole: it is {self._line.state.value}")
+
+    def _check_whole(self, *, audio_bytes: int, last: Optional[Event]) -> None:
+        """Raise what keeps so much audio from being the whole."""
+        line = self._line
+        if not isinstance(last, Done):
+            raise ContextStateError(f"context {self.context_id!r} is not whole: it is {line.state.value}")
+        if line.unspoken is not None:
+            raise line.unfinished()
+        if audio_bytes != line.mailbox.audio_bytes:
+            raise ContextStateError(
+                f"context {self.context_id!r} cannot be handed over whole: {line.mailbox.audio_bytes} bytes of audio "
+                f"came, and {audio_bytes} of them are left (an interrupt has cost the rest)"
+            )
 
     def _sound(self) -> RawFormat:
         if self._line.sound is None:
@@ -442,17 +514,18 @@ class Context:
 
     # ---- for the receiver
 
-    def _take(self, receiver: Receiver, clocks: Timeout) -> Union[Event, End]:
-        """Give the next event or the end, and keep other receivers out."""
-        if self._line.mailbox is not self._mailbox:  # after a fork, where the parent's thread may hold the lock
-            self._mailbox, self._taking, self._receiver = self._line.mailbox, threading.Lock(), None
-        if not self._taking.acquire(blocking=False):
-            raise self._second_receiver()
+    def _await(self, receiver: Receiver, clocks: Timeout) -> Union[Event, End]:
+        """Wait for the next event or the end, keep other receivers out, and leave it where it is."""
+        self._link.check_process()
         try:
-            self._claim(receiver)
-            return self._await_event(clocks)
-        finally:
-            self._taking.release()
+            with self._taking.within(0.0) as is_ours:
+                if not is_ours:
+                    raise NotAcquiredError
+                self._claim(receiver)
+                return self._await_event(clocks)
+        except RuntimeError as error:
+            raise_unless_not_acquired(error)
+            raise self._second_receiver() from None
 
     def _claim(self, receiver: Receiver) -> None:
         """Let a receiver in that is the latest, and in the same thread, or that follows one which nobody holds."""
@@ -461,6 +534,7 @@ class Context:
         if current is not receiver:
             if current is not None and not current.has_ended and self._receiving_thread != thread:
                 raise self._second_receiver()
+            self._line.mailbox.restore()
             self._receiver = weakref.ref(receiver)
         self._receiving_thread = thread
 
@@ -471,75 +545,99 @@ class Context:
 
     def _await_event(self, clocks: Timeout) -> Union[Event, End]:
         line = self._line
-        item = line.take_ready()  # what is there costs no look at the clocks
-        while item is None:
-            if line.awaits_replay:
-                self._link.replay(line)
+        while True:
+            found = line.mailbox.look()  # what is there costs no look at the clocks
+            if isinstance(found, End):
+                return found
+            if found is not None:
+                line.prepare(found[1])
+                return found[1]
+            if line.is_set_aside:
+                self._link.resume(line)
+                continue
             try:
-                item = line.take(line.time_left(clocks))
+                line.mailbox.wait(line.time_left(clocks))
             except queue.Empty:
                 if line.time_left(clocks) != 0.0:
                     continue  # a push or an event has put it off
                 error = line.timed_out(clocks)
                 self.cancel()
                 raise error from None
-        return item
-
-
-def say(
-    link: Link, line: Line, message: bytes, *, transcript: str, output_format: Any, goes_on: bool, flush: bool
-) -> None:
-    """Send a generation request that is encoded already, and write down what it says. As ``Context.push``."""
-
-    def note() -> None:
-        line.said_at = time.monotonic()
-        line.flushes += flush
-        if transcript:
-            line.transcripts.append(transcript)
-        if line.first_said_at is None:
-            line.first_said_at = line.said_at
-            line.sound = RawFormat.if_known(output_format)
-            line.mailbox.nudge()  # a receiver may have been waiting without a clock
-
-    link.say(line, message, Move.SEND if goes_on else Move.FINISH, note=note)
 
 
 class Receiver:
     """What ``receive()`` gives: an iterator over a context's events.
 
-    It holds nothing back when it is left: the next one goes on where it stopped.
+    It holds nothing back when it is left: the next one goes on where it stopped. Nor does an interrupt lose an event
+    inside of it: it looks first, and takes as its last act.
     """
 
     def __init__(self, context: Context, clocks: Timeout, *, raise_on_error: bool) -> None:
         self._context = context
         self._clocks = clocks
         self._raise_on_error = raise_on_error
+        self._line = context.line
         self.has_ended = False
 
     def __iter__(self) -> Receiver:
         return self
 
     def __next__(self) -> Event:
-        if self.has_ended:
-            raise StopIteration
-        try:
-            event = self._context._take(self, self._clocks)
+        line = self._line
+        while True:
+            event = self.look()
             if isinstance(event, End):
-                if event.make_error is not None:
-                    raise event.make_error()
                 raise StopIteration
-            if self._raise_on_error and isinstance(event, Error) and event.context_id is not None:
-                raise error_of(event)
+            has_given_audio = line.has_given_audio or isinstance(event, Chunk)
+            try:
+                # The last act: from the pop to the return there is no call and no jump, so that nothing can strike.
+                for taken in line.mailbox.taking:
+                    line.has_given_audio = has_given_audio
+                    return taken[1]
+            except IndexError:
+                pass  # connection.recv() was faster
+
+    def look(self) -> Union[Event, End]:
+        """Wait for what is next, and leave it there; at the end return that, or raise what it ended with."""
+        if self.has_ended:
+            return _OVER
+        try:
+            found = self._context._await(self, self._clocks)
+            if isinstance(found, End):
+                self._line.mailbox.is_used_up = True
+                if found.make_error is not None:
+                    raise found.make_error()
+                self.has_ended = True
+            elif self._raise_on_error and isinstance(found, Error) and found.context_id is not None:
+                failure = error_of(found)
+                with contextlib.suppress(IndexError):
+                    for _ in self._line.mailbox.taking:
+                        raise failure
+            else:
+                self._check(found)
         except ConcurrencyError:
             raise
-        except Exception:  # whatever ends it, StopIteration too; after Ctrl-C one may go on
+        except Exception:  # whatever ends it; after Ctrl-C one may go on
             self.has_ended = True
             raise
-        return event
+        return found
+
+    def _check(self, event: Event) -> None:
+        """Raise what keeps an event from being given."""
 
     def close(self) -> None:
         """Let another thread receive, while somebody still holds this iterator."""
         self.has_ended = True
+
+
+_OVER = End()
+
+
+def _raised_if_error(event: Event) -> Event:
+    """Return an event that is no error of its context."""
+    if isinstance(event, Error) and event.context_id is not None:
+        raise error_of(event)
+    return event
 
 
 def error_of(event: Error) -> APIError:

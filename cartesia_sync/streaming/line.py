@@ -1,10 +1,11 @@
-"""What a link keeps of one context: its life, its mailbox, its clocks and the wire that it speaks on."""
+"""What a link keeps of one context: its life, its messages, its mailbox, its clocks and the wire that it speaks on."""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ..errors import (
     APITimeoutError,
@@ -18,15 +19,20 @@ from ..errors import (
     MailboxFullError,
     MalformedEventError,
     TruncatedError,
+    UnfinishedError,
     WebSocketConnectionClosedError,
 )
 from ..protocol.clocks import Timeout
 from ..protocol.events import Chunk, Error, Event
 from ..protocol.formats import RawFormat
 from ..protocol.life import Move, State, step
+from ..protocol.words import has_words
 from ..transport.wire import Wire
 from .mailbox import End, Item, Mailbox
 from .tuner import Tuner
+
+if TYPE_CHECKING:
+    from ..transport.duplex import Frame
 
 MAX_QUEUED_BYTES = 64 << 20
 """What may wait in one context: six minutes of the largest format there is, and an hour of telephone audio and more.
@@ -36,38 +42,75 @@ and one that has stopped reading is told before it hurts.
 """
 
 
+class Message:
+    """One message of a context, as it was said and may have to be said again.
+
+    Attributes:
+        payload: Its JSON.
+        transcript: The text in it, or "".
+        move: What it does to the context's life.
+        flushes: Whether it asks for a flush.
+        audio_format: What it asks for, or None where that is none of ours.
+        said_at: When, by the monotonic clock.
+    """
+
+    __slots__ = ("audio_format", "flushes", "move", "payload", "said_at", "transcript")
+
+    def __init__(
+        self, payload: bytes, *, transcript: str = "", move: Move, flushes: bool = False, output_format: Any = None
+    ) -> None:
+        self.payload = payload
+        self.transcript = transcript
+        self.move = move
+        self.flushes = flushes
+        self.audio_format = RawFormat.if_known(output_format)
+        self.said_at = time.monotonic()
+
+
 class Line:
     """One context, as the link knows it; the user's handle to it is ``Context``.
 
-    Guarded by the link's state lock: ``state``, ``wire``, ``said``, ``loss``, ``ended_by``, ``awaits_replay``,
-    ``is_set_aside``, ``kept`` (which the reader sets to None without it). Written by the reader alone: ``heard_at``,
-    ``trouble``, ``has_overflowed``. Written under the send lock: ``transcripts``, ``flushes``, ``first_said_at``,
-    ``said_at``, ``sound``. Reading one of these without a lock gives a value that was true a moment ago, which is all
-    that a clock or a message needs.
+    Guarded by the link's state lock: ``messages``, ``frames``, ``wire``, ``state``, ``said_at``, ``first_said_at``,
+    ``sound``, ``has_moved``, ``is_replayed``, ``loss``, ``ended_by``, ``unspoken``. Written by the reader alone:
+    ``heard_at``, ``audio_at``, ``trouble``. Reading one of these without a lock gives a value that
+    was true a moment ago, which is all that a clock or a text of an error needs.
+
+    A context with messages and without a wire is set aside: its wire was lost, and all of it is to be said again on
+    another one.
     """
 
     def __init__(self, context_id: str, *, replays: bool = False, limit_bytes: int = MAX_QUEUED_BYTES) -> None:
         self.context_id = context_id
-        self.kept: Optional[list[bytes]] = [] if replays else None  # messages to say again, until one is answered
-        self.awaits_replay = False
-        self.is_set_aside = False  # to be replayed, or replayed already
-        self.flushes = 0
-        self.has_given_audio = False  # the receiver's own, as is the next
-        self._tuner = Tuner()
-        self.waits_for_text = False  # a pump's generator is slow, and the service cannot be blamed for it
+        self.replays = replays  # and whatever the service may have heard of it
         self.mailbox = Mailbox(limit_bytes)
-        self.state = State.OPEN
+        self._tuner = Tuner()
+        self.messages: list[Message] = []
+        self.frames: list[Frame] = []  # of the messages, on the wire in use or the last one
         self.wire: Optional[Wire] = None
-        self.said = 0
-        self.transcripts: list[str] = []
+        self._state = State.OPEN
+        self.is_cancelled = False  # by a note that the reader may not have carried out yet
+        self.has_moved = False  # it was said again already, since nothing of it had left
+        self.is_replayed = False  # it was said again already, though something had
         self.sound: Optional[RawFormat] = None
         self.first_said_at: Optional[float] = None
         self.said_at = 0.0
         self.heard_at: Optional[float] = None
+        self.audio_at: Optional[float] = None
         self.trouble: Optional[Error] = None
-        self.has_overflowed = False
         self.ended_by: Optional[Error] = None
+        self.unspoken: Optional[tuple[str, ...]] = None  # where the service's done came too early
         self.loss: Optional[CartesiaError] = None
+        self.has_given_audio = False  # the receiver's own
+        self.waits_for_text = False  # a pump's generator is slow, and the service cannot be blamed for it
+
+    # ---- its life
+
+    @property
+    def state(self) -> State:
+        """Where it is in its life."""
+        if self.is_cancelled and self._state in (State.OPEN, State.FINISHING):
+            return State.CANCELLING
+        return self._state
 
     def move(self, move: Move) -> None:
         """Take a step in the table of lives. The caller holds the state lock.
@@ -75,36 +118,80 @@ class Line:
         Raises:
             ContextStateError: It is not allowed; the message says what ended the context, if the service did.
         """
+        self._state = self.state_after(move)
+
+    def state_after(self, move: Move) -> State:
+        """Return where a step would lead; raises as ``move``."""
         try:
-            self.state = step(self.state, move, self.context_id)
+            return step(self._state if move is Move.CANCEL else self.state, move, self.context_id)
         except ContextStateError as error:
             if self.ended_by is None:
                 raise
             raise ContextStateError(f"{error}; the service ended it: {self.ended_by.error}") from None
 
     @property
-    def is_to_be_replayed(self) -> bool:
-        """Whether it is to be said again if the wire is lost: all its text was sent, and nothing of it was heard."""
-        return self.kept is not None and self.state is State.FINISHING
+    def transcripts(self) -> list[str]:
+        """The pieces of text that were said, in order."""
+        return [message.transcript for message in self.messages if message.transcript]
 
-    def set_aside_for_replay(self) -> bool:
-        """Make it as new, if it is to be said again. The caller holds the state lock."""
-        if not self.is_to_be_replayed:
+    @property
+    def flushes(self) -> int:
+        """How many flushes were asked for."""
+        return sum(message.flushes for message in self.messages)
+
+    # ---- what is said, under the state lock
+
+    def say_on(self, wire: Wire, message: Message, frame: Frame) -> None:
+        """Say one more message on the wire that it speaks on: it will leave whole, once, whatever strikes from now on.
+
+        Raises:
+            ContextStateError: Its life does not allow it.
+        """
+        state = self.state_after(message.move)
+        append: Callable[[Any, Any], None] = list.append
+        lists = map(append, (self.messages, self.frames, wire.unsent), (message, frame, frame))
+        self.said_at = message.said_at
+        self._state = state
+        deque(lists, maxlen=0)  # with the stores before it one step: an interrupt finds none of them or all
+
+    def move_to(self, wire: Wire, messages: list[Message], frames: list[Frame]) -> None:
+        """Say all its messages on a wire that is new to it; otherwise as ``say_on``."""
+        state = self._state
+        for message in messages[len(self.messages) :]:
+            state = self.state_after(message.move)
+        has_left = any(frame.has_left for frame in self.frames)
+        has_moved = self.has_moved or (bool(self.messages) and not has_left)
+        is_replayed = self.is_replayed or has_left
+        sound = self.sound or messages[0].audio_format
+        now = time.monotonic() if self.messages else messages[0].said_at
+        self.messages, self.frames, self.wire, self.sound = messages, frames, wire, sound
+        self.has_moved, self.is_replayed = has_moved, is_replayed
+        self.first_said_at = self.said_at = now
+        self._state = state
+        wire.unsent.extend(frames)  # as above
+
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether it waits to be said again on another wire."""
+        return bool(self.messages) and self.wire is None and self.state in (State.OPEN, State.FINISHING)
+
+    @property
+    def can_be_set_aside(self) -> bool:
+        """Whether it may be said again on another wire, once this one is lost and sends nothing any more.
+
+        So it may where nothing of it has left whole, so that the service cannot act on it; and where it is to be
+        replayed, all its text was said and nothing of it was heard. Each once.
+        """
+        if self.wire is None or self.heard_at is not None or self.state not in (State.OPEN, State.FINISHING):
             return False
-        self.awaits_replay = self.is_set_aside = True
-        self.wire, self.said = None, 0
-        return True
-
-    def keep(self, message: bytes) -> None:
-        """Keep a message, if the context is to be said again and nothing was heard of it. Under the state lock."""
-        kept = self.kept  # the reader sets it to None without the lock
-        if kept is not None:
-            kept.append(message)
+        if not any(frame.has_left for frame in self.frames):
+            return not self.has_moved
+        return self.replays and not self.is_replayed and self.state is State.FINISHING
 
     # ---- reader thread only
 
     def count_room(self, items: Sequence[Item]) -> int:
-        """Say how many of these, from the first on, may be added to those that nobody has taken yet.
+        """Return how many of these, from the first on, may be added to those that nobody has taken yet.
 
         One alone may be larger than the limit: it is bound by the size of a message.
         """
@@ -119,8 +206,11 @@ class Line:
         """Pass events on to the receiver."""
         if not items:
             return
-        self.heard_at = time.monotonic()
-        self.kept = None
+        now = time.monotonic()
+        if self.heard_at is None:
+            for message in self.messages:
+                message.payload = b""  # which will not be said again
+        self.heard_at = now
         audio_bytes = 0
         for _, event, _ in items:
             if isinstance(event, Chunk):
@@ -128,34 +218,34 @@ class Line:
                 event.context_id = self.context_id  # one text for all: each has brought one of its own, of 85 bytes
             elif isinstance(event, Error) and not event.done:
                 self.trouble = event
-        self.mailbox.put(items, audio_bytes=audio_bytes)
+        self.mailbox.deliver(items, audio_bytes=audio_bytes)
 
     def overhear(self, event: Error, item: Item) -> None:
         """Pass on what concerns the whole connection: not heard of this context, so its clocks run on."""
         if self.count_room([item]):
             self.trouble = event
-            self.mailbox.put([item])
+            self.mailbox.deliver([item])
+
+    def note_done(self) -> None:
+        """Write down what was not spoken when the service says that it is done. Under the state lock.
+
+        Either it did not wait for our last message, as at expiry; or its word crossed our text, which was written
+        after the last audio that was heard. Where audio of earlier text comes after the crossing nobody can tell.
+        """
+        unspoken = [
+            message.transcript
+            for message in self.messages
+            if message.transcript and (self.audio_at is None or message.said_at > self.audio_at)
+        ]
+        if self.state is State.OPEN or has_words("".join(unspoken)):
+            self.unspoken = tuple(unspoken)
 
     # ---- the receiver's thread
 
-    def take_ahead(self) -> Union[Event, End, None]:
-        """Take the item that a look at the mailbox's head has seen; see there."""
-        return self._noted(self.mailbox.take_ahead())
-
-    def take_ready(self) -> Union[Event, End, None]:
-        """Take the next item out of the mailbox if there is one; see there."""
-        return self._noted(self.mailbox.take_ready())
-
-    def take(self, timeout: Optional[float]) -> Union[Event, End, None]:
-        """Take the next item out of the mailbox; see there."""
-        return self._noted(self.mailbox.take(timeout))
-
-    def _noted(self, item: Union[Event, End, None]) -> Union[Event, End, None]:
-        if isinstance(item, Chunk):
-            self.has_given_audio = True
-            if self.sound is not None:
-                self._tuner.tune(item, self.sound)
-        return item
+    def prepare(self, event: Event) -> None:
+        """Let an event that is about to be taken know what it must; the next time does nothing."""
+        if isinstance(event, Chunk) and self.sound is not None and "sound" not in event.__dict__:
+            self._tuner.tune(event, self.sound)
 
     def time_left(self, timeout: Timeout) -> Optional[float]:
         """Seconds until the first of the clocks runs out, 0 if one has; None if none runs.
@@ -227,6 +317,20 @@ class Line:
         self._remember(error)
         return error
 
+    def unfinished(self) -> UnfinishedError:
+        """Make the exception of a context that the service ended before its text was at its end."""
+        unspoken = self.unspoken or ()
+        if self.mailbox.audio_bytes == 0 and unspoken:
+            how = "was ended by the service without any audio, though there were words to speak"
+        elif unspoken:
+            how = "was ended by the service before all of its text was spoken"
+        else:
+            how = "was ended by the service before no_more_inputs(): it does so about a second after the last audio"
+        rest = f" Not spoken: {_shortened(''.join(unspoken))!r}." if unspoken else ""
+        error = UnfinishedError(f"Context {self.context_id!r} {how}; {self._received()}.{rest}", unspoken=unspoken)
+        self._remember(error)
+        return error
+
     def broken(self, fault: MalformedEventError) -> MalformedEventError:
         """Make the exception of a context that a message of the service spoiled."""
         error = MalformedEventError(
@@ -240,9 +344,9 @@ class Line:
         return End(lambda: self.truncated(loss))
 
     def leave_to_parent(self, forked: ForkedError) -> None:
-        """In a forked child: end this context here. The locks are new: another thread may have held the old ones."""
-        self.mailbox, self.loss, self.state = Mailbox(), forked, State.ENDED
-        self.mailbox.seal(End(lambda: ForkedError(str(forked))))
+        """In a forked child: end this context here."""
+        self.loss, self._state, self.wire = forked, State.ENDED, None
+        self.mailbox.excuse(End(lambda: ForkedError(str(forked)), discards=True))
 
     def _received(self) -> str:
         return f"received: {self.mailbox.audio_bytes} bytes of audio, {self.audio_seconds:.2f} s"
@@ -260,3 +364,7 @@ class Line:
             heard=self.heard_at is not None,
             transcripts=tuple(self.transcripts),
         )
+
+
+def _shortened(text: str, most: int = 200) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -4,38 +4,45 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
+import queue
 import threading
 import time
 import warnings
 import weakref
-from collections import deque
+from collections import Counter, deque
 from typing import Callable, Optional
 
 from ..errors import (
     APIConnectionError,
     CartesiaError,
+    ConcurrencyError,
     ConnectTimeoutError,
     ForkedError,
     MalformedEventError,
     ProtocolError,
     WebSocketConnectionClosedError,
-    WriteTimeoutError,
 )
 from ..protocol import codec
 from ..protocol.clocks import Timeout
-from ..protocol.events import Done, Error, Event
+from ..protocol.events import Chunk, Done, Error, Event
 from ..protocol.life import Move, State
 from ..protocol.messages import CancelRequest
 from ..protocol.router import Router
 from ..transport import retry
 from ..transport.deadline import Deadline
-from ..transport.wire import Wire
+from ..transport.duplex import Frame
+from ..transport.wire import BinaryMessage, Wire
 from . import process
-from .line import Line
+from .line import Line, Message
+from .locks import NotAcquiredError, TimedLock, is_owned, raise_unless_not_acquired, within
 from .mailbox import Bell, End, Item, arrived
 
 MAX_CONNECTION_QUEUED_BYTES = 256 << 20
 """What may wait in all contexts of a connection together: four that have stopped reading, before others are hurt."""
+
+FEWEST_WEIGHED_BYTES = 64
+"""What an event weighs at the least: one without audio takes room too."""
 
 FEWEST_RECEIVERS, MOST_RECEIVERS, RECEIVERS_A_SECOND = 8, 64, 2000
 """How many contexts' receivers are woken before the reader looks at the wire again: by the time since it last woke
@@ -46,6 +53,8 @@ _TURN = 0.001
 """Seconds that the reader waits for more before it wakes the next few."""
 
 _AT_ONCE = Deadline(0.0)
+_PROTOCOL, _BINARY = 1002, 1003
+_CANCEL, _FORGET, _CLOSE, _ABANDON = "cancel", "forget", "close", "abandon"
 
 log = logging.getLogger("cartesia_sync")
 _numbers = itertools.count(1)
@@ -56,33 +65,37 @@ class Link:
 
     The flow:
 
-        user thread --Context.push--> say [send lock] --> wire.write --> service
-        user thread <--receive-- Mailbox <--put, seal-- reader: wire.read -> codec -> Router [state lock]
+        user thread --Context.push--> say [state lock] --> wire.unsent --> service
+        user thread <--receive-- Mailbox <--deliver, seal-- reader: wire.read -> codec -> Router [state lock]
 
     Locks, in the only order in which they may be taken:
 
         _connect_lock    one thread opens a wire, the others wait for it; held while dialling, by no reader
-        _send_lock       the order of messages; held across wire.write, never taken by the reader
-        _state_lock      _wire, _reader, _loss, _is_closed, _router, _lines, _by_hand, _bells, and each line's state,
-                         wire, said, loss, ended_by, awaits_replay and is_set_aside; never held across I/O, users'
-                         code, or a wait other than for a thread's start
-        Mailbox._lock    what is in the mailbox, and whether it is sealed; the lock of its queue.Queue comes below it
+        _state_lock      _wire, _reader, _loss, _router, _lines, _by_hand, _bells, and what a line says that it guards;
+                         never held across I/O, users' code, or a wait
         Duplex._io_lock  (leaf) one send or recv that cannot block
+
+    Each is taken by ``with`` over C code alone (see locks.py), and what is done under _state_lock is done in one step
+    at its end, so that what strikes before changes nothing. A thread that holds one may be interrupted by a signal's
+    handler or a finalizer. So ``cancel``, ``close``, ``forget`` and ``abandon`` take none: they leave a note, which the
+    reader carries out, or where there is none the next ``open``. A mailbox has no lock.
 
     Who wakes whom:
 
         receiver  waits on its mailbox      woken by the reader, cancel() or close()   bound: its clocks, or the end
-        sender    waits on _send_lock       woken by the sender before it              bound: the write clock
-        sender    waits for its bytes       woken by the peer, or shut()               bound: the write clock
+        sender    waits for its frame       woken by the reader, at the frame's end    bound: the write clock
+                                            or its own
         pusher    waits on _connect_lock    woken by the thread that connects          bound: the connect clock
-        reader    waits on the socket       woken by a frame, the stream's end, shut() bound: the ping interval, or
-                                            a millisecond while there are receivers to wake
+        reader    waits on the socket       woken by a frame, the stream's end, wake() bound: the ping interval, or
+                                            or shut()                                  a millisecond while there are
+                                                                                       receivers to wake
         close()   waits for the reader      woken by the reader's exit                 bound: the close clock, twice
 
     All other attributes are set before the first reader starts, and never again.
 
     Attributes:
         stray_events: How many came for an id that was never opened here, or could not be read; they were dropped.
+        unreadable_fields: How often which field of an event could not be read; the rest of the event was given.
     """
 
     def __init__(
@@ -101,33 +114,44 @@ class Link:
         self._may_reconnect = reconnect
         self._max_retries = max_retries
         self._max_queued_bytes = max_queued_bytes
-        self._allowance = max_queued_bytes  # the reader's own: what may come before all that waits is added up again
-        self._connect_lock = threading.Lock()
-        self._send_lock = threading.Lock()
-        self._state_lock = threading.Lock()
+        self._process = os.getpid()
+        # The reader's own: what may come before all that waits is added up again, and what had arrived when half of it
+        # had come. Whose next event is older than that is behind.
+        self._allowance = max_queued_bytes
+        self._half_way: tuple[int, Optional[int]] = (max_queued_bytes // 2, None)
+        self._read_at = 0.0  # the reader's own: when it last read
+        self._connect_lock = TimedLock()
+        self._state_lock = threading.RLock()
         self._router: Router[Line] = Router()
         self._wire: Optional[Wire] = None
-        self._reader: Optional[threading.Thread] = None
+        self._reader: Optional[Reader] = None
         self._loss: CartesiaError = WebSocketConnectionClosedError("The connection was never opened.")
-        self._is_closed = False
-        self._closing = threading.Event()  # set with _is_closed; cuts the wait before another try to connect short
-        self._lines: weakref.WeakSet[Line] = weakref.WeakSet()  # guarded by _state_lock, as are the next two
+        self._lines: dict[weakref.ref[Line], None] = {}
         self._by_hand: dict[str, Line] = {}
         self._bells: tuple[Bell, ...] = ()
-        # Lines whose context is gone. A finalizer adds to it, in whatever thread and under whatever lock the collector
-        # runs: so it takes none. The reader and open() see to them.
-        self._forgotten: deque[Line] = deque()
+        # No lock guards these: each is changed by one call of C code.
+        self._closers: list[tuple[int, str]] = []  # what close() was called with; whoever came first counts
+        self._closing: queue.SimpleQueue[None] = queue.SimpleQueue()  # cuts a wait before another try to connect short
+        self._notes: deque[tuple[str, Optional[Line]]] = deque()
+        self._closed_bells: list[Bell] = []
+        self._is_abandoned = False  # nobody holds the connection any more
         self.stray_events = 0
+        self.unreadable_fields: Counter[str] = Counter()  # the reader's own
 
     @property
     def late_events(self) -> int:
         """How many events came for a context that had ended; they were dropped."""
         return self._router.late
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether ``close`` was called, or the connection is another process's."""
+        return bool(self._closers) or isinstance(self._loss, ForkedError)
+
     # ---- connecting
 
     def connect(self) -> Wire:
-        """Give the open wire; open one, and start its reader, if there is none.
+        """Return the open wire; open one, and start its reader, if there is none.
 
         Raises:
             WebSocketConnectionClosedError: After ``close``.
@@ -135,35 +159,45 @@ class Link:
 
         Threads: any; one connects, the others wait for it. Waits at most for the connect clock.
         """
+        self.check_process()
         deadline = Deadline(self._timeout.connect)
-        if not self._connect_lock.acquire(timeout=deadline.left_or_forever()):
+        try:
+            with self._connect_lock.within(deadline.left()) as is_ours:
+                if not is_ours:
+                    raise NotAcquiredError
+                return self._connect_in_turn(deadline)
+        except RuntimeError as error:
+            raise_unless_not_acquired(error)
             raise ConnectTimeoutError(
                 f"Another thread was still connecting after {deadline.seconds} s.", timeout=deadline.seconds
-            )
+            ) from None
+
+    def _connect_in_turn(self, deadline: Deadline) -> Wire:
+        with self._state_lock:
+            if self.is_closed:
+                raise self._closed()
+            if self._wire is not None:
+                return self._wire
+        wire = self._dial_with_retries(deadline)
+        reader = Reader(self, wire)
         try:
+            process.remember(self)
             with self._state_lock:
-                if self._is_closed:
+                if self.is_closed:
                     raise self._closed()
-                if self._wire is not None:
-                    return self._wire
-            wire = self._dial_with_retries(deadline)
-            reader = threading.Thread(
-                target=self._read, args=(wire,), name=f"cartesia-sync-reader-{next(_numbers)}", daemon=True
-            )  # a daemon, so that a forgotten connection cannot hold the interpreter
-            try:
-                with self._state_lock:
-                    if self._is_closed:
-                        raise self._closed()
-                    process.remember(self)
-                    reader.start()  # under the lock: close() joins no thread that has not been started
-                    self._wire = wire
-                    self._reader = reader
-            except BaseException:  # Ctrl-C too: nothing stays open
-                wire.free()
+                self._wire, self._reader = wire, reader
+            reader.start()
+        except BaseException as error:
+            # Ctrl-C too: nothing stays open. The wire is the reader's as soon as its thread has begun.
+            if not reader.take_back():
                 raise
-            return wire
-        finally:
-            self._connect_lock.release()
+            failed = APIConnectionError(f"The connection's reader thread cannot be started: {error}")
+            self._lose(wire, failed)
+            wire.free()
+            if isinstance(error, RuntimeError):  # no more threads: the system's limit, or the interpreter is at its end
+                raise failed from error
+            raise
+        return wire
 
     def _closed(self) -> CartesiaError:
         """Make the exception of a caller who comes after ``close``, or in another process."""
@@ -180,8 +214,11 @@ class Link:
                 if attempt >= self._max_retries or pause is None or (left is not None and pause >= left):
                     raise
                 log.debug("connecting again in %.2f s: %s", pause, error)
-            if self._closing.wait(pause):
-                raise self._closed()
+            try:
+                self._closing.get(timeout=pause)
+            except queue.Empty:
+                continue
+            raise self._closed()
         raise AssertionError  # not reached: the count has no end
 
     # ---- contexts: any thread
@@ -193,23 +230,37 @@ class Link:
             ContextStateError: The id is taken, or was used before.
             WebSocketConnectionClosedError: After ``close``.
         """
-        self._drop_forgotten(self._wire)
+        self.check_process()
+        self._check_turn()
+        self._see_to_notes(self._wire)
         with self._state_lock:
-            if self._is_closed:
+            if self.is_closed:
                 raise self._closed()
             self._router.open(line.context_id, line)
-            self._lines.add(line)
+            self._lines[weakref.ref(line, self._forgetter())] = None
             for bell in self._bells:
                 line.mailbox.add_bell(bell, weakref.ref(line))
 
-    def say(self, line: Line, message: bytes, move: Move, *, note: Callable[[], None]) -> None:
+    def _forgetter(self) -> Callable[[weakref.ref[Line]], None]:
+        lines = self._lines
+        return lambda gone: lines.pop(gone, None)
+
+    def _check_turn(self) -> None:
+        """Refuse a caller who interrupted this very thread in the middle of a step.
+
+        Raises:
+            ConcurrencyError: A signal's handler or a finalizer, called under our lock.
+        """
+        if is_owned(self._state_lock):
+            raise ConcurrencyError(
+                "this was called by a signal handler or a finalizer, in the middle of another call on the same "
+                "connection; from there only cancel() and close() may be"
+            )
+
+    def say(self, line: Line, message: Message) -> None:
         """Send one message of a context. A new context's first one opens a wire if the last one is lost.
 
-        Args:
-            line: The context.
-            message: The message's bytes.
-            move: What it does to the context's life.
-            note: Writes down what was said; called under the send lock, before the message leaves.
+        Interrupted, the message is in ``line.messages`` and leaves whole, once, or it is not and does not leave.
 
         Raises:
             ContextStateError: The context's life does not allow it.
@@ -217,61 +268,97 @@ class Link:
             WebSocketConnectionClosedError: After ``close``, or when the connection is lost and may not be reopened.
             WriteTimeoutError: The service did not take it in time.
 
-        Threads: any. Waits for the messages before it and for its own to leave: each at most the write clock, and
+        Threads: any. Waits for the messages before it and for its own to leave: together at most the write clock, and
             where a wire must be opened the connect clock too.
         """
-        for is_retry in (False, True):
-            wire = self._wire_for(line)
-            with _Sending(self._send_lock, Deadline(self._timeout.write)) as deadline:
-                with self._state_lock:
-                    line.move(move)
-                    line.wire = wire
-                    if not is_retry:
-                        line.keep(message)  # with the move: from now on it may be set aside, and said again as kept
-                if not is_retry:
-                    note()
-                try:
-                    wire.write(message, deadline)
-                except APIConnectionError as error:
-                    if self._is_to_be_replayed(line):
-                        return
-                    if not is_retry and self._takes_back(line, wire, error):
-                        continue
-                    if not line.said:
-                        self._give_up(line, error)  # which the reader leaves to us
-                    raise
-                with self._state_lock:
-                    if line.is_set_aside:
-                        return  # the reader has set it aside meanwhile: this will be said again with the rest
-                    line.said += 1
-                    # The reader spares a context whose first message is on its way; it may have ended meanwhile.
-                    is_lost = self._wire is not wire and self._router.is_live(line.context_id)
-                    if is_lost:
-                        self._lose_locked(line, self._loss)
-                if is_lost:
-                    line.mailbox.seal(line.end(self._loss))
-            log.debug("context %s: sent %d bytes", line.context_id, len(message))
-            return
+        self.check_process()
+        self._check_turn()
+        wire: Optional[Wire] = None
+        try:
+            while True:
+                wire = self._wire_for(line, message.move)
+                deadline = Deadline(self._timeout.write)
+                frame = self._say_on(line, wire, message)
+                if frame is None:
+                    continue  # the wire was lost meanwhile, or another thread said something
+                self._finish(line, wire, frame, deadline)
+                log.debug("context %s: sent %d bytes", line.context_id, len(message.payload))
+                return
+        except BaseException:
+            if wire is not None:
+                wire.wake()  # what stands in line is the reader's from now on
+            raise
 
-    def _wire_for(self, line: Line) -> Wire:
-        """Give the wire that this context speaks on, opening one for a context that is new."""
+    def _say_on(self, line: Line, wire: Wire, message: Message) -> Optional[Frame]:
+        """Put a message in line, with those before it where the wire is new to the context; None if all has changed."""
+        said = list(line.messages) if line.wire is not wire else None
+        frame = wire.frame(message.payload)
+        frames = [] if said is None else [wire.frame(each.payload) for each in said]
+        with self._state_lock:
+            line.state_after(message.move)
+            if self._wire is not wire:
+                return None
+            if line.wire is wire:
+                line.say_on(wire, message, frame)
+            elif line.wire is None and said is not None and len(said) == len(line.messages):
+                line.move_to(wire, [*said, message], [*frames, frame])
+            else:
+                return None
+            if line.first_said_at == message.said_at:
+                line.mailbox.nudge()  # a receiver may have been waiting without a clock
+        return frame
+
+    def _finish(self, line: Line, wire: Wire, frame: Frame, deadline: Deadline) -> None:
+        """Wait for a message to leave, on this wire or, where nothing of the context has left on it, on another."""
+        try:
+            wire.finish(frame, deadline)
+            return
+        except APIConnectionError as error:
+            failure = error
+        with self._state_lock:
+            if self._wire is wire and not self.is_closed:  # after close() its own reason stands
+                self._wire, self._loss = None, failure  # until the reader says its own, which holds no user's frames
+            if frame.has_left:
+                return  # meanwhile
+            is_new = not any(each.has_left for each in line.frames)
+            if line.wire is wire and self._may_be_set_aside_locked(line, failure):
+                line.wire = None
+        if line.is_set_aside and is_new:
+            failed = self.resume(line)
+            if failed is not None:
+                raise failed
+        elif line.loss is None and line.wire is not wire:
+            line.mailbox.nudge()  # the receiver says it again, with the rest
+        else:
+            if is_new:
+                self._give_up(line, failure)  # the reader leaves it to us
+            raise failure
+
+    def _may_be_set_aside_locked(self, line: Line, failure: CartesiaError) -> bool:
+        # A service that was too slow: another connection is no faster.
+        is_gone = isinstance(failure, WebSocketConnectionClosedError)
+        return is_gone and self._may_reconnect and not self.is_closed and line.can_be_set_aside
+
+    def _wire_for(self, line: Line, move: Move) -> Wire:
+        """Return the wire that this context speaks on, opening one for a context that is new or set aside."""
         with self._state_lock:
             if line.loss is not None:
                 raise line.lost(line.loss)
-            if self._is_closed:
+            if self.is_closed:
                 raise self._closed()
-            line.move(Move.SEND)  # nobody connects for a context that has ended
+            line.state_after(move)  # nobody connects for a context that has ended
             if self._wire is not None and line.wire in (None, self._wire):
                 return self._wire
-            if line.said:
-                raise line.lost(self._loss)
-            line.wire = None
+            if line.wire is not None:
+                if not self._may_be_set_aside_locked(line, self._lost()):
+                    raise line.lost(self._loss)
+                line.wire = None
             if not self._may_reconnect:
-                raise self.lost()
+                raise self._lost()
         log.debug("context %s: opening a new connection", line.context_id)
         return self.connect()
 
-    def lost(self) -> WebSocketConnectionClosedError:
+    def _lost(self) -> WebSocketConnectionClosedError:
         """Make the exception of a caller who needs a connection that is gone."""
         error = WebSocketConnectionClosedError(
             str(self._loss), code=getattr(self._loss, "code", None), reason=getattr(self._loss, "reason", "")
@@ -279,54 +366,37 @@ class Link:
         error.__cause__ = self._loss
         return error
 
-    def _takes_back(self, line: Line, wire: Wire, error: CartesiaError) -> bool:
-        """After a failed write: whether the context is as new as before it, and may try another wire.
+    def lost(self) -> CartesiaError:
+        """Make the exception of a caller who waits on a connection that is gone."""
+        return self._closed() if self.is_closed else self._lost()
 
-        No message has left whole, so that the service cannot act on any.
+    def resume(self, line: Line) -> Optional[CartesiaError]:
+        """Say a context again on a new connection, if it is set aside; return what it failed with, and ended with.
+
+        Threads: the receiver's, or the one whose push could not leave. Waits for a connection and for the messages to
+        leave, at most for the connect and the write clock.
         """
-        with self._state_lock:
-            if self._wire is wire and not self._is_closed:  # after close() its own reason stands
-                self._wire, self._loss = None, error  # until the reader says its own, which holds no user's frames
-            if not isinstance(error, WebSocketConnectionClosedError):
-                return False  # the service was too slow; another connection is no faster
-            if line.said or not self._may_reconnect or self._is_closed or line.state is State.CANCELLING:
-                return False
-            line.wire, line.state = None, State.OPEN
-            return True
-
-    def _is_to_be_replayed(self, line: Line) -> bool:
-        """After a failed write: whether the message is kept, and will be said again with the rest."""
-        with self._state_lock:
-            return line.is_set_aside or (self._may_reconnect and line.said > 0 and line.is_to_be_replayed)
-
-    def replay(self, line: Line) -> None:
-        """Say a context again on a new connection: one that is to be replayed, and of which nothing was heard.
-
-        Threads: the receiver's. Waits for a connection and for the messages to leave; if that fails, the context
-        ends with the reason.
-        """
-        with self._state_lock:
-            if not line.awaits_replay or line.state is not State.FINISHING:
-                return
-            line.awaits_replay = False
-            kept, line.kept = line.kept or [], None  # once
+        wire: Optional[Wire] = None
         try:
-            wire = self.connect()
-            with _Sending(self._send_lock, Deadline(self._timeout.write)) as deadline:
+            while True:
+                wire = self.connect()
+                messages = list(line.messages)
+                frames = [wire.frame(message.payload) for message in messages]
                 with self._state_lock:
-                    if not self._router.is_live(line.context_id):
-                        return  # cancelled meanwhile
-                    line.wire = wire
-                line.first_said_at = line.said_at = time.monotonic()
-                for message in kept:
-                    wire.write(message, deadline)
-            with self._state_lock:
-                line.said = len(kept)
-                loss = self._loss if self._wire is not wire else None
+                    if not line.is_set_aside or not self._router.is_live(line.context_id):
+                        return None  # said again by another thread, or cancelled meanwhile
+                    if self._wire is wire and len(messages) == len(line.messages):
+                        line.move_to(wire, messages, frames)
+                        break
+            wire.finish(frames[-1], Deadline(self._timeout.write))
         except CartesiaError as error:
-            loss = error
-        if loss is not None:
-            self._give_up(line, loss)
+            self._give_up(line, error)
+            return error
+        except BaseException:
+            if wire is not None:
+                wire.wake()  # what stands in line is the reader's from now on
+            raise
+        return None
 
     def _give_up(self, line: Line, loss: CartesiaError) -> None:
         with self._state_lock:
@@ -338,114 +408,154 @@ class Link:
     def fail(self, line: Line, error: BaseException) -> None:
         """End a context because the text for it could not be had; its receiver gets that error.
 
-        Threads: any. Waits as ``cancel``.
+        Threads: any. Does not wait.
         """
         if line.mailbox.seal(End(lambda: error)):
-            self.cancel(line, discard=False, excuse=False)
+            self._cancel(line)
 
     def finish_unsaid(self, line: Line) -> bool:
         """End a context on which nothing was said, without a word to the service; False if there is a word to say."""
+        self.check_process()
+        self._check_turn()
         with self._state_lock:
-            if line.said or line.wire is not None or line.state is not State.OPEN:
+            if line.messages or line.state is not State.OPEN:
                 return line.state is not State.OPEN
-            line.move(Move.END)
-            self._router.end(line.context_id)
+            self._end_locked(line)
         line.mailbox.seal(End())
         return True
 
-    def cancel(self, line: Line, *, discard: bool, excuse: bool = True) -> None:
-        """End a context at once, and tell the service if it can be told.
+    def cancel(self, line: Line, *, discard: bool) -> None:
+        """End a context at once, and have the reader tell the service.
 
-        Threads: any. Waits for the message to leave, at most for the write clock; the receiver is woken before that.
+        Threads: any, at any time, a finalizer or a signal's handler included: takes no lock. Does not wait.
         """
-        if isinstance(self._loss, ForkedError):
+        if self._is_elsewhere():
             return  # the parent's, and none of ours
-        with self._state_lock:
-            is_news = line.state in (State.OPEN, State.FINISHING)
-            if is_news:
-                line.move(Move.CANCEL)
-                self._router.end(line.context_id)
-            wire = line.wire if line.wire is self._wire else None
-        if excuse:
-            line.mailbox.excuse(discard=discard)
-        if not is_news or wire is None:
-            return
-        try:
-            with _Sending(self._send_lock, Deadline(self._timeout.write)) as deadline:
-                wire.write(_cancel_message(line), deadline)
-        except APIConnectionError as error:
-            log.debug("context %s: the service could not be told of the cancel: %s", line.context_id, error)
+        line.mailbox.excuse(End(discards=discard))
+        self._cancel(line)
+
+    def _cancel(self, line: Line) -> None:
+        line.is_cancelled = True
+        self._note(_CANCEL, line)
+        if self._wire is None:
+            self._see_to_notes_if_free()
 
     def forget(self, line: Line) -> None:
         """Take note that nobody can receive this context any more.
 
         Threads: any, a finalizer included: takes no lock.
         """
-        self._forgotten.append(line)
+        self._note(_FORGET, line)
 
-    def _drop_forgotten(self, wire: Optional[Wire]) -> None:
-        """End the contexts that nobody can receive any more, and cancel what is still spoken of them.
+    # ---- notes
 
-        By itself, since a variable of the reader's loop would hold the last of them until the next.
+    def _note(self, what: str, line: Optional[Line] = None) -> None:
+        """Leave a note for the reader. Takes no lock."""
+        if self._process != os.getpid():
+            return  # a finalizer in a child: the reader is the parent's, and so is what wakes it
+        self._notes.append((what, line))
+        wire = self._wire
+        if wire is not None:
+            wire.wake()
+
+    def _see_to_notes(self, wire: Optional[Wire]) -> None:
+        """Carry out what was noted: contexts that were cancelled, or that nobody can receive any more.
+
+        Each is carried out before it is taken away, and may be twice: an interrupt loses none. By itself, since a
+        variable of the reader's loop would hold the last of them until the next.
         """
-        if self._forgotten:
-            gone = []
-            with self._state_lock:
-                while self._forgotten:
-                    line = self._forgotten.popleft()
-                    if self._router.peek(line.context_id) is line:  # not another one, which has the id it was refused
+        if not self._notes:
+            return
+        cancelled: list[Line] = []
+        with self._state_lock:
+            for what, line in list(self._notes):
+                if line is None:
+                    if what == _CLOSE:
+                        self._close_locked()
+                elif self._router.peek(line.context_id) is line:  # not another one, which has the id it was refused
+                    if what == _CANCEL:
+                        line.move(Move.CANCEL)
+                        self._router.end(line.context_id)
+                    else:
                         self._end_locked(line)
-                        gone.append(line)
-            for line in gone:
-                line.mailbox.seal(End())  # somebody may hold the context still, and have dropped its speech alone
-                if wire is not None and line.wire is wire:
-                    wire.post(_cancel_message(line))
+                    line.mailbox.seal(End())  # somebody may hold the context still, and have dropped its speech alone
+                    cancelled.append(line)
+                self._notes.popleft()
+        if wire is None:
+            return
+        for line in cancelled:
+            if line.wire is wire:
+                wire.post(_cancel_message(line))
+        if self._closers:
+            wire.post_close(*self._closers[0])
+        if self._is_abandoned:
+            wire.shut()
+
+    def _see_to_notes_if_free(self) -> None:
+        """Carry out what was noted, where there is no reader to do it and the lock is to be had at once.
+
+        Where it is not, the next ``open`` does it. Waits for no lock: a finalizer may call this.
+        """
+        if is_owned(self._state_lock):
+            return
+        try:
+            with within(self._state_lock, 0.0) as is_ours:
+                if not is_ours:
+                    raise NotAcquiredError
+                self._see_to_notes(None)
+        except RuntimeError as error:
+            raise_unless_not_acquired(error)
+
+    def _close_locked(self) -> None:
+        if not isinstance(self._loss, ForkedError):
+            self._loss = _closed_by_us()
+        for line in self._router.live():
+            self._lose_locked(line, self._loss)
+            line.mailbox.seal(line.end(self._loss))
 
     # ---- hearing all contexts at once: any thread
 
     def readable_lines(self) -> list[Line]:
-        """Give every context that somebody can still hear, whether or not it has ended."""
-        with self._state_lock:
-            return list(self._lines)
+        """Return every context that somebody can still hear, whether or not it has ended."""
+        return [line for line in (who() for who in list(self._lines)) if line is not None]
 
     def hold(self, line: Line) -> None:
         """Keep a context that has no handle, until ``let_go``."""
-        with self._state_lock:
-            self._by_hand[line.context_id] = line
+        self._by_hand[line.context_id] = line
 
     def let_go(self, line: Line) -> None:
         """Keep it no longer."""
-        with self._state_lock:
-            self._by_hand.pop(line.context_id, None)
+        self._by_hand.pop(line.context_id, None)
 
     def find(self, context_id: str) -> Optional[Line]:
-        """Give the live context of that id."""
-        with self._state_lock:
-            return self._router.peek(context_id)
+        """Return the live context of that id."""
+        line = self._router.peek(context_id)
+        return None if line is None or line.is_cancelled else line  # of which there may be a note still
 
     def hang(self, bell: Bell) -> list[Line]:
         """Let it ring for every item of every context from now on, new contexts included, and for a loss.
 
-        Gives the contexts that there are, in which something may be waiting.
+        Returns the contexts that there are, in which something may be waiting.
         """
+        self.check_process()
+        self._check_turn()
         with self._state_lock:
-            self._bells += (bell,)
-            lines = list(self._lines)
-        for line in lines:
-            line.mailbox.add_bell(bell, weakref.ref(line))
+            closed = self._closed_bells
+            self._bells = (*(each for each in self._bells if each not in closed), bell)
+            lines = self.readable_lines()
+            for line in lines:
+                line.mailbox.add_bell(bell, weakref.ref(line), closed=closed)
+            for each in [each for each in list(closed) if each not in self._bells]:
+                closed.remove(each)
         return lines
 
     def take_down(self, bell: Bell) -> None:
-        """Let it ring no more."""
-        with self._state_lock:
-            self._bells = tuple(each for each in self._bells if each is not bell)
-            lines = list(self._lines)
-        for line in lines:
-            line.mailbox.remove_bell(bell)
+        """Let it ring no more, from the next ``hang`` on. Takes no lock: a finalizer calls it."""
+        self._closed_bells.append(bell)
 
     # ---- reader thread only
 
-    def _read(self, wire: Wire) -> None:
+    def read(self, wire: Wire) -> None:
         """Pass on what comes, until the wire ends; whatever ends it, every receiver is told."""
         loss: CartesiaError = ProtocolError("The reader thread ended for an unknown reason.")
         try:
@@ -458,6 +568,7 @@ class Link:
         finally:
             self._lose(wire, loss)
             wire.free()
+            self._see_to_notes(None)
 
     def _hear_all(self, wire: Wire) -> None:
         """Read until the wire raises. Silent for one interval: ping; silent for two: lost.
@@ -468,40 +579,55 @@ class Link:
         pinged = False
         heard: dict[Line, list[Item]] = {}  # and not passed on yet
         passed_at = 0.0
+        tick = Deadline(self._ping_interval)
         try:
             while True:
-                message = wire.read(Deadline(_TURN if heard else self._ping_interval))
+                self._see_to_notes(wire)
+                message = wire.read(Deadline(_TURN) if heard else tick)
+                self._read_at = time.monotonic()
                 if message is None and not heard:
+                    if wire.was_woken:
+                        continue
                     if pinged:
                         raise WebSocketConnectionClosedError(
                             f"The service gave no sign of life for {self._ping_interval} s after a ping."
                         )
                     wire.ping()
                     pinged = True
+                    tick = Deadline(self._ping_interval)
                     continue
-                pinged = False
-                while message:
+                if message is not None:
+                    pinged = False
+                    tick = Deadline(self._ping_interval)
+                while True:
+                    if not message:
+                        break
                     self._hear(wire, message, heard)
                     message = wire.read(_AT_ONCE) if wire.has_message else None
                 due = int((time.monotonic() - passed_at) * RECEIVERS_A_SECOND)
                 self._pass_on(wire, heard, min(max(due, FEWEST_RECEIVERS), MOST_RECEIVERS))
                 passed_at = time.monotonic()
-                self._drop_forgotten(wire)
         finally:
             self._pass_on(wire, heard)
 
     def _hear(self, wire: Wire, message: bytes, heard: dict[Line, list[Item]]) -> None:
-        """Read a message, and add its event to what was heard."""
+        """Read a message, and add its event to what was heard.
+
+        Raises:
+            ProtocolError: Nobody can tell whose message it is, so that no context of the connection can be whole.
+        """
+        if isinstance(message, BinaryMessage):
+            raise self._unattributable(wire, _BINARY, f"a binary message of {len(message)} bytes; events are texts")
         try:
-            event = codec.decode(message)
+            event = codec.decode(message, self.unreadable_fields)
+            codec.require_context(event)
         except MalformedEventError as error:
             self._pass_on(wire, heard)
             self._spoil(wire, error)
             return
-        item = arrived(event, len(message))
         if event.context_id is None:
             self._pass_on(wire, heard)
-            self._tell_all(event, item)
+            self._tell_all(event, arrived(event, len(message)))
             return
         with self._state_lock:
             line = self._router.find(event.context_id)
@@ -509,14 +635,30 @@ class Link:
                 if not self._router.has_ended(event.context_id):
                     self.stray_events += 1
                 return
-            if _is_last(event):
-                self._end_locked(line)
-                line.ended_by = event if isinstance(event, Error) else None
+            if isinstance(event, Chunk):
+                weight = max(len(event.audio), FEWEST_WEIGHED_BYTES)
+                if event.audio:
+                    line.audio_at = self._read_at
+            else:
+                weight = max(len(message), FEWEST_WEIGHED_BYTES)
+                if _is_last(event):
+                    if isinstance(event, Error):
+                        line.ended_by = event
+                    else:
+                        line.note_done()
+                    self._end_locked(line)
+        item = arrived(event, weight)
         heard.setdefault(line, []).append(item)
-        self._allowance -= len(message)
+        self._allowance -= weight
+        if self._allowance < self._half_way[0] and self._half_way[1] is None:
+            self._half_way = (self._half_way[0], item[0])
         if self._allowance < 0:
             self._pass_on(wire, heard)
             self._bound_all(wire)
+
+    def _unattributable(self, wire: Wire, code: int, what: str) -> ProtocolError:
+        wire.post_close(code)
+        return ProtocolError(f"The service sent {what}. Nobody can tell whose it is, so this ended the connection.")
 
     def _pass_on(self, wire: Wire, heard: dict[Line, list[Item]], receivers: Optional[int] = None) -> None:
         """Put what was heard into the mailboxes, of so many contexts or of all; end those that have no room."""
@@ -533,25 +675,34 @@ class Link:
                 line.mailbox.seal(End())
 
     def _bound_all(self, wire: Wire) -> None:
-        """Add up what waits in all contexts; where it is too much, end the one in which most waits.
+        """Add up what waits in all contexts; while it is too much, end the one in which most waits.
 
-        What waits in one that was ended for this is not counted any more, or the others would follow it.
+        Of those that are behind, as long as there are any: one that keeps up may have just got a large message. Those
+        that are whole and that nobody reads count, and may be the one. What waited in it is dropped, or the next one
+        would follow.
         """
-        lines = [line for line in self.readable_lines() if not line.has_overflowed]
-        self._allowance = self._max_queued_bytes - sum(line.mailbox.waiting_bytes for line in lines)
-        if self._allowance < 0:
-            live = [line for line in lines if not line.mailbox.is_sealed]
-            if live:
-                largest = max(live, key=lambda line: line.mailbox.waiting_bytes)
-                self._overflow(wire, largest, self._max_queued_bytes, "connection")
+        lines = self.readable_lines()
+        _, half_way = self._half_way
+        while True:
+            self._allowance = self._max_queued_bytes - sum(line.mailbox.waiting_bytes for line in lines)
+            if self._allowance >= 0:
+                self._half_way = (self._allowance // 2, None)
+                return
+            waiting = [(line.mailbox.first_number, line.mailbox.waiting_bytes, line) for line in lines]
+            behind = [each for each in waiting if each[1] and half_way is not None and each[0] < half_way]
+            _, _, most = max(behind or waiting, key=lambda each: each[1])
+            self._overflow(wire, most, self._max_queued_bytes, "connection", discard=True)
 
-    def _overflow(self, wire: Wire, line: Line, limit_bytes: int, whose: str) -> None:
+    def _overflow(self, wire: Wire, line: Line, limit_bytes: int, whose: str, *, discard: bool = False) -> None:
         with self._state_lock:
             is_live = self._router.is_live(line.context_id)
             if is_live:
                 self._end_locked(line)
-        line.has_overflowed = True
-        line.mailbox.seal(End(lambda: line.overflowed(limit_bytes, whose)))
+        end = End(lambda: line.overflowed(limit_bytes, whose), discards=discard)
+        if discard:
+            line.mailbox.excuse(end)
+        else:
+            line.mailbox.seal(end)
         if is_live:
             wire.post(_cancel_message(line))
 
@@ -566,13 +717,17 @@ class Link:
             line.overhear(event, item)
 
     def _spoil(self, wire: Wire, fault: MalformedEventError) -> None:
-        """End the context that an unreadable event names; count the event if it names none."""
+        """End the context that an unreadable event names; the connection, if nobody can tell whose it is."""
+        if fault.context_id is None:
+            raise self._unattributable(wire, fault.close_code or _PROTOCOL, f"what is no event: {fault}")
         with self._state_lock:
-            line = None if fault.context_id is None else self._router.find(fault.context_id)
-            if line is None:
-                self.stray_events += 1
+            line = self._router.find(fault.context_id)
+            if line is not None:
+                self._end_locked(line)
+            elif self._router.has_ended(fault.context_id):
                 return
-            self._end_locked(line)
+        if line is None:
+            raise self._unattributable(wire, _PROTOCOL, f"an event of no context of ours that is not valid: {fault}")
         line.mailbox.seal(End(lambda: line.broken(fault)))
         wire.post(_cancel_message(line))
 
@@ -586,21 +741,27 @@ class Link:
 
     def _lose(self, wire: Wire, loss: CartesiaError) -> None:
         """Forget a wire that has ended, and tell the contexts that spoke on it."""
+        wire.shut()  # nothing leaves any more: what has left is certain from now on
+        lost = []
         with self._state_lock:
-            if not self._is_closed:
+            if not self.is_closed:
                 self._loss = loss
             if self._wire is wire:
                 self._wire = None
-            lines = [line for line in self._router.live() if line.wire is wire and line.said]
-            to_replay = [line for line in lines if self._may_reconnect and line.set_aside_for_replay()]
-            lost = [line for line in lines if not line.awaits_replay]
-            for line in lost:
-                self._lose_locked(line, loss)
+            for line in self._router.live():
+                if line.wire is not wire:
+                    continue
+                if self._may_reconnect and not self.is_closed and line.can_be_set_aside:
+                    line.wire = None
+                    line.mailbox.nudge()  # the receiver's thread opens the connection: this one is at its end
+                elif line.is_cancelled:
+                    pass  # of which there is a note
+                else:
+                    self._lose_locked(line, self._loss)
+                    lost.append(line)
             bells = self._bells
         for line in lost:
             line.mailbox.seal(line.end(loss))
-        for line in to_replay:
-            line.mailbox.nudge()  # the receiver's thread opens the connection: this one is at its end
         for bell in bells:
             bell.put(None)
 
@@ -609,43 +770,39 @@ class Link:
     def close(self, code: int = 1000, reason: str = "") -> None:
         """End the connection. Contexts that are not whole end with an error; those that are stay readable.
 
-        Idempotent. Threads: any but the reader. Waits for the service's answer and the reader's end, at most twice
-        the close clock.
+        Idempotent. Threads: any, at any time, a finalizer or a signal's handler included: takes no lock. Waits for the
+        service's answer and the reader's end, at most twice the close clock; but not in a thread that it interrupted
+        under a lock of ours or while it connects, nor in the reader's own, where the collector may run a finalizer.
         """
-        deadline = Deadline(self._timeout.close)
-        with self._state_lock:
-            is_first = not self._is_closed
-            self._is_closed = True
-            self._closing.set()
-            wire, reader = self._wire, self._reader
-            loss = self._loss = _closed_by_us() if is_first else self._loss
-            lines = self._router.live()
-            for line in lines:
-                self._lose_locked(line, loss)
-        for line in lines:
-            line.mailbox.seal(line.end(loss))
-        if wire is not None and is_first:
-            try:
-                with _Sending(self._send_lock, deadline) as deadline:
-                    wire.write_close(code, reason, deadline)
-            except APIConnectionError:
-                wire.shut()  # too late for politeness
-        if reader is not None:
-            reader.join(deadline.left())
-            if reader.is_alive() and wire is not None:
-                wire.shut()
-                reader.join(self._timeout.close)
-            if reader.is_alive():
-                warnings.warn(f"{reader.name} has not ended", ResourceWarning, stacklevel=3)
+        if self._is_elsewhere():
+            return
+        self._closers.append((code, reason))
+        self._closing.put(None)
+        self._note(_CLOSE)
+        wire, reader = self._wire, self._reader
+        if reader is None or reader.has_ended:
+            for line in self._router.live():  # nobody else will
+                line.mailbox.seal(line.end(_closed_by_us()))
+            self._see_to_notes_if_free()
+            return
+        if is_owned(self._state_lock) or self._connect_lock.is_ours or reader.is_this_thread:
+            return  # the reader would wait for us
+        if wire is not None and wire.is_in_use_here:
+            return  # likewise
+        if reader.has_ended_within(self._timeout.close):
+            return
+        if wire is not None:
+            wire.shut()
+        if not reader.has_ended_within(self._timeout.close):
+            warnings.warn(f"{reader.thread.name} has not ended", ResourceWarning, stacklevel=3)
 
     def abandon(self) -> None:
         """End the connection without a word: nobody holds it any more.
 
-        Threads: any, a finalizer included: takes no lock but one that the same thread may hold already.
+        Threads: any, a finalizer included: takes no lock.
         """
-        wire = self._wire
-        if wire is not None:
-            wire.shut()
+        self._is_abandoned = True
+        self._note(_ABANDON)
 
     @property
     def is_open(self) -> bool:
@@ -655,31 +812,37 @@ class Link:
     @property
     def is_spent(self) -> bool:
         """Whether nothing more will come: there is no wire, and every context that spoke on it has been told."""
-        with self._state_lock:
-            is_open, lines = self.is_open, list(self._lines)
-        return not is_open and all(line.mailbox.is_sealed or not line.said for line in lines)
+        is_open, lines = self.is_open, self.readable_lines()
+        return not is_open and all(line.mailbox.is_sealed or not line.messages for line in lines)
 
     @property
     def reader(self) -> Optional[threading.Thread]:
         """The thread that reads, or read last."""
-        return self._reader
+        return None if self._reader is None else self._reader.thread
 
     def leave_to_parent(self) -> None:
         """In a forked child: end everything here without touching the parent's connection.
 
-        Threads: the child's only one. The locks are new, since another thread may have held them at the fork.
+        The locks are new, since another thread may have held them at the fork. A second call does nothing.
         """
-        self._connect_lock, self._send_lock, self._state_lock = (threading.Lock() for _ in range(3))
-        self._closing = threading.Event()
+        if isinstance(self._loss, ForkedError):
+            return
         forked = ForkedError("This connection was opened before a fork and belongs to the parent; open one here.")
-        self._is_closed, self._loss = True, forked
-        wire, self._wire, self._reader = self._wire, None, None
-        lines = {*self._router.live(), *self._lines}
-        self._router, self._bells = Router(), ()
+        wire, lines = self._wire, {*self._router.live(), *self.readable_lines()}
+        self._connect_lock, self._state_lock = TimedLock(), threading.RLock()
+        self._loss, self._wire, self._reader, self._bells = forked, None, None, ()
+        self._router = Router()
+        self._process = os.getpid()
         for line in lines:
             line.leave_to_parent(forked)
         if wire is not None:
             wire.drop()
+
+    def _is_elsewhere(self) -> bool:
+        """Whether this is a child of the process that opened the connection, whoever forked it and how."""
+        if self._process != os.getpid():
+            self.leave_to_parent()
+        return isinstance(self._loss, ForkedError)
 
     def check_process(self) -> None:
         """Refuse a caller in a forked child of the process that opened the connection.
@@ -687,27 +850,59 @@ class Link:
         Raises:
             ForkedError: That is what it is.
         """
-        if isinstance(self._loss, ForkedError):
+        if self._is_elsewhere():
             raise self._closed()
 
 
-class _Sending:
-    """The send lock for one message, within the write clock."""
+class Reader:
+    """The thread that reads one wire, which is its own from the moment it runs."""
 
-    def __init__(self, send_lock: threading.Lock, deadline: Deadline) -> None:
-        self._send_lock = send_lock
-        self._deadline = deadline
+    def __init__(self, link: Link, wire: Wire) -> None:
+        self._wires = deque([wire])  # whoever takes it out has it
+        self._ends: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.has_ended = False
+        self.thread = threading.Thread(
+            target=self._run, args=(link,), name=f"cartesia-sync-reader-{next(_numbers)}", daemon=True
+        )  # a daemon, so that a forgotten connection cannot hold the interpreter
 
-    def __enter__(self) -> Deadline:
-        if not self._send_lock.acquire(timeout=self._deadline.left_or_forever()):
-            raise WriteTimeoutError(
-                f"Messages of other threads did not leave within {self._deadline.seconds} s.",
-                timeout=self._deadline.seconds,
-            )
-        return self._deadline
+    def start(self) -> None:
+        """Begin. An interrupt may come out of it whether or not the thread runs; see ``take_back``."""
+        self.thread.start()
 
-    def __exit__(self, *_: object) -> None:
-        self._send_lock.release()
+    @property
+    def is_this_thread(self) -> bool:
+        """Whether the caller is this thread."""
+        return self.thread.ident == threading.get_ident()
+
+    def take_back(self) -> bool:
+        """Keep a thread that has not begun from ever reading; False where it has begun."""
+        try:
+            self._wires.popleft()
+        except IndexError:
+            return False
+        self.has_ended = True
+        self._ends.put(None)
+        return True
+
+    def _run(self, link: Link) -> None:
+        try:
+            for wire in self._wires and (self._wires.popleft(),):  # unless it was taken back
+                link.read(wire)
+        finally:
+            self.has_ended = True
+            self._ends.put(None)
+
+    def has_ended_within(self, seconds: Optional[float]) -> bool:
+        """Wait for the end; whether it came in time. Threads: any but the reader's."""
+        if not self.has_ended:
+            try:
+                self._ends.get(timeout=seconds)
+            except queue.Empty:
+                return self.has_ended
+            self._ends.put(None)  # for others who wait
+        if self.thread.ident is not None:  # unless it never began
+            self.thread.join(seconds)  # which has nothing left to do
+        return True
 
 
 def _is_last(event: object) -> bool:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import operator
 import queue
-import threading
-from collections.abc import Sequence
-from typing import Callable, Optional, Union
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ..protocol.events import Event
 
 Bell = queue.SimpleQueue[Optional["Ring"]]
 """What wakes a receiver that waits for several mailboxes at once, and tells it which of them; None is none of them."""
 
-_arrivals = itertools.count()  # the order of arrival over all mailboxes; the next number is taken in one step
+if TYPE_CHECKING:
+    _Queue = queue.Queue[Any]
+else:
+    _Queue = queue.Queue  # gevent's own, which takes its place, has no parameters
 
-Item = tuple[int, Union[Event, type["End"]], int]
-"""A number of arrival, an event or the class End, and its weight in bytes."""
+_arrivals = itertools.count()  # the order of arrival over all mailboxes; the next number is taken in one step
 
 
 class End:
@@ -25,12 +29,30 @@ class End:
     Args:
         make_error: Makes the exception for a receiver, a new one at each call, since one that is raised in several
             threads would share its traceback between them. None where the end is no error.
+        discards: Whether what nobody has taken yet is not to be given any more.
+
+    Attributes:
+        number: Its place in the order of arrival.
     """
 
-    __slots__ = ("make_error",)
+    __slots__ = ("discards", "make_error", "number")
 
-    def __init__(self, make_error: Optional[Callable[[], BaseException]] = None) -> None:
+    def __init__(self, make_error: Optional[Callable[[], BaseException]] = None, *, discards: bool = False) -> None:
         self.make_error = make_error
+        self.discards = discards
+        self.number = next(_arrivals)
+
+
+Item = tuple[int, Event, int]
+"""A number of arrival, an event, and its weight in bytes."""
+
+_Queued = tuple[int, Event, int]
+"""A number of arrival, an event, and how many bytes had been put when it was."""
+
+
+_NOTHING: deque[_Queued] = deque()  # of all mailboxes: nothing is ever added to it
+_NO_EVENTS: deque[Event] = deque()  # likewise
+_EVENT = operator.itemgetter(1)
 
 
 class Ring:
@@ -38,8 +60,8 @@ class Ring:
 
     So a bell that nobody hears holds no more than one ring of each mailbox.
 
-    ``_is_pulled`` is set with the mailbox's lock, and cleared by the receiver without it: what is put in between either
-    is seen, since the receiver looks after it has cleared, or rings once more than it must.
+    ``_is_pulled`` is set by who puts, and cleared by the receiver: what is put in between either is seen, since the
+    receiver looks after it has cleared, or rings once more than it must.
 
     Args:
         bell: What rings.
@@ -54,7 +76,7 @@ class Ring:
         self._is_pulled = False
 
     def pull(self) -> None:
-        """Ring. Threads: with the mailbox's lock."""
+        """Ring. Threads: any."""
         if not self._is_pulled:
             self._is_pulled = True
             self.bell.put(self)
@@ -69,113 +91,162 @@ def arrived(event: Event, weight: int) -> Item:
     return next(_arrivals), event, weight
 
 
-def _endless_queue() -> queue.Queue[Sequence[Item]]:
-    """Make a queue that is never full, and whose tasks nobody counts: without what that takes it is half as large."""
-    endless: queue.Queue[Sequence[Item]] = queue.Queue()
-    if hasattr(endless, "not_full"):  # gevent's own has none
-        endless.not_full = endless.all_tasks_done = endless.not_empty
-    return endless
-
-
-class Mailbox:
+class Mailbox(_Queue):
     """Events from the reader to one receiver, in order, and then exactly one end.
 
     Nothing is lost: what was put before the end is taken before the end. Nothing is added: the first ``seal`` wins,
     and what comes later is refused.
 
-    Events go into the queue as they came, several at once, and so come out: one lock and one wake-up for all. What
-    came out and was not given yet stands ``ahead``.
+    It is a queue.Queue to whoever looks at it, and takes none of its locks: each step below is one call of C code on a
+    deque, a list or a SimpleQueue, so that no interrupt, finalizer or signal's handler can find it half done or wait
+    for it. To take is to look first, and to commit by one step of ``taking``: a ``for`` over it pops and stores with
+    nothing in between::
+
+        for _, event, _ in mailbox.taking:
+            return event
 
     Attributes:
         limit_bytes: How much may wait to be taken; whoever puts minds it.
-        waiting_bytes: How much does.
         audio_bytes: How much audio was put, taken or not.
+        is_used_up: Whether the end has been taken.
+        collected: What ``collect`` has taken for somebody who wants all of it; the receiver's own.
     """
 
     __slots__ = (
-        "__weakref__",
-        "_ahead",
-        "_end",
-        "_end_is_taken",
-        "_is_discarded",
-        "_lock",
-        "_queue",
+        "_ends",
+        "_is_waiting",
+        "_items",
+        "_put_bytes",
         "_rings",
+        "_set_aside",
+        "_wake",
         "audio_bytes",
+        "collected",
+        "is_used_up",
         "limit_bytes",
-        "waiting_bytes",
     )
 
     def __init__(self, limit_bytes: int = 0) -> None:
-        self._queue = _endless_queue()  # no items at all are a nudge
-        self._lock = threading.Lock()  # guards all that follows; the queue has a lock of its own
-        self._ahead: list[Item] = []  # the next one last
-        self._end: Optional[End] = None
-        self._end_is_taken = False
-        self._is_discarded = False
-        self._rings: tuple[Ring, ...] = ()
-        self.limit_bytes = limit_bytes
-        self.waiting_bytes = 0
+        # Not the base class's: it makes a lock and three conditions. Whatever it would do with them is done below.
+        self._items: deque[_Queued] = deque()
+        self._set_aside = _NOTHING  # was taken, and is to be taken again: these come before the items
+        self.collected = _NO_EVENTS
+        self._ends: list[End] = []  # the first one counts
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._is_waiting = False  # the receiver is, or is about to look once more and wait then
+        self._rings: tuple[Ring, ...] = ()  # replaced under the link's state lock
+        self._put_bytes = 0  # the reader's own, as is the next
         self.audio_bytes = 0
+        self.is_used_up = False
+        self.limit_bytes = limit_bytes
+
+    # ---- what goes in
 
     @property
     def is_sealed(self) -> bool:
         """Whether the end is in; there may be events before it that nobody has taken."""
-        return self._end is not None
+        return bool(self._ends)
 
     @property
-    def is_used_up(self) -> bool:
-        """Whether the end has been taken."""
-        return self._end_is_taken
+    def waiting_bytes(self) -> int:
+        """How much waits to be taken."""
+        try:
+            return self._put_bytes - self._items[0][2]
+        except IndexError:
+            return 0
 
-    def put(self, items: Sequence[Item], *, audio_bytes: int = 0) -> bool:
+    @property
+    def first_number(self) -> int:
+        """The number of arrival of what has waited longest; -1 where nothing waits."""
+        try:
+            return self._items[0][0]
+        except IndexError:
+            return -1
+
+    def deliver(self, items: Sequence[Item], *, audio_bytes: int = 0) -> bool:
         """Add events that ``arrived``, all at once; False if the mailbox is sealed.
 
         Threads: the reader. Does not wait.
         """
-        with self._lock:
-            if self._end is not None:
-                return False
-            self.audio_bytes += audio_bytes
-            for _, _, weight in items:
-                self.waiting_bytes += weight
-            self._put_locked(items)
-            return True
+        if self._ends:
+            return False
+        queued = []
+        for number, event, weight in items:
+            queued.append((number, event, self._put_bytes))
+            self._put_bytes += weight
+        self.audio_bytes += audio_bytes
+        self._items.extend(queued)
+        self._notify()
+        return True
 
     def seal(self, end: End) -> bool:
         """Add the end; False if there is one already.
 
         Threads: any. Does not wait.
         """
-        with self._lock:
-            if self._end is not None:
-                return False
-            self._end = end
-            self._put_end_locked()
-            return True
+        self._ends.append(end)
+        if self._ends[0] is not end:
+            return False
+        self._notify()
+        return True
 
-    def excuse(self, *, discard: bool) -> None:
-        """End without an error, whatever the end was until now; with ``discard``, drop what nobody has taken.
+    def excuse(self, end: End) -> None:
+        """End with this end, whatever the end was until now.
 
         Threads: any. Does not wait.
         """
-        with self._lock:
-            was_sealed = self._end is not None
-            self._end = End()
-            if discard:
-                while self._fetch_locked():
-                    self._ahead.clear()
-                self._ahead.clear()
-                self.waiting_bytes = 0
-                self._is_discarded = True
-            if discard or not was_sealed:
-                self._put_end_locked()
+        for first in self._ends[:1]:
+            if not end.discards:  # it keeps its place in the order of arrival, and what was dropped stays so
+                end.number, end.discards = first.number, first.discards
+        self._ends.insert(0, end)
+        if end.discards:
+            self._items.clear()
+            self._set_aside, self.collected = _NOTHING, _NO_EVENTS
+        self._notify()
 
-    def _put_end_locked(self) -> None:
-        self._put_locked([(next(_arrivals), End, 0)])
+    def collect(self) -> list[Event]:
+        """Move all that is here to ``collected``, in one step, and return it.
 
-    def _put_locked(self, items: Sequence[Item]) -> None:
-        self._queue.put(items)
+        Threads: the receiver. Does not wait.
+        """
+        collected = self.ahead()
+        before = len(collected)
+        for source in (self._set_aside, self._items):
+            with contextlib.suppress(IndexError):  # connection.recv() has taken some of it meanwhile
+                collected.extend(map(_EVENT, itertools.islice(iter(source.popleft, None), len(source))))
+        return list(itertools.islice(collected, before, None))
+
+    def restore(self) -> None:
+        """Let what was collected, or looked at ahead, be taken again, before all else.
+
+        Threads: the receiver, before its first look. Does not wait.
+        """
+        if self.collected:
+            events = deque((0, event, 0) for event in self.collected)
+            events.extend(self._set_aside)
+            # One step. Who collected may have met the end.
+            self._set_aside, self.collected, self.is_used_up = events, _NO_EVENTS, False
+
+    def give_back(self, event: Event) -> None:
+        """Let an event that was taken be the first that the next receiver takes.
+
+        Threads: the receiver, a generator's end included. Does not wait.
+        """
+        self.ahead().appendleft(event)
+
+    def ahead(self) -> deque[Event]:
+        """Return ``collected`` for one who looks ahead: what is left there is the next receiver's.
+
+        Threads: the receiver, after its first look.
+        """
+        if self.collected is _NO_EVENTS:
+            self.collected = deque()
+        return self.collected
+
+    def _notify(self) -> None:
+        if self._is_waiting:
+            self._is_waiting = False
+            self._wake.put(None)
         for ring in self._rings:
             ring.pull()
 
@@ -184,95 +255,94 @@ class Mailbox:
 
         Threads: any. Does not wait.
         """
-        self._queue.put(())
+        if self._is_waiting:
+            self._is_waiting = False
+            self._wake.put(None)
 
-    def add_bell(self, bell: Bell, who: object) -> None:
-        """Ring for whatever is put from now on, in somebody's name.
+    def add_bell(self, bell: Bell, who: object, *, closed: Sequence[Bell] = ()) -> None:
+        """Ring for whatever is put from now on, in somebody's name, and no more for those that are closed.
+
+        Threads: any, under the link's state lock. Does not wait.
+        """
+        self._rings = (*(ring for ring in self._rings if ring.bell not in closed), Ring(bell, who))
+
+    # ---- what comes out
+
+    def look(self) -> Union[_Queued, End, None]:
+        """Return what is next, the end included, and leave it there; None if nothing is.
 
         Threads: any. Does not wait.
         """
-        with self._lock:
-            self._rings += (Ring(bell, who),)
+        ends = self._ends
+        if ends and (self.is_used_up or ends[0].discards):
+            return ends[0]
+        has_ended = bool(ends)  # what was put before the end is seen below
+        try:
+            return self._set_aside[0] if self._set_aside else self._items[0]
+        except IndexError:
+            return self._ends[0] if has_ended else None
 
-    def remove_bell(self, bell: Bell) -> None:
-        """Ring no more."""
-        with self._lock:
-            self._rings = tuple(each for each in self._rings if each.bell is not bell)
+    @property
+    def taking(self) -> Iterator[_Queued]:
+        """What pops what is next, the end excepted; an IndexError says that somebody else has taken it."""
+        return iter((self._set_aside or self._items).popleft, None)
 
     def head(self) -> Optional[int]:
-        """Give the number of arrival of the item that is next, the end included; None if there is none.
+        """Return the number of arrival of the item that is next, the end included; None if there is none.
 
         Threads: any. Does not wait.
         """
-        with self._lock:
-            if self._end_is_taken:
-                return None  # a late excuse may have put another end behind the one that was taken
-            has_fetched = False
-            while not self._ahead and self._fetch_locked():
-                has_fetched = True
-            if has_fetched:
-                self._queue.put(())  # a receiver may wait for what stands ahead now
-            return self._ahead[-1][0] if self._ahead else None
+        if self.is_used_up:
+            return None  # a late excuse may have put another end before the one that was taken
+        found = self.look()
+        if found is None:
+            return None
+        return found.number if isinstance(found, End) else found[0]
 
-    def take_ahead(self) -> Union[Event, End, None]:
-        """Give the item that ``head`` has seen, if nobody else has taken it: for those who are not the receiver.
-
-        Threads: any. Does not wait.
-        """
-        with self._lock:
-            return self._take_locked()
-
-    def take_ready(self) -> Union[Event, End, None]:
-        """Give the next event or the end, as ``take``, or None if nothing is there. Does not wait."""
-        with self._lock:
-            while not self._ahead and not self._end_is_taken and self._fetch_locked():
-                pass  # past nudges
-            return self._take_locked()
-
-    def take(self, timeout: Optional[float]) -> Union[Event, End, None]:
-        """Give the next event or the end; None after a nudge. The end stays: it is given again at each later call.
+    def wait(self, timeout: Optional[float]) -> None:
+        """Wait until there is something to look at, or a nudge.
 
         Raises:
             queue.Empty: Nothing came in time.
 
         Threads: one at a time. Waits for the reader, at most ``timeout`` seconds (None: until something comes).
         """
-        item = self.take_ready()
-        if item is not None:
-            return item
-        try:
-            items = self._queue.get(timeout=timeout)
-        except RuntimeError as error:
-            # Ctrl-C in the instant before the wait: Condition.wait has let its lock go already, and the queue's "with"
-            # fails over it (cpython gh-78667). What the user is to see is the interrupt.
-            if error.__context__ is None:
-                raise
-            raise error.__context__ from None
-        with self._lock:
-            self._stand_ahead_locked(items)
-            return self._take_locked()
+        self._is_waiting = True
+        if self.look() is None:
+            self._wake.get(timeout=timeout)
+        self._is_waiting = False
 
-    def _fetch_locked(self) -> bool:
-        """Let what went in together stand ahead; False if the queue is empty."""
-        if self._queue.empty():
-            return False  # which costs less than an exception
-        try:
-            self._stand_ahead_locked(self._queue.get_nowait())
-        except queue.Empty:
-            return False  # the receiver was faster
-        return True
+    # ---- as a queue.Queue
 
-    def _stand_ahead_locked(self, items: Sequence[Item]) -> None:
-        if self._is_discarded:  # while these were on their way out of the queue
-            items = [item for item in items if item[1] is End]
-        self._ahead[:0] = reversed(items)
+    @property
+    def queue(self) -> deque[_Queued]:
+        """What waits: numbers of arrival and events."""
+        return self._items
 
-    def _take_locked(self) -> Union[Event, End, None]:
-        if not self._ahead:
-            return self._end if self._end_is_taken else None
-        _, event, weight = self._ahead.pop()
-        if isinstance(event, type):
-            self._end_is_taken = True
-            return self._end
-        self.waiting_bytes -= weight
-        return event
+    def qsize(self) -> int:
+        """Return how many events wait."""
+        return len(self._items) + len(self._set_aside)
+
+    def empty(self) -> bool:
+        """Whether none does."""
+        return not self.qsize()
+
+    def full(self) -> bool:
+        """Whether the limit is reached."""
+        return self.waiting_bytes >= self.limit_bytes > 0
+
+    def put(self, item: Any, block: bool = True, timeout: Optional[float] = None) -> None:
+        """Add an event as if it had arrived now."""
+        self.deliver([arrived(item, 0)])
+
+    def get(self, block: bool = True, timeout: Optional[float] = None) -> Any:
+        """Take the next event; queue.Empty where none comes, also at the end."""
+        if block and self.look() is None:
+            self.wait(timeout)
+        for _, event, _ in _empty_unless(self):
+            return event
+        raise queue.Empty
+
+
+def _empty_unless(mailbox: Mailbox) -> Iterator[_Queued]:
+    return mailbox.taking if mailbox.qsize() else iter(())

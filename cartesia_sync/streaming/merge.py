@@ -10,11 +10,11 @@ import weakref
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Callable, Optional
 
-from ..protocol.events import Event
+from ..protocol.events import Chunk, Event
 from ..transport.deadline import Deadline
 from .line import Line
 from .link import Link
-from .mailbox import Bell, Ring
+from .mailbox import Bell, End, Ring
 
 if TYPE_CHECKING:
     from .context import Context
@@ -46,7 +46,7 @@ class Merge:
             self._see_to_replay(line)
 
     def close(self) -> None:
-        """Listen no more."""
+        """Listen no more. Takes no lock: the collector may call it."""
         self._link.take_down(self._bell)
 
     def first(self) -> Optional[Line]:
@@ -76,7 +76,8 @@ class Merge:
         Raises:
             queue.Empty: The deadline has passed.
 
-        Threads: as the class. Woken by each item of each context, and by the loss of the connection.
+        Threads: as the class. Woken by each item of each context, and by the loss of the connection. What is
+        interrupted in here may have lost a ring: make another one.
         """
         while True:
             found = self.first()
@@ -105,17 +106,21 @@ class Merge:
             self._standing.add(who)
 
     def _see_to_replay(self, line: Line) -> None:
-        if line.awaits_replay and (self._among is None or weakref.ref(line) in self._among):
-            self._link.replay(line)
+        if line.is_set_aside and (self._among is None or weakref.ref(line) in self._among):
+            self._link.resume(line)
 
 
 def receive_any(link: Link, contexts: Sequence[Context], *, raise_on_error: bool) -> Iterator[tuple[Context, Event]]:
     """Merge contexts; see ``Connection.receive_any``."""
+    for context in contexts:
+        context.line.mailbox.restore()
     left = {context.line: context for context in contexts if not context.line.mailbox.is_used_up}
     receivers = {line: context.receive(raise_on_error=raise_on_error) for line, context in left.items()}
     merge = Merge(link, list(left))
     try:
-        while left:
+        while True:
+            if not left:
+                break
             first = merge.first()
             if first is None:
                 times = [line.time_left(context.clocks) for line, context in left.items()]
@@ -125,10 +130,15 @@ def receive_any(link: Link, contexts: Sequence[Context], *, raise_on_error: bool
             # Where nothing has come a clock has run out: asking that context raises what is to be raised.
             ready = [first] if first is not None else [each for each in left if each.time_left(left[each].clocks) == 0]
             for line in ready:
-                event = next(receivers[line], None)
-                if event is None:
+                event = receivers[line].look()
+                if isinstance(event, End):
                     del left[line]
-                else:
-                    yield left[line], event
+                    continue
+                pair, has_given_audio = (left[line], event), line.has_given_audio or isinstance(event, Chunk)
+                with contextlib.suppress(IndexError):  # connection.recv() was faster
+                    for _ in line.mailbox.taking:  # no place for an interrupt from here on
+                        line.has_given_audio = has_given_audio
+                        yield pair
+                        break
     finally:
         merge.close()

@@ -13,21 +13,32 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .link import Link
 
-_links: weakref.WeakSet[Link] = weakref.WeakSet()
+_links: dict[int, weakref.ref[Link]] = {}
+"""By id(). Not a WeakSet: to iterate that is not safe beside a thread that adds."""
 
 
 def remember(link: Link) -> None:
     """See to a link after a fork."""
-    _links.add(link)
+    key = id(link)
+    _links[key] = weakref.ref(link, lambda gone: _forget(key, gone))
+
+
+def _forget(key: int, gone: weakref.ref[Link]) -> None:
+    if _links.get(key) is gone:  # another link may have the number by now
+        _links.pop(key, None)
+
+
+def _all_links() -> list[Link]:
+    return [link for link in (who() for who in list(_links.values())) if link is not None]
 
 
 def live_links() -> list[Link]:
-    """Give the links whose reader is running, for tests and the curious."""
-    return [link for link in _links if link.reader is not None and link.reader.is_alive()]
+    """Return the links whose reader is running, for tests and the curious."""
+    return [link for link in _all_links() if link.reader is not None and link.reader.is_alive()]
 
 
 def _in_child() -> None:
-    for link in list(_links):
+    for link in _all_links():
         link.leave_to_parent()
 
 

@@ -27,8 +27,11 @@ class Tuner:
         """Let the chunk know its encoding, and the start of its first sample if that came with the chunk before."""
         start = self._split_sample
         rest = (len(start) + len(chunk.audio)) % sound.sample_bytes
-        self._split_sample = (start + chunk.audio[-rest:])[-rest:] if rest else b""
-        chunk.__dict__["sound"] = _ChunkSound(sound.encoding, start, rest)
+        split = (start + chunk.audio[-rest:])[-rest:] if rest else b""
+        chunk_sound = _ChunkSound(sound.encoding, start, rest)
+        known = chunk.__dict__
+        self._split_sample = split  # with the store below one step: an interrupt finds none of them or both
+        known["sound"] = chunk_sound
 
 
 class _ChunkSound:

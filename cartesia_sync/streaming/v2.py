@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from msgspec import Struct
 
@@ -52,7 +52,7 @@ class TtsWebsocket:
 
     def __init__(self, manager: ConnectionManager) -> None:
         self._manager = manager
-        self._connect_lock = threading.Lock()  # held while connecting, so that it is done once
+        self._connect_lock = threading.RLock()  # held while connecting, so that it is done once
         self._connection: Optional[Connection] = None
 
     def __enter__(self) -> TtsWebsocket:
@@ -72,9 +72,10 @@ class TtsWebsocket:
 
     def _open(self) -> Connection:
         with self._connect_lock:
-            if self._connection is None:
-                self._connection = self._manager.enter()
-            return self._connection
+            connection = self._connection
+            if connection is None:
+                connection = self._connection = self._manager.enter()
+            return connection
 
     def send(
         self,
@@ -103,6 +104,7 @@ class TtsWebsocket:
         Raises:
             APIStatusError: The service refused, now or while the outputs are iterated. (Version 2 raised
                 ``RuntimeError``.)
+            UnfinishedError: Without ``stream``: the service ended the context without any audio for words.
             TruncatedError and others: As ``Context.push`` and ``Context.receive``.
 
         Threads: any; waits as ``Context.push``, and without ``stream`` as ``Context.audio``.
@@ -116,8 +118,13 @@ class TtsWebsocket:
             continue_=False,
             **_given(fields),
         )
-        outputs = _outputs(context.receive(raise_on_error=True))
-        return outputs if stream else _joined(context.context_id, outputs)
+        outputs = _outputs(context.receive(raise_on_error=True), context.line.mailbox.give_back)
+        if stream:
+            return outputs
+        joined = _joined(context.context_id, outputs)
+        if context.line.unspoken is not None:
+            raise context.line.unfinished()
+        return joined
 
     def context(self, context_id: Optional[str] = None) -> TtsContext:
         """Begin a context, to which text can be sent in pieces.
@@ -131,8 +138,7 @@ class TtsWebsocket:
 
     def close(self) -> None:
         """Close the connection; the next use opens another. Idempotent. Waits as ``Connection.close``."""
-        with self._connect_lock:
-            connection, self._connection = self._connection, None
+        connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
@@ -182,9 +188,7 @@ class TtsContext:
         if context_id not in (None, self.context_id):
             raise ValueError(f"this is context {self.context_id!r}, and not {context_id!r}")
         self._context.set_defaults(model_id=model_id, voice=voice, output_format=output_format)
-        return _outputs(
-            self._context.speak([transcript] if isinstance(transcript, str) else transcript, **_given(fields))
-        )
+        return _outputs(self._context.speak(transcript, **_given(fields)), self._context.line.mailbox.give_back)
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,20 +196,27 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None and name != "stream"}
 
 
-def _outputs(events: Iterator[Event]) -> Iterator[WebSocketTtsOutput]:
+def _outputs(events: Iterator[Event], give_back: Callable[[Event], None]) -> Iterator[WebSocketTtsOutput]:
     for event in events:
-        output = WebSocketTtsOutput(context_id=event.context_id)
-        if isinstance(event, Chunk):
-            output.audio = event.audio
-        elif isinstance(event, Timestamps):
-            output.word_timestamps = event.word_timestamps
-        elif isinstance(event, PhonemeTimestampsEvent):
-            output.phoneme_timestamps = event.phoneme_timestamps
-        elif isinstance(event, FlushDone):
-            output.flush_done, output.flush_id = event.flush_done, event.flush_id
-        else:
-            continue
-        yield output
+        try:
+            output = _output(event)
+        except BaseException:  # an interrupt: the event is for whoever receives next
+            give_back(event)
+            raise
+        if output is not None:
+            yield output
+
+
+def _output(event: Event) -> Optional[WebSocketTtsOutput]:
+    if isinstance(event, Chunk):
+        return WebSocketTtsOutput(context_id=event.context_id, audio=event.audio)
+    if isinstance(event, Timestamps):
+        return WebSocketTtsOutput(context_id=event.context_id, word_timestamps=event.word_timestamps)
+    if isinstance(event, PhonemeTimestampsEvent):
+        return WebSocketTtsOutput(context_id=event.context_id, phoneme_timestamps=event.phoneme_timestamps)
+    if isinstance(event, FlushDone):
+        return WebSocketTtsOutput(context_id=event.context_id, flush_done=event.flush_done, flush_id=event.flush_id)
+    return None
 
 
 def _joined(context_id: str, outputs: Iterator[WebSocketTtsOutput]) -> WebSocketTtsOutput:

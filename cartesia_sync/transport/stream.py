@@ -17,6 +17,16 @@ _PIECE_BYTES = 1 << 16
 _RECORD_BYTES = 1 << 14
 """What one record of TLS holds (RFC 8446, 5.1)."""
 
+NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
+"""For each send: a peer that has gone is an error of this call, whatever the program does with SIGPIPE."""
+
+
+def never_signal(sock: socket.socket) -> None:
+    """Do the same where it is a setting of the socket (macOS), and not of the call."""
+    option = getattr(socket, "SO_NOSIGPIPE", None)
+    if option is not None:
+        sock.setsockopt(socket.SOL_SOCKET, option, 1)
+
 
 class Stream:
     """A socket in clear.
@@ -30,6 +40,7 @@ class Stream:
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
+        never_signal(sock)
         self._sock = sock
         self.is_drained = False
 
@@ -48,14 +59,17 @@ class Stream:
         self.is_drained = count < len(room)
         return count
 
-    def send(self, data: memoryview) -> int:
-        """Send as much as leaves at once, and say how much.
+    def send(self, data: memoryview, counts: list[int]) -> None:
+        """Send as much as leaves at once, and append to ``counts`` how much that was.
+
+        The count is stored by C code, in the call that sends: what interrupts the caller cannot part the two, or the
+        same bytes would leave twice.
 
         Raises:
             BlockingIOError: Nothing leaves now. The same data must be offered again, before anything else.
             OSError: The connection failed.
         """
-        return self._sock.send(data)
+        counts.extend(map(self._sock.send, (data,), (NO_SIGNAL,)))
 
     @property
     def has_unsent(self) -> bool:
@@ -100,8 +114,13 @@ class SecureStream(Stream):
         self._is_dry = True  # what had arrived is undone
         self._has_ended = False  # the system's stream has
         self._failure: Optional[OSError] = None  # met behind bytes that came before it
-        self._sealed = memoryview(b"")
-        self._sealed_data_bytes = 0  # how much of the data on offer is in it, or has left with what was before it
+        # ssl.SSLObject.write is a Python function, so that its result could be lost to an interrupt, and the data be
+        # encrypted twice. What it calls is C.
+        inside = getattr(self._tls, "_sslobj", self._tls)
+        self._encrypt: Callable[[memoryview], int] = inside.write
+        self._encrypted: list[int] = []  # how much of the data on offer is ciphertext, until all of that has left
+        self._offered_bytes = 0  # what is being encrypted; 0 once it is known whether it was
+        self._ciphertext: list[tuple[bytes, list[int]]] = []  # with how much of it each send took
 
     def do_handshake(self) -> None:
         """Go on with the handshake.
@@ -126,6 +145,7 @@ class SecureStream(Stream):
 
     def recv_into(self, room: memoryview) -> int:
         """Read what is there and fits, however many records; otherwise as the base class."""
+        self._settle()
         if self._failure is not None:
             raise self._failure
         count = 0
@@ -184,28 +204,52 @@ class SecureStream(Stream):
         self._is_dry = False
         return count
 
-    def send(self, data: memoryview) -> int:
-        """Send a record at most, and say how much was in it, once all of it has left; otherwise as the base class."""
-        if not self._sealed_data_bytes:
-            try:
-                self._sealed_data_bytes = self._tls.write(data[:_RECORD_BYTES])
-            except ssl.SSLWantReadError as error:  # TLS 1.2 agrees upon new keys, and has to hear from the peer first
-                raise BlockingIOError(str(error)) from None
+    def send(self, data: memoryview, counts: list[int]) -> None:
+        """Send a record at most; it counts once all of it has left. Otherwise as the base class."""
         self.flush()
-        count, self._sealed_data_bytes = self._sealed_data_bytes, 0
-        return count
+        if not self._encrypted:
+            piece = data[:_RECORD_BYTES]
+            self._offered_bytes = len(piece)
+            try:
+                self._encrypted.extend(map(self._encrypt, (piece,)))
+            except ssl.SSLWantReadError as error:  # TLS 1.2 agrees upon new keys, and has to hear from the peer first
+                self._offered_bytes = 0
+                raise BlockingIOError(str(error)) from None
+            self._offered_bytes = 0
+        self.flush()
+        counts.extend(map(self._encrypted.pop, (0,)))  # from one list to the other in one step
+
+    def _settle(self) -> None:
+        """Find out whether data is ciphertext that was being encrypted when a signal's handler raised.
+
+        In the main thread the encrypting call itself runs the handler, behind its work, and then its result is lost.
+        All before that data had left, so that what there is now is its ciphertext. Comes before all that could change
+        that.
+        """
+        if self._offered_bytes:
+            if not self._encrypted and self._leaving.pending:
+                self._encrypted.append(self._offered_bytes)
+            self._offered_bytes = 0
 
     @property
     def has_unsent(self) -> bool:
         """Whether TLS has something to say, or a record has not left whole."""
-        return bool(self._sealed) or self._leaving.pending > 0
+        return bool(self._ciphertext) or self._leaving.pending > 0
 
     def flush(self) -> None:
-        """Send what TLS has sealed; otherwise as the base class."""
-        while self.has_unsent:
-            if not self._sealed:
-                self._sealed = memoryview(self._leaving.read())
-            self._sealed = self._sealed[self._sock.send(self._sealed) :]
+        """Send what TLS has encrypted; otherwise as the base class."""
+        self._settle()
+        while True:
+            if not self._ciphertext:
+                if not self._leaving.pending:
+                    return
+                self._ciphertext.extend(zip(map(self._leaving.read, (_PIECE_BYTES,)), ([],)))
+            first, counts = self._ciphertext[0]
+            sent = sum(counts)
+            if sent < len(first):
+                counts.extend(map(self._sock.send, (memoryview(first)[sent:],), (NO_SIGNAL,)))
+            else:
+                del self._ciphertext[0]
 
 
 def _find_recv() -> Optional[Callable[[int, memoryview], int]]:

@@ -30,7 +30,7 @@ from ..errors import (
 )
 from .deadline import Deadline
 from .dial import dial
-from .duplex import Duplex, SilenceError
+from .duplex import Duplex, Frame, SilenceError, WokenError
 from .refusal import MAX_BODY_BYTES, SECRET_HEADERS, redacted, refusal, secrets_in
 from .surroundings import proxy_for
 
@@ -87,6 +87,9 @@ class Wire:
         self._has_said_close = False
         self._cause: Optional[APIConnectionError] = None  # why this side shut it; the reader passes it on
         self.response_headers = response_headers
+        self.was_woken = False  # by wake(), before the last read's deadline: its None is no silence
+        self.unsent = duplex.unsent
+        """What stands in line to be sent; to append a frame is to send it, and ``finish`` waits for it."""
 
     # ---- reader thread only
 
@@ -106,6 +109,7 @@ class Wire:
         """
         if self.has_message:
             return self._frames.take_text()
+        self.was_woken = False
         arrivals = self._duplex.recv_calls
         try:
             if self._frames.needs_header() and not self._duplex.has_ahead:
@@ -128,7 +132,8 @@ class Wire:
                     return message
                 if deadline.expired:
                     return b""  # fragments that keep coming must not keep the reader for ever
-        except SilenceError:
+        except SilenceError as silence:
+            self.was_woken = isinstance(silence, WokenError)
             return b"" if self._duplex.recv_calls > arrivals else None
         except EOFError as error:
             raise self._cause or WebSocketConnectionClosedError(
@@ -213,20 +218,20 @@ class Wire:
             WebSocketConnectionClosedError: The connection broke.
         """
         try:
-            self._duplex.queue(_frame(b"", ABNF.OPCODE_PING))
+            self._duplex.queue(Frame(_frame(b"", ABNF.OPCODE_PING)))
         except OSError as error:
             raise _broke(error) from error
 
     def post(self, message: bytes) -> None:
         """Put a short text message in line, such as a cancel; it leaves when it can.
 
-        A connection that is broken already shows at the next read. Threads: any. Does not wait.
+        A connection that is broken already shows at the next read. Does not wait.
         """
         self._post(message, ABNF.OPCODE_TEXT)
 
     def _post(self, data: bytes, opcode: int) -> None:
         try:
-            self._duplex.queue(_frame(data, opcode))
+            self._duplex.queue(Frame(_frame(data, opcode)))
         except OSError:
             pass  # the reader meets the end after what came before it
 
@@ -236,27 +241,31 @@ class Wire:
 
     # ---- any thread
 
+    @staticmethod
+    def frame(message: bytes) -> Frame:
+        """Make the frame of a text message, for ``unsent``."""
+        return Frame(_frame(message, ABNF.OPCODE_TEXT))
+
     def write(self, message: bytes, deadline: Deadline) -> None:
-        """Send one text message.
+        """Send one text message, and wait until it has left; as ``finish``."""
+        frame = self.frame(message)
+        self.unsent.append(frame)
+        self.finish(frame, deadline)
+
+    def finish(self, frame: Frame, deadline: Deadline) -> None:
+        """Wait until a frame that was appended to ``unsent`` has left.
 
         Raises:
             WriteTimeoutError: The service did not take it in time; the wire is shut, since half of it may be out.
             WebSocketConnectionClosedError: The connection broke; the wire is shut.
 
-        Threads: any, one at a time. Waits until the message has left, at most until the deadline.
+        Threads: any but the reader. Waits for the frames before it and for its own, at most until the deadline.
+        Interrupted, the frame stays in line, and whoever catches that calls ``wake``.
         """
-        self._send(_frame(message, ABNF.OPCODE_TEXT), deadline)
-
-    def write_close(self, code: int, reason: str, deadline: Deadline) -> None:
-        """Say goodbye; the service's answer comes to the reader. Otherwise as ``write``."""
-        self._has_said_close = True
-        self._send(_frame(code.to_bytes(2, "big") + reason.encode(), ABNF.OPCODE_CLOSE), deadline)
-
-    def _send(self, frame: bytes, deadline: Deadline) -> None:
         try:
-            self._duplex.write(frame, deadline)
+            self._duplex.finish(frame, deadline)
         except SilenceError:
-            story = f"The service did not take a message of {len(frame)} bytes within {deadline.seconds} s"
+            story = f"The service did not take a message of {len(frame.data)} bytes within {deadline.seconds} s"
             self._cause = WebSocketConnectionClosedError(
                 f"{story}; half of it may be out, so this ended the connection."
             )
@@ -265,6 +274,18 @@ class Wire:
         except OSError as error:
             self.shut()
             raise _broke(error) from error
+
+    def wake(self) -> None:
+        """Have the reader look at what was left for it: ``read`` gives None, and ``was_woken`` is true.
+
+        Threads: any, at any time, a finalizer or a signal's handler included: takes no lock, and does not wait.
+        """
+        self._duplex.wake()
+
+    @property
+    def is_in_use_here(self) -> bool:
+        """Whether the calling thread is in the midst of a send or a read: the reader may have to wait for it."""
+        return self._duplex.is_in_use_here
 
     def shut(self) -> None:
         """End the connection and wake whoever waits on it. Idempotent, from any thread, does not wait."""
@@ -480,7 +501,8 @@ class _UpgradeSocket:
         request = bytes(data)
         if request.endswith(b"\r\n\r\n"):  # its headers' end: the library sends them in one piece
             request = request[:-2] + self._unseen + b"\r\n"
-        self._duplex.write(request, self._deadline)
+        self._duplex.unsent.append(Frame(request))
+        self._duplex.flush(self._deadline)
         return len(data)
 
     def recv(self, size: int) -> bytes:

@@ -56,6 +56,7 @@ FACTS: dict[str, Any] = {
     "status_code": 418,
     "timeout": 1.5,
     "title": "T",
+    "unspoken": ("two ", "three"),
 }
 CONTEXT_FACTS: dict[str, Any] = {
     "context_id": "c-2",

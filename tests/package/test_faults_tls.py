@@ -13,11 +13,9 @@ import trustme
 
 from cartesia_sync import Cartesia, Timeout, TruncatedError, WriteTimeoutError
 from cartesia_sync.local import (
-    Binary,
     Delay,
     ErrorEvent,
     Fault,
-    Garbage,
     LocalServer,
     Reset,
     Silence,
@@ -147,20 +145,6 @@ def test_a_tls_service_that_stops_reading_fails_the_pusher_and_truncates_the_oth
             scene.assert_truncated(heard, n, StopReading())
             assert "did not take a message" in str(heard.error)
         scene.assert_still_speaks(dialled=2)
-
-
-@consumers
-@moments
-@pytest.mark.parametrize("fault", [Garbage(), Binary()], ids=["garbage", "binary"])
-def test_a_message_over_tls_that_is_no_event_harms_nobody(
-    make_scene: Callable[[int], Scene], fault: Fault, moment: str, count: int
-) -> None:
-    scene = make_scene(count)
-    with scene.play(struck(fault, after=scene.after(moment))):
-        for n, heard in enumerate(scene.hear_all()):
-            scene.assert_whole(heard, n)
-        assert scene.connection.link.stray_events == 1
-        scene.assert_still_speaks(dialled=1)
 
 
 @consumers

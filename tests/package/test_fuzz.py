@@ -69,7 +69,7 @@ BUGS = {
     "a decoder with a bug": (codec, "decode", bug, "the reader had a bug: KeyError"),
     "a router that mixes contexts up": (Router, "find", lambda self, name: next(iter(self.live()), None), "heard"),
     "a reader that tells nobody of its end": (Link, "_lose", lambda self, wire, loss: None, "left .* open"),
-    "a reader that dies": (Link, "_read", bug, "left .* open"),
+    "a reader that dies": (Link, "read", bug, "left .* open"),
     "a wire that loses messages": (Wire, "_assemble", lambda self, frame, data: None, "the wire gave"),
     "a wire that makes messages up": (Wire, "_assemble", lambda self, frame, data: b"{}", "the wire gave"),
     "a wire that keeps its socket": (Wire, "free", lambda self: None, "the socket is not closed"),

@@ -29,6 +29,7 @@ from cartesia_sync import (
     FirstEventTimeoutError,
     GapTimeoutError,
     NotFoundError,
+    ProtocolError,
     TruncatedError,
 )
 from cartesia_sync.local import Close, ErrorEvent, Garbage, Hold, LateFrames, LocalServer, Refuse, Unfinished
@@ -846,10 +847,15 @@ class TestAsTheTypeScriptClient:
             with pytest.raises(ValueError, match="'a'"):
                 connection.context(kept.context_id)
 
-    def test_a_message_that_is_not_json_does_not_end_the_stream(self, make_server: MakeServer) -> None:
+    def test_a_message_that_is_not_json_ends_the_stream_with_an_error(self, make_server: MakeServer) -> None:
+        """There it does not; but nobody can tell which context's audio it was to be."""
         with ours(make_server(Garbage(after=1))) as connection:
-            assert whole(list(finished(connection, "a").receive()), "a")
-            assert connection.link.stray_events == 1
+            events = finished(connection, "a").receive()
+            assert next(events).type == "chunk"
+            with pytest.raises(TruncatedError, match="Nobody can tell whose it is") as caught:
+                list(events)
+            assert isinstance(caught.value.__cause__, ProtocolError)
+            assert whole(list(finished(connection, "b").receive()), "b")  # on another connection
 
     def test_a_dropped_connection_does_not_hang_its_receivers(self, make_server: MakeServer) -> None:
         server = make_server(Hold(threading.Event()))

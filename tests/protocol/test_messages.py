@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import threading
+import queue
 from collections.abc import Iterator
 from typing import Any, Callable, Optional
 from unittest import mock
@@ -21,6 +21,7 @@ from cartesia_sync.protocol.messages import CancelRequest, GenerationRequest, gi
 from cartesia_sync.streaming.connection import Connection
 from cartesia_sync.transport import wire
 from cartesia_sync.transport.deadline import Deadline
+from cartesia_sync.transport.duplex import Frame
 
 BOUND = 10.0
 FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 24000}
@@ -46,28 +47,47 @@ OLD, NEW = "2026-03-01", "2026-08-14"
 class RecordingWire:
     """The far end is the test: it takes everything, and says nothing until the connection is closed."""
 
+    was_woken = True
+
     def __init__(self) -> None:
         self.messages: list[bytes] = []
-        self._ended = threading.Event()
+        self.unsent: list[Frame] = []
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._has_ended = False
 
     def read(self, deadline: Deadline) -> Optional[bytes]:
-        assert self._ended.wait(BOUND)
-        raise WebSocketConnectionClosedError("closed")
+        self._wakes.get(timeout=BOUND)
+        if self._has_ended:
+            raise WebSocketConnectionClosedError("closed")
+        return None
 
-    def write(self, message: bytes, deadline: Deadline) -> None:
-        self.messages.append(message)
+    @staticmethod
+    def frame(message: bytes) -> Frame:
+        return Frame(message)
+
+    def finish(self, frame: Frame, deadline: Deadline) -> None:
+        self.messages.append(frame.data)
+        frame.has_left = True
 
     def post(self, message: bytes) -> None:
         self.messages.append(message)
 
-    def write_close(self, code: int, reason: str, deadline: Deadline) -> None:
-        self._ended.set()
+    def post_close(self, code: int, reason: str = "") -> None:
+        self.shut()
+
+    def wake(self) -> None:
+        self._wakes.put(None)
 
     def shut(self) -> None:
-        self._ended.set()
+        self._has_ended = True
+        self.wake()
 
     def free(self) -> None:
         pass
+
+    @property
+    def is_in_use_here(self) -> bool:
+        return False
 
 
 class OfficialSocket:
@@ -104,7 +124,8 @@ def read(message: Any) -> list[tuple[str, Any]]:
 def both(context: dict[str, Any], talk: Callable[[Any], None]) -> tuple[list[Any], list[Any]]:
     """Give what our client and the official one send when the same is said."""
     with our_connection() as (connection, our_messages):
-        talk(connection.context("turn-17", **context))
+        ours = connection.context("turn-17", **context)  # held: one that nobody holds is cancelled
+        talk(ours)
     official, official_messages = official_connection()
     talk(official.context("turn-17", **context))
     return [read(message) for message in our_messages], [read(message) for message in official_messages]
@@ -213,7 +234,8 @@ def test_a_whole_conversation_is_the_official_clients(context: dict[str, Any]) -
 
 def test_flush_is_an_empty_push_with_the_word() -> None:
     with our_connection() as (connection, our_messages):
-        connection.context("turn-17", **FULL_CONTEXT).flush()
+        context = connection.context("turn-17", **FULL_CONTEXT)
+        context.flush()
     official, official_messages = official_connection()
     official.context("turn-17", **FULL_CONTEXT).push("", flush=True)
     assert [read(message) for message in our_messages] == [read(message) for message in official_messages]
@@ -314,7 +336,8 @@ def test_a_voice_goes_out_in_the_shape_of_the_version(voice: Any, old: Any, new:
 
 def test_a_closing_message_keeps_the_contexts_voice_or_names_the_official_one() -> None:
     with our_connection() as (connection, messages):
-        for context in (connection.context("a", voice="mine"), connection.context("b")):
+        contexts = [connection.context("a", voice="mine"), connection.context("b")]
+        for context in contexts:
             context.send(transcript="x", voice="other")
             context.no_more_inputs()
     voices = [json.loads(message)["voice"] for message in messages]

@@ -17,13 +17,17 @@ from cartesia_sync.errors import CartesiaError, WebSocketConnectionClosedError
 from cartesia_sync.streaming.connection import Connection
 from cartesia_sync.streaming.link import Link
 from cartesia_sync.transport.deadline import Deadline
+from cartesia_sync.transport.duplex import Frame
 
 BOUND = 10.0
+WOKEN = object()
 FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 44100}
 
 
 class StepWire:
     """Stands where the real wire stands: what the test says is heard, and what is said is kept."""
+
+    is_in_use_here = False
 
     def __init__(self) -> None:
         self._inbox: queue.Queue[Any] = queue.Queue()
@@ -36,6 +40,10 @@ class StepWire:
         self._ahead: deque[Any] = deque()
         self.deadlines: list[Optional[float]] = []  # of each read
         self.before_write: Callable[[bytes], None] = lambda message: None
+        self.after_write: Callable[[], None] = lambda: None
+        self.unsent: list[Any] = []
+        self.was_woken = False
+        self._sending = threading.Lock()
 
     # ---- the test's side
 
@@ -78,6 +86,7 @@ class StepWire:
 
     def read(self, deadline: Deadline) -> Optional[bytes]:
         self.deadlines.append(deadline.seconds)
+        self.was_woken = False
         if not self._ahead:
             try:
                 item = self._inbox.get(timeout=deadline.left())
@@ -85,24 +94,51 @@ class StepWire:
                 return None
             self._ahead.extend(item if isinstance(item, list) else [item])
         first = self._ahead.popleft()
+        if first is WOKEN:
+            self.was_woken = True
+            return None
         if isinstance(first, BaseException):
             raise first
         return first
 
-    def write(self, message: bytes, deadline: Deadline) -> None:
-        self.before_write(message)
-        if self.is_shut:
-            raise WebSocketConnectionClosedError("shut")
-        self.post(message)
+    @staticmethod
+    def frame(message: bytes) -> Frame:
+        return Frame(message)
+
+    def finish(self, frame: Frame, deadline: Deadline) -> None:
+        """Send what stands in line, up to this frame."""
+        with self._sending:
+            while frame in self.unsent:
+                first = self.unsent[0]
+                if not first.has_left:
+                    self.before_write(first.data)
+                    if self.is_shut:
+                        raise WebSocketConnectionClosedError("shut")
+                    message = json.loads(first.data)
+                    with self._said:
+                        first.has_left = True
+                        self.said.append(message)  # with the store before it one step: an interrupt does not part them
+                        self._said.notify_all()
+                del self.unsent[0]
+                self.after_write()
+
+    def send_rest(self) -> None:
+        """Send what stands in line and was left over, as a reader does."""
+        if self.unsent:
+            self.finish(self.unsent[-1], Deadline(BOUND))
+
+    def wake(self) -> None:
+        self._inbox.put(WOKEN)
 
     def post(self, message: bytes) -> None:
         with self._said:
             self.said.append(json.loads(message))
             self._said.notify_all()
 
-    def write_close(self, code: int, reason: str, deadline: Deadline) -> None:
-        self.closed_with = (code, reason)
-        self.lose(WebSocketConnectionClosedError("answered", code=code))
+    def post_close(self, code: int, reason: str = "") -> None:
+        if self.closed_with is None:
+            self.closed_with = (code, reason)
+            self.lose(WebSocketConnectionClosedError("answered", code=code))
 
     def ping(self) -> None:
         self.pings += 1
@@ -155,8 +191,8 @@ class Stage:
 def make_stage() -> Iterator[Callable[..., Stage]]:
     stages: list[Stage] = []
 
-    def make(timeout: Timeout = Timeout(), **options: Any) -> Stage:  # noqa: B008  # frozen, so that all may share it
-        stages.append(Stage(timeout, **options))
+    def make(timeout: Timeout = Timeout(), *, close: float = 2.0, **options: Any) -> Stage:  # noqa: B008  # frozen, so that all may share it
+        stages.append(Stage(timeout.replace(close=close), **options))
         return stages[-1]
 
     yield make

@@ -119,7 +119,7 @@ def test_messages_by_hand_go_on_with_and_cancel_a_context(stage: Any) -> None:
     with pytest.raises(ContextStateError, match="all its text"):
         stage.connection.send({**REQUEST, "transcript": "z"})
     stage.connection.send({"context_id": "hand", "cancel": True})
-    assert stage.wire.said[-1] == {"context_id": "hand", "cancel": True}
+    assert stage.wire.wait_said(3)[-1] == {"context_id": "hand", "cancel": True}
     stage.wire.hear_chunk("hand", b"late")
     with pytest.raises(GapTimeoutError):
         stage.connection.recv(timeout=0.01)
@@ -217,13 +217,15 @@ def test_receive_any_goes_by_each_contexts_own_clock(stage: Any) -> None:
     assert kinds(event for _, event in stage.connection.receive_any(silent, busy)) == [("b", "done")]
 
 
-def test_receive_any_leaves_no_bell_behind(stage: Any) -> None:
-    context = stage.context("a", first_event_timeout=0.01)
-    context.push("x")
-    with pytest.raises(FirstEventTimeoutError):
-        list(stage.connection.receive_any(context))
-    assert stage.link._bells == ()
-    assert context.line.mailbox._rings == ()
+def test_receive_any_leaves_one_bell_behind_at_most(stage: Any) -> None:
+    """A finalizer may end it, which takes no lock: the next one takes the last one's bell down."""
+    kept = stage.context("b")
+    for _ in range(3):
+        context = stage.context(None, first_event_timeout=0.01)
+        context.push("x")
+        with pytest.raises(FirstEventTimeoutError):
+            list(stage.connection.receive_any(context))
+        assert len(stage.link._bells) == len(kept.line.mailbox._rings) == len(stage.link._closed_bells) == 1
 
 
 # ---- reconnecting
@@ -282,9 +284,10 @@ def test_a_first_push_that_meets_a_dead_wire_tries_one_new_one(stage: Any) -> No
     context.push("x", continue_=False)
     assert old.said == []
     assert [said["transcript"] for said in stage.wire.said] == ["x"]
+    stage.wire.hear_chunk("a", b"12")
     stage.wire.hear_done("a")
-    assert context.audio() == b""
-    assert context.line.transcripts == ["x"]
+    assert context.audio() == b"12"
+    assert context.transcripts == ("x",)
     old.lose()
 
 
@@ -304,7 +307,19 @@ def test_a_later_push_that_meets_a_dead_wire_is_lost_with_its_context(stage: Any
 
 
 def test_a_context_whose_wire_is_lost_while_its_first_message_leaves_is_told(stage: Any) -> None:
-    """The reader spares a context of which nothing was said; the sender sees to it."""
+    context, wire = stage.context("a"), stage.wire
+
+    def lose_meanwhile() -> None:
+        wire.lose()
+        assert wire.is_free.wait(BOUND)
+
+    wire.after_write = lose_meanwhile
+    context.push("x", continue_=False)
+    with pytest.raises(TruncatedError, match="lost"):
+        list(context.receive())
+
+
+def test_a_context_whose_wire_is_lost_before_its_first_message_leaves_is_said_on_another(stage: Any) -> None:
     context, wire = stage.context("a"), stage.wire
 
     def lose_meanwhile(message: bytes) -> None:
@@ -313,8 +328,11 @@ def test_a_context_whose_wire_is_lost_while_its_first_message_leaves_is_told(sta
 
     wire.before_write = lose_meanwhile
     context.push("x", continue_=False)
-    with pytest.raises(TruncatedError, match="lost"):
-        list(context.receive())
+    assert wire.said == []
+    assert [said["transcript"] for said in stage.wires[1].said] == ["x"]
+    stage.wires[1].hear_chunk("a", b"12")
+    stage.wires[1].hear_done("a")
+    assert context.audio() == b"12"
 
 
 # ---- replay
@@ -508,13 +526,19 @@ def test_close_interrupts_the_wait_before_another_try(
     assert stage.wire.is_free.wait(BOUND)
     stage.refuse = status_error(503, "full")
     waits = threading.Event()
-    wait = stage.link._closing.wait
 
-    def tell_and_wait(seconds: float) -> bool:
-        waits.set()
-        return bool(wait(seconds))
+    class Telling:
+        """A SimpleQueue that tells when somebody waits."""
 
-    monkeypatch.setattr(stage.link._closing, "wait", tell_and_wait)
+        def __init__(self, inside: Any) -> None:
+            self._inside = inside
+            self.put = inside.put
+
+        def get(self, timeout: float) -> Any:
+            waits.set()
+            return self._inside.get(timeout=timeout)
+
+    stage.link._closing = Telling(stage.link._closing)
     context = stage.context("a")
     with ThreadPoolExecutor(1) as pool:
         pushing = pool.submit(context.push, "x")

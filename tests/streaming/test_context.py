@@ -27,6 +27,7 @@ from cartesia_sync import (
     TruncatedError,
     WebSocketConnectionClosedError,
 )
+from cartesia_sync.transport.wire import BinaryMessage
 
 BOUND = 10.0
 
@@ -224,7 +225,7 @@ def test_a_thread_that_waits_and_a_second_one_the_second_is_refused(stage: Any, 
     context = stage.context("a")
     context.push("x")
     with ThreadPoolExecutor(1) as pool:
-        is_in = entered(context.line, "take")
+        is_in = entered(type(context.line.mailbox), "wait")
         waiting = pool.submit(lambda: list(context.receive()))
         assert is_in.wait(BOUND)
         with pytest.raises(ConcurrencyError):
@@ -305,14 +306,44 @@ def test_an_event_that_cannot_be_read_ends_its_context_alone(stage: Any) -> None
     assert stage.wire.wait_said(3)[2] == {"context_id": "a", "cancel": True}
 
 
-def test_a_message_that_names_no_context_and_cannot_be_read_is_counted(stage: Any) -> None:
+SPOILT = [
+    (b"not json", 1002),
+    (b"[]", 1002),
+    (b"{}", 1002),
+    (b'{"type":"done"}', 1002),
+    (b'{"data":"AAAA"}', 1002),
+    (b'{"context_id":"nobody","data":"AAAA"}', 1002),
+    (b"\xff", 1007),
+    (BinaryMessage(b"\1\2"), 1003),
+]
+
+
+@pytest.mark.parametrize(("message", "code"), SPOILT, ids=[repr(message) for message, _ in SPOILT])
+def test_a_message_that_nobody_can_attribute_ends_the_connection(stage: Any, message: bytes, code: int) -> None:
+    whole, part = stage.context("a"), stage.context("b")
+    for context in (whole, part):
+        context.push("x", continue_=False)
+        stage.wire.hear_chunk(context.context_id, b"12")
+    stage.wire.hear_done("a")
+    stage.wire.hear_bytes(message)
+    stage.wire.hear_done("b")
+    assert whole.audio() == b"12"
+    with pytest.raises(TruncatedError) as caught:
+        part.audio()
+    assert isinstance(caught.value.__cause__, ProtocolError)
+    assert stage.wire.closed_with == (code, "")
+    stage.context("c").push("x")
+    assert len(stage.wires) == 2
+
+
+@pytest.mark.parametrize("message", [b'{"type":"news","more":[1]}', b'{"type":"flush_done"}', b'{"type":"timestamps"}'])
+def test_a_side_event_that_names_no_context_is_counted_and_ends_nothing(stage: Any, message: bytes) -> None:
     context = stage.context("a")
     context.push("x")
-    for rubbish in (b"not json", b"[]", b"{}", b'{"type":"done"}', b"\xff"):
-        stage.wire.hear_bytes(rubbish)
+    stage.wire.hear_bytes(message)
     stage.wire.hear_done("a")
     assert [event.type for event in context.receive()] == ["done"]
-    assert stage.link.stray_events == 5
+    assert stage.link.stray_events == 1
 
 
 # ---- routing of late events
@@ -379,7 +410,7 @@ def test_cancel_wakes_a_receiver_which_ends_without_error(stage: Any) -> None:
         heard = pool.submit(lambda: list(context.receive()))
         context.cancel()
         assert heard.result(BOUND) == []
-    assert stage.wire.said[1:] == [{"context_id": "a", "cancel": True}]
+    assert stage.wire.wait_said(2)[1:] == [{"context_id": "a", "cancel": True}]
 
 
 def test_events_of_a_cancelled_context_never_reach_another(stage: Any) -> None:
@@ -447,7 +478,7 @@ def test_cancel_on_a_lost_connection_still_ends_the_receiver(stage: Any) -> None
 def test_a_context_used_with_with_is_cancelled_when_left_early(stage: Any) -> None:
     with stage.context("a") as context:
         context.push("x")
-    assert stage.wire.said[1:] == [{"context_id": "a", "cancel": True}]
+    assert stage.wire.wait_said(2)[1:] == [{"context_id": "a", "cancel": True}]
     with stage.context("b") as context:
         context.push("x")
         stage.wire.hear_done("b")
@@ -514,7 +545,7 @@ def test_our_own_close_is_no_normal_end_for_a_context_that_is_not_whole(stage: A
     stage.wire.hear_chunk("b", b"b")
     assert next(part.receive()).audio == b"b"
     with ThreadPoolExecutor(1) as pool:
-        is_in = entered(part.line, "take")
+        is_in = entered(type(part.line.mailbox), "wait")
         waiting = pool.submit(lambda: list(part.receive()))
         assert is_in.wait(BOUND)
         stage.connection.close()
@@ -535,6 +566,7 @@ def test_audio_is_the_whole_or_an_exception(stage: Any) -> None:
     context.push("x")
     stage.wire.hear_chunk("a", b"12")
     stage.wire.hear_chunk("a", b"34")
+    context.no_more_inputs()
     stage.wire.hear_done("a")
     assert context.audio() == b"1234"
     with pytest.raises(ContextStateError, match="received already"):
@@ -576,6 +608,7 @@ def test_save_writes_a_wav_file_with_the_asked_for_format(stage: Any, tmp_path: 
     context.push("x")
     stage.wire.hear_chunk("a", b"\1\2\3")  # a sample may be split between chunks
     stage.wire.hear_chunk("a", b"\4")
+    context.no_more_inputs()
     stage.wire.hear_done("a")
     assert context.save(tmp_path / "x.wav") == pytest.approx(2 / 44100)
     with wave.open(str(tmp_path / "x.wav")) as file:
@@ -587,7 +620,7 @@ def test_samples_are_floats_whatever_the_split(stage: Any) -> None:
     context, split = stage.context("a"), stage.context("b")
     sound = np.array([0, 16384, -32768, 1], "<i2").tobytes()
     for each, sizes in ((context, (8,)), (split, (1, 3, 1, 1, 2))):
-        each.push("x")
+        each.push("x", continue_=False)
         start = 0
         for size in sizes:
             stage.wire.hear_chunk(each.context_id, sound[start : start + size])
@@ -618,7 +651,7 @@ def test_a_context_that_is_not_answered_ends_by_the_first_event_clock(make_stage
         list(context.receive())
     assert (caught.value.timeout, caught.value.heard, caught.value.transcripts) == (0.01, False, ("text",))
     assert isinstance(caught.value, TimeoutError)
-    assert stage.wire.said[-1] == {"context_id": "a", "cancel": True}
+    assert stage.wire.wait_said(2)[-1] == {"context_id": "a", "cancel": True}
     assert list(context.receive()) == []
 
 
@@ -690,7 +723,7 @@ def test_a_timeout_alone_means_the_first_event_too(stage: Any) -> None:
 def test_no_clock_runs_before_the_first_push_and_the_push_starts_it_for_who_waits(stage: Any, entered: Any) -> None:
     context = stage.context("a", first_event_timeout=0.01)
     with ThreadPoolExecutor(1) as pool:
-        is_in = entered(context.line, "take")
+        is_in = entered(type(context.line.mailbox), "wait")
         waiting = pool.submit(lambda: list(context.receive()))
         assert is_in.wait(BOUND)
         context.push("x")
@@ -713,6 +746,7 @@ def test_a_timeout_names_the_trouble_that_the_connection_had_reported(stage: Any
 
 
 def test_a_context_that_is_not_read_ends_alone_at_its_limit(stage: Any) -> None:
+    """The limit weighs the audio's bytes."""
     asleep, awake = stage.context("a", max_queued_bytes=3000), stage.context("b", max_queued_bytes=3000)
     asleep.push("x", continue_=False)
     awake.push("x", continue_=False)
@@ -724,11 +758,11 @@ def test_a_context_that_is_not_read_ends_alone_at_its_limit(stage: Any) -> None:
     stage.wire.hear_done("b")
     assert [event.type for event in awake.receive()] == ["done"]
     receiver = asleep.receive()
-    assert [len(next(receiver).audio) for _ in range(2)] == [900, 900]
+    assert [len(next(receiver).audio) for _ in range(3)] == [900] * 3
     with pytest.raises(MailboxFullError, match="3000 bytes") as caught:
         next(receiver)
-    assert (caught.value.limit_bytes, caught.value.audio_bytes, caught.value.context_id) == (3000, 1800, "a")
-    assert stage.wire.said[-1] == {"context_id": "a", "cancel": True}
+    assert (caught.value.limit_bytes, caught.value.audio_bytes, caught.value.context_id) == (3000, 2700, "a")
+    assert stage.wire.wait_said(3)[-1] == {"context_id": "a", "cancel": True}
     assert len(stage.link._router) == 0
 
 

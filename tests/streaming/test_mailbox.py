@@ -2,21 +2,34 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Optional
 
 import pytest
 
 from cartesia_sync.errors import CartesiaError
 from cartesia_sync.protocol.events import Chunk, Done
-from cartesia_sync.streaming.mailbox import End, Mailbox, arrived
+from cartesia_sync.streaming.mailbox import Bell, End, Mailbox, arrived
 
 BOUND = 10.0
+
+
+def take(box: Mailbox, timeout: Optional[float] = 0) -> Any:
+    """Take as a receiver does; None after a nudge."""
+    if box.look() is None:
+        box.wait(timeout)
+    found = box.look()
+    if isinstance(found, End):
+        box.is_used_up = True
+        return found
+    return None if found is None else next(box.taking)[1]
 
 
 def take_all(box: Mailbox) -> tuple[list[object], End]:
     taken: list[object] = []
     while True:
-        item = box.take(BOUND)
+        item = take(box, BOUND)
         if isinstance(item, End):
             return taken, item
         taken.append(item)
@@ -25,7 +38,7 @@ def take_all(box: Mailbox) -> tuple[list[object], End]:
 def test_what_was_put_before_the_end_is_taken_before_the_end() -> None:
     box, end = Mailbox(), End()
     events = [Chunk(context_id="a", audio=bytes([n])) for n in range(51)]
-    assert all(box.put([arrived(event, 0)]) for event in events)
+    assert all(box.deliver([arrived(event, 0)]) for event in events)
     assert box.seal(end)
     assert take_all(box) == (events, end)
 
@@ -34,45 +47,28 @@ def test_the_first_seal_wins_and_what_comes_later_is_refused() -> None:
     box, end = Mailbox(), End()
     assert box.seal(end)
     assert not box.seal(End(CartesiaError))
-    assert not box.put([arrived(Done(context_id="a"), 0)])
+    assert not box.deliver([arrived(Done(context_id="a"), 0)])
     assert take_all(box) == ([], end)
 
 
 def test_the_end_is_given_again_at_each_later_call() -> None:
     box, end = Mailbox(), End()
     box.seal(end)
-    assert [box.take(0) for _ in range(3)] == [end] * 3
-
-
-def test_an_interrupt_in_the_instant_before_the_wait_is_seen_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    box, event = Mailbox(), Chunk(context_id="a")
-    condition = box._queue.not_empty
-
-    def interrupted() -> None:  # as the handler of Ctrl-C raises, between the lock's release and the wait
-        condition.release()
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(condition, "_release_save", interrupted)
-        with pytest.raises(KeyboardInterrupt) as caught:
-            box.take(BOUND)
-    assert caught.value.__suppress_context__
-    box.put([arrived(event, 0)])
-    assert box.take(BOUND) is event
+    assert [take(box) for _ in range(3)] == [end] * 3
 
 
 @pytest.mark.parametrize("was_sealed", [False, True])
 @pytest.mark.parametrize("discard", [False, True])
 def test_an_excuse_ends_without_error_and_drops_if_told(was_sealed: bool, discard: bool) -> None:
     box, event = Mailbox(), Chunk(context_id="a")
-    box.put([arrived(event, 0)])
+    box.deliver([arrived(event, 0)])
     if was_sealed:
         box.seal(End(CartesiaError))
-    box.excuse(discard=discard)
+    box.excuse(End(discards=discard))
     taken, end = take_all(box)
     assert taken == ([] if discard else [event])
     assert end.make_error is None
-    assert not box.put([arrived(event, 0)])
+    assert not box.deliver([arrived(event, 0)])
     assert not box.seal(End(CartesiaError))
 
 
@@ -80,33 +76,47 @@ def test_an_excuse_after_the_end_was_taken_excuses_it() -> None:
     box = Mailbox()
     box.seal(End(CartesiaError))
     take_all(box)
-    box.excuse(discard=True)
-    end = box.take(0)
+    box.excuse(End(discards=True))
+    end = take(box)
     assert isinstance(end, End)
     assert end.make_error is None
 
 
 def test_taking_from_an_empty_mailbox_is_bound() -> None:
     with pytest.raises(queue.Empty):
-        Mailbox().take(0)
+        take(Mailbox())
 
 
 def test_a_nudge_wakes_the_receiver_with_nothing() -> None:
-    box = Mailbox()
+    box, waits = Mailbox(), threading.Event()
+
+    class Wake:
+        """A SimpleQueue that tells when somebody waits."""
+
+        def __init__(self, inside: Any) -> None:
+            self._inside = inside
+            self.put = inside.put
+
+        def get(self, timeout: Optional[float]) -> Any:
+            waits.set()
+            return self._inside.get(timeout=timeout)
+
+    box._wake = Wake(box._wake)  # type: ignore[assignment]  # stands for one
     with ThreadPoolExecutor(1) as pool:
-        taken = pool.submit(box.take, None)
+        taken = pool.submit(take, box, None)
+        assert waits.wait(BOUND)
         box.nudge()
         assert taken.result(BOUND) is None
 
 
 def test_audio_is_counted_whether_or_not_it_is_taken_and_weight_until_it_is() -> None:
     box = Mailbox(limit_bytes=100)
-    box.put([arrived(Chunk(context_id="a", audio=b"1234"), 60)], audio_bytes=4)
-    box.put([arrived(Done(context_id="a"), 10)])
+    box.deliver([arrived(Chunk(context_id="a", audio=b"1234"), 60)], audio_bytes=4)
+    box.deliver([arrived(Done(context_id="a"), 10)])
     assert (box.audio_bytes, box.waiting_bytes) == (4, 70)
-    box.take(0)
+    take(box)
     assert (box.audio_bytes, box.waiting_bytes) == (4, 10)
-    box.excuse(discard=True)
+    box.excuse(End(discards=True))
     assert (box.audio_bytes, box.waiting_bytes) == (4, 0)
 
 
@@ -121,69 +131,116 @@ def test_of_many_threads_that_seal_at_once_exactly_one_wins() -> None:
         with ThreadPoolExecutor(8) as pool:
             won = [pool.submit(seal) for _ in range(8)]
             assert sum(each.result(BOUND) for each in won) == 1
-        take_all(box)
-        with pytest.raises(queue.Empty):
-            box._queue.get_nowait()
+        assert take_all(box)[0] == []
 
 
 def test_what_was_put_at_once_comes_out_one_by_one_in_order() -> None:
     box = Mailbox()
     events = [Chunk(context_id="a", audio=bytes([number])) for number in range(5)]
-    box.put([arrived(event, 10) for event in events[:3]])
-    box.put([arrived(event, 10) for event in events[3:]])
+    box.deliver([arrived(event, 10) for event in events[:3]])
+    box.deliver([arrived(event, 10) for event in events[3:]])
     taken = []
     for left in (40, 30, 20, 10, 0):
-        taken.append(box.take(0))
+        taken.append(take(box))
         assert box.waiting_bytes == left
     assert taken == events
 
 
 def test_a_look_at_the_head_takes_nothing_from_a_receiver_that_waits() -> None:
-    """It takes what went in together out of the queue; the receiver waits on the queue."""
     box, event = Mailbox(), Chunk(context_id="a")
     with ThreadPoolExecutor(1) as pool:
         for _ in range(200):
-            taken = pool.submit(box.take, BOUND)
-            box.put([arrived(event, 0), arrived(event, 0)])
+            taken = pool.submit(take, box, BOUND)
+            box.deliver([arrived(event, 0), arrived(event, 0)])
             assert box.head() is not None
-            got = taken.result(BOUND)
-            assert got is event or (got is None and box.take(BOUND) is event)  # None where the look woke it
-            assert box.take(BOUND) is event
-            while box.take_ready() is not None:
-                pass
+            assert taken.result(BOUND) is event
+            assert take(box) is event
             assert box.head() is None
 
 
-def test_those_who_are_not_the_receiver_take_what_the_head_has_shown_and_no_more() -> None:
+def test_what_comes_while_the_receiver_is_about_to_wait_wakes_it() -> None:
+    """It looks once more after it has said that it waits."""
     box, event = Mailbox(), Chunk(context_id="a")
-    box.put([arrived(event, 0)])
-    assert box.take_ahead() is None
-    assert box.head() is not None
-    assert box.take_ahead() is event
-    assert box.take_ahead() is None
+    assert box.look() is None
+    box._is_waiting = True
+    box.deliver([arrived(event, 0)])
+    box.wait(0)
+    assert take(box) is event
 
 
-def test_what_a_receiver_had_in_hand_when_all_was_dropped_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    box, event = Mailbox(), Chunk(context_id="a")
-    get = box._queue.get
-
-    def get_and_be_cancelled(timeout: float) -> object:
-        box.put([arrived(event, 10), arrived(event, 10)])
-        items = get(timeout=timeout)
-        box.excuse(discard=True)
-        return items
-
-    monkeypatch.setattr(box._queue, "get", get_and_be_cancelled)
-    assert box.take(BOUND) is None
-    monkeypatch.setattr(box._queue, "get", get)
-    assert isinstance(box.take(BOUND), End)
-    assert box.waiting_bytes == 0
-
-
-def test_nudges_do_not_pile_up_where_only_heads_are_looked_at() -> None:
+def test_a_mailbox_wakes_once_for_all_that_comes_before_its_receiver_looks() -> None:
     box = Mailbox()
+    box._is_waiting = True
     for _ in range(10):
-        box.put([arrived(Chunk(context_id="a"), 0)])
-        assert box.head() is not None
-        box.take_ahead()
-    assert box._queue.qsize() <= 1
+        box.deliver([arrived(Chunk(context_id="a"), 0)])
+    assert box._wake.qsize() == 1
+
+
+def test_a_bell_rings_once_until_it_is_answered() -> None:
+    box, bell = Mailbox(), Bell()
+    box.add_bell(bell, "who")
+    for _ in range(10):
+        box.deliver([arrived(Chunk(context_id="a"), 0)])
+    assert bell.qsize() == 1
+    ring = bell.get_nowait()
+    assert ring is not None
+    ring.answer()
+    box.seal(End())
+    assert bell.qsize() == 1
+
+
+def test_what_was_collected_can_be_taken_again_before_all_else() -> None:
+    box = Mailbox(limit_bytes=100)
+    events = [Chunk(context_id="a", audio=bytes([number])) for number in range(4)]
+    box.deliver([arrived(event, 10) for event in events[:2]])
+    assert box.collect() == events[:2]
+    assert (box.waiting_bytes, box.look()) == (0, None)
+    box.deliver([arrived(events[2], 10)])
+    assert box.collect() == events[2:3]
+    box.deliver([arrived(events[3], 10)])
+    box.restore()
+    assert box.head() is not None
+    assert [take(box) for _ in events] == events
+    box.give_back(events[0])
+    box.restore()
+    assert take(box) is events[0]
+
+
+def test_to_whoever_looks_at_it_a_mailbox_is_a_queue() -> None:
+    box, event = Mailbox(limit_bytes=5), Chunk(context_id="a")
+    assert isinstance(box, queue.Queue)
+    assert (box.qsize(), box.empty(), box.full()) == (0, True, False)
+    with pytest.raises(queue.Empty):
+        box.get_nowait()
+    with pytest.raises(queue.Empty):
+        box.get(timeout=0.001)
+    box.put(event)
+    box.deliver([arrived(event, 5)])
+    assert (box.qsize(), box.empty(), box.full(), len(box.queue)) == (2, False, True, 2)
+    assert box.get() is event
+    assert box.get_nowait() is event
+    box.seal(End())
+    with pytest.raises(queue.Empty):
+        box.get()
+
+
+def test_two_takers_share_what_there_is_and_take_each_event_once() -> None:
+    box = Mailbox()
+    events = [Chunk(context_id="a", audio=number.to_bytes(2, "big")) for number in range(2000)]
+    box.deliver([arrived(event, 1) for event in events])
+    start = threading.Barrier(2)
+
+    def take_half() -> list[bytes]:
+        taken = []
+        start.wait(BOUND)
+        while True:
+            try:
+                for _, event, _ in box.taking:
+                    taken.append(event.audio)  # type: ignore[union-attr]  # all are chunks
+            except IndexError:
+                return taken
+
+    with ThreadPoolExecutor(2) as pool:
+        halves = [pool.submit(take_half) for _ in range(2)]
+        taken = [audio for half in halves for audio in half.result(BOUND)]
+    assert Counter(taken) == Counter(event.audio for event in events)

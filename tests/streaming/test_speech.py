@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Callable
 
 import pytest
@@ -198,11 +199,36 @@ def test_a_lost_connection_reaches_the_receiver_of_a_speech(stage: Any) -> None:
     more.set()
 
 
+@pytest.mark.parametrize("text", [None, 5, b"bytes"])
+def test_what_is_no_text_is_refused_at_once_and_the_context_stays_as_it_was(stage: Any, text: Any) -> None:
+    context = stage.context("a")
+    with pytest.raises(TypeError, match=f"a text or an iterable of texts; got {type(text).__name__}"):
+        context.speak(text)
+    context.push("One.", continue_=False)
+    assert [said["transcript"] for said in stage.wire.said] == ["One."]
+
+
+def test_a_text_is_one_piece(stage: Any) -> None:
+    stage.wire.after_write = lambda: stage.wire.said[-1]["continue"] or stage.wire.hear_done("a")
+    list(stage.context("a").speak("One two."))
+    assert [said["transcript"] for said in stage.wire.said] == ["One two.", ""]
+
+
+def test_an_iterable_that_is_no_generator_is_the_callers_to_close(stage: Any, tmp_path: Path) -> None:
+    stage.wire.after_write = lambda: stage.wire.said[-1]["continue"] or stage.wire.hear_done("a")
+    path = tmp_path / "text"
+    path.write_text("One.\nTwo.\n")
+    with path.open() as file:
+        list(stage.context("a").speak(file))
+        assert not file.closed
+    assert [said["transcript"] for said in stage.wire.said] == ["One.\n", "Two.\n", ""]
+
+
 def test_a_done_that_comes_while_a_piece_is_pushed_is_no_normal_end(
     stage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context, is_sealed = stage.context("a"), threading.Event()
-    seal, write = Mailbox.seal, stage.wire.write
+    seal = Mailbox.seal
 
     def sealing(self: Mailbox, end: Any) -> bool:
         try:
@@ -210,13 +236,12 @@ def test_a_done_that_comes_while_a_piece_is_pushed_is_no_normal_end(
         finally:
             is_sealed.set()
 
-    def writing(message: bytes, deadline: Any) -> None:
-        write(message, deadline)
+    def done_meanwhile() -> None:
         stage.wire.hear_done("a")
         assert is_sealed.wait(BOUND)
 
     monkeypatch.setattr(Mailbox, "seal", sealing)
-    stage.wire.write = writing
+    stage.wire.after_write = done_meanwhile
     speech = context.speak(iter(["One. ", "Two."]))
     for thread in threading.enumerate():
         if thread.name.startswith("cartesia-sync-pump"):

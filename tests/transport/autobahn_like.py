@@ -17,7 +17,7 @@ from websocket import ABNF
 
 from cartesia_sync.errors import APIConnectionError
 from cartesia_sync.transport.deadline import Deadline
-from cartesia_sync.transport.duplex import Duplex
+from cartesia_sync.transport.duplex import Duplex, Frame
 from cartesia_sync.transport.wire import BinaryMessage, Wire
 
 try:
@@ -421,14 +421,14 @@ def echo(duplex: Duplex, wire: Wire) -> None:
             if message is None:
                 return  # the service said nothing more, and did not close
             if isinstance(message, BinaryMessage):
-                duplex.write(ABNF.create_frame(bytes(message), BINARY).format(), Deadline(BOUND))
+                duplex.queue(Frame(ABNF.create_frame(bytes(message), BINARY).format()))
             elif message:
                 try:
                     str(message, "utf-8")
                 except UnicodeDecodeError:
                     wire.post_close(NOT_UTF8)
                     return
-                wire.write(bytes(message), Deadline(BOUND))
+                wire.post(bytes(message))
 
 
 class Service:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import queue
 import selectors
 import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from typing import Any, Optional
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+from typing import Any, Optional, Union
 
 import pytest
 import trustme
 
+from cartesia_sync.errors import CartesiaError
 from cartesia_sync.transport import duplex as duplex_module
 from cartesia_sync.transport import stream as stream_module
-from cartesia_sync.transport.duplex import Duplex
+from cartesia_sync.transport.deadline import Deadline
+from cartesia_sync.transport.duplex import Duplex, Frame, WokenError
 from cartesia_sync.transport.stream import Stream
 from cartesia_sync.transport.wire import MAX_MESSAGE_BYTES, Wire
 
@@ -66,7 +70,7 @@ def serve() -> Iterator[Callable[..., Peer]]:
 
 
 class Waits:
-    """Who has come to wait on the socket."""
+    """Who has come to wait: the reader on the socket, a writer for its frame."""
 
     def __init__(self) -> None:
         self.reader = threading.Event()
@@ -85,13 +89,91 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
         def select(self, timeout: Optional[float] = None) -> Any:
             if any(key.events & selectors.EVENT_READ for key in self.get_map().values()):
                 seen.reader.set()
-            else:
-                seen.writer.set()
-                assert seen.let_writer_go.wait(BOUND)
             return super().select(timeout)
 
+    class WatchedQueue:
+        def __init__(self) -> None:
+            self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+            self.put = self._queue.put
+
+        def get(self, timeout: Optional[float]) -> Any:
+            seen.writer.set()
+            assert seen.let_writer_go.wait(BOUND)
+            return self._queue.get(timeout=timeout)
+
     monkeypatch.setattr(duplex_module, "_Selector", Watched)
+    monkeypatch.setattr(duplex_module, "queue", SimpleNamespace(SimpleQueue=WatchedQueue, Empty=queue.Empty))
     return seen
+
+
+def write(duplex: Duplex, data: bytes, deadline: Deadline) -> None:
+    """Put a frame in line, and wait until it has left."""
+    frame = Frame(data)
+    duplex.unsent.append(frame)
+    duplex.finish(frame, deadline)
+
+
+class Reader:
+    """A reader in a thread of its own, until the stream ends; then it gives the socket back, as a connection's does.
+
+    Attributes:
+        arrived: What it has read.
+        woken: Set whenever somebody has woken it.
+    """
+
+    def __init__(self, side: Union[Duplex, Wire]) -> None:
+        self._side = side
+        self._end: Optional[BaseException] = None
+        self.arrived: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.woken = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                data = self._read()
+                if data:
+                    self.arrived.put(data)
+        except BaseException as end:  # for the test's own thread, which looks at it
+            self._end = end
+        finally:
+            if isinstance(self._side, Wire):
+                self._side.free()
+            else:
+                self._side.close()
+
+    def _read(self) -> Optional[bytes]:
+        data: Optional[bytes] = None
+        if isinstance(self._side, Wire):
+            data = self._side.read(Deadline(None))
+        else:
+            try:
+                data = self._side.take_some(1 << 16, Deadline(None))
+            except WokenError:
+                pass
+        if data is None:
+            self.woken.set()
+        return data
+
+    def end(self) -> BaseException:
+        """Wait for its end, and give what ended it."""
+        self._thread.join(BOUND)
+        assert self._end is not None, "the reader has not ended"
+        return self._end
+
+
+@contextmanager
+def being_read(side: Union[Duplex, Wire]) -> Iterator[Reader]:
+    """Have it read by a thread, without which nobody finishes what a writer leaves over; shut it afterwards."""
+    reader = Reader(side)
+    try:
+        yield reader
+    finally:
+        side.shut()
+        end = reader.end()
+    if not isinstance(end, (CartesiaError, EOFError, OSError)):
+        raise end
 
 
 @pytest.fixture
@@ -119,6 +201,11 @@ class Ends:
         self.wire = Wire(self.duplex, response_headers={}, max_message_bytes=max_message_bytes)
         self.far = far
 
+    def end(self) -> None:
+        """Shut it, and hold nothing any more: pytest keeps what the last test of a module was given."""
+        self.duplex.shut()
+        vars(self).clear()
+
 
 @pytest.fixture
 def connect_ends(threads: ThreadPoolExecutor, trust: Trust) -> Iterator[Callable[..., Ends]]:
@@ -130,7 +217,7 @@ def connect_ends(threads: ThreadPoolExecutor, trust: Trust) -> Iterator[Callable
         ) -> Ends:
             near, far = stack.enter_context(connected(trust if tls else None, small_buffers=small_buffers))
             ends = Ends(near, far, max_message_bytes)
-            stack.callback(ends.duplex.shut)
+            stack.callback(ends.end)
             return ends
 
         yield start

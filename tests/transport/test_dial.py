@@ -25,6 +25,7 @@ from cartesia_sync.transport.dial import dial
 from cartesia_sync.transport.duplex import Duplex
 from cartesia_sync.transport.stream import Stream
 
+from .conftest import write
 from .peer import BOUND, Far, Peer, Script, Trust
 
 SHORT = 0.2
@@ -92,7 +93,7 @@ def dialled(host: str, port: int, tls: Optional[ssl.SSLContext], deadline: Deadl
 
 
 def assert_carries_bytes(duplex: Duplex) -> None:
-    duplex.write(b"hello", soon())
+    write(duplex, b"hello", soon())
     assert duplex.take(5, soon()) == b"hello"
 
 
@@ -412,7 +413,7 @@ def test_a_proxy_is_asked_for_a_tunnel_and_not_for_the_name(serve: Serve) -> Non
 def test_nothing_that_comes_through_the_tunnel_is_lost(serve: Serve) -> None:
     duplex = Duplex(through(serve(tunnelling([], b"early"))))
     assert duplex.take(5, soon()) == b"early"
-    duplex.write(b"hello", soon())
+    write(duplex, b"hello", soon())
     duplex.close()
 
 

@@ -27,6 +27,7 @@ from cartesia_sync.transport.dial import dial
 from cartesia_sync.transport.duplex import Duplex
 from cartesia_sync.transport.stream import Stream
 
+from .conftest import write
 from .peer import BOUND, Far, Peer, Trust
 
 MOST_PLACES = 5000
@@ -95,7 +96,7 @@ def strike_everywhere(work: Callable[[], Stream]) -> tuple[list[BaseException], 
             sys.settrace(before)
             assert not striker.where, f"the exception thrown in {striker.where} was swallowed"
             duplex = Duplex(done)
-            duplex.write(b".", Deadline(BOUND))
+            write(duplex, b".", Deadline(BOUND))
             assert duplex.take(1, Deadline(BOUND)) == b"."
             duplex.close()
             return struck, {str(each).partition(":")[0] for each in struck}

@@ -12,10 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cartesia_sync.transport.deadline import Deadline
-from cartesia_sync.transport.duplex import MOST_READ_AHEAD_BYTES, READ_AHEAD_BYTES, Duplex, SilenceError
+from cartesia_sync.transport.duplex import (
+    MOST_READ_AHEAD_BYTES,
+    READ_AHEAD_BYTES,
+    Duplex,
+    Frame,
+    SilenceError,
+    WokenError,
+)
 from cartesia_sync.transport.stream import Stream
 
-from .conftest import Ends, Waits
+from .conftest import Ends, Waits, being_read, write
 from .peer import BOUND
 
 NOW = 0.0
@@ -25,6 +32,15 @@ LARGE = bytes(range(256)) * 4096
 
 def soon() -> Deadline:
     return Deadline(BOUND)
+
+
+def take(duplex: Duplex, size: int) -> bytes:
+    """Take so many bytes, as one who was woken reads on."""
+    while True:
+        try:
+            return duplex.take(size, soon())
+        except WokenError:
+            pass  # the line was moved on
 
 
 def take_what_is_there(ends: Ends, size: int) -> None:
@@ -154,22 +170,24 @@ def test_reading_goes_round_the_read_ahead_without_mixing_bytes(ends: Ends, thre
 
 
 def test_frames_leave_in_the_order_in_which_they_were_put_in_line(narrow: Ends, threads: ThreadPoolExecutor) -> None:
-    narrow.duplex.queue(b"first")
-    written = threads.submit(narrow.duplex.write, LARGE, soon())
-    assert narrow.far.read(5 + 2) == b"first" + LARGE[:2]  # so that the writer is in the middle of its frame
-    narrow.duplex.queue(b"second")
-    assert narrow.far.read(len(LARGE) - 2) == LARGE[2:]
-    written.result(BOUND)
-    narrow.duplex.write(b"third", soon())
-    assert narrow.far.read(11) == b"secondthird"
+    narrow.duplex.queue(Frame(b"first"))
+    with being_read(narrow.duplex):
+        written = threads.submit(write, narrow.duplex, LARGE, soon())
+        assert narrow.far.read(5 + 2) == b"first" + LARGE[:2]  # so that the writer is in the middle of its frame
+        narrow.duplex.unsent.append(Frame(b"second"))
+        narrow.duplex.move_on()
+        assert narrow.far.read(len(LARGE) - 2) == LARGE[2:]
+        written.result(BOUND)
+        write(narrow.duplex, b"third", soon())
+        assert narrow.far.read(11) == b"secondthird"
 
 
 def test_a_queued_frame_that_cannot_leave_at_once_leaves_while_the_reader_waits(
     narrow: Ends, threads: ThreadPoolExecutor
 ) -> None:
     """Nobody writes: only the reader can move the line on."""
-    narrow.duplex.queue(LARGE)
-    narrow.duplex.queue(b"second")
+    narrow.duplex.queue(Frame(LARGE))
+    narrow.duplex.queue(Frame(b"second"))
     answer = threads.submit(narrow.duplex.take, 6, soon())
     assert narrow.far.read(len(LARGE)) == LARGE
     assert narrow.far.read(6) == b"second"
@@ -178,7 +196,7 @@ def test_a_queued_frame_that_cannot_leave_at_once_leaves_while_the_reader_waits(
 
 
 def test_the_reader_reads_on_while_its_line_stands_still(narrow: Ends) -> None:
-    narrow.duplex.queue(LARGE)
+    narrow.duplex.queue(Frame(LARGE))
     narrow.far.send(b"hello")
     assert narrow.duplex.take(5, soon()) == b"hello"
     with pytest.raises(SilenceError):
@@ -187,13 +205,13 @@ def test_the_reader_reads_on_while_its_line_stands_still(narrow: Ends) -> None:
 
 def test_a_peer_that_does_not_read_is_silence_to_the_writer(narrow: Ends) -> None:
     with pytest.raises(SilenceError):
-        narrow.duplex.write(LARGE, Deadline(NOW))
+        write(narrow.duplex, LARGE, Deadline(NOW))
 
 
 def test_writing_to_a_peer_that_has_gone_is_an_error_of_the_system(either: Ends) -> None:
     either.far.reset()
     with pytest.raises(OSError, match=r".") as caught:
-        either.duplex.write(LARGE * 8, soon())
+        write(either.duplex, LARGE * 8, soon())
     assert not isinstance(caught.value, TimeoutError)
 
 
@@ -205,16 +223,17 @@ def test_many_writers_that_take_turns_write_whole_frames(narrow: Ends, threads: 
         for number in range(20):
             size = 1 + (letter * 7919 + number * 4507) % 9000
             with turn:
-                narrow.duplex.write(size.to_bytes(2, "big") + bytes([letter]) * size, soon())
+                write(narrow.duplex, size.to_bytes(2, "big") + bytes([letter]) * size, soon())
 
-    writers = [threads.submit(write_all, letter) for letter in range(8)]
     heard = []
-    for _ in range(8 * 20):
-        body = narrow.far.read(int.from_bytes(narrow.far.read(2), "big"))
-        assert len(set(body)) == 1
-        heard.append((body[0], len(body)))
-    for writer in writers:
-        writer.result(BOUND)
+    with being_read(narrow.duplex):
+        writers = [threads.submit(write_all, letter) for letter in range(8)]
+        for _ in range(8 * 20):
+            body = narrow.far.read(int.from_bytes(narrow.far.read(2), "big"))
+            assert len(set(body)) == 1
+            heard.append((body[0], len(body)))
+        for writer in writers:
+            writer.result(BOUND)
     for letter in range(8):
         sizes = [size for who, size in heard if who == letter]
         assert sizes == [1 + (letter * 7919 + number * 4507) % 9000 for number in range(20)]
@@ -228,7 +247,7 @@ def test_one_reader_and_three_writers_lose_nothing_under_load(either: Ends, thre
     def write_all(letter: int) -> None:
         for _ in range(count):
             with turn:
-                either.duplex.write(bytes([letter]) * size, soon())
+                write(either.duplex, bytes([letter]) * size, soon())
 
     def echo_all() -> None:
         for _ in range(3 * count):
@@ -238,7 +257,7 @@ def test_one_reader_and_three_writers_lose_nothing_under_load(either: Ends, thre
     jobs.append(threads.submit(echo_all))
     heard = [0, 0, 0]
     for _ in range(3 * count):
-        body = either.duplex.take(size, soon())
+        body = take(either.duplex, size)
         assert body == body[:1] * size
         heard[body[0]] += 1
     for job in jobs:
@@ -265,23 +284,25 @@ def test_shut_wakes_a_waiting_reader(
 def test_shut_wakes_a_waiting_writer(
     waits: Waits, connect_ends: Callable[..., Ends], threads: ThreadPoolExecutor
 ) -> None:
+    """By way of the reader, who meets the end and tells it."""
     for tls in (False, True):
         waits.writer.clear()
         ends = connect_ends(tls=tls, small_buffers=True)
-        writing = threads.submit(ends.duplex.write, LARGE, Deadline(None))
-        assert waits.writer.wait(BOUND)
-        ends.duplex.shut()
-        with pytest.raises(OSError, match=r".") as caught:
-            writing.result(BOUND)
+        with being_read(ends.duplex):
+            writing = threads.submit(write, ends.duplex, LARGE, Deadline(None))
+            assert waits.writer.wait(BOUND)
+            ends.duplex.shut()
+            with pytest.raises(OSError, match=r".") as caught:
+                writing.result(BOUND)
         assert not isinstance(caught.value, TimeoutError)
 
 
 def test_shut_ends_the_connection_for_the_peer_and_sends_nothing_in_clear(either: Ends) -> None:
     either.duplex.shut()
     with pytest.raises(OSError, match="shut"):
-        either.duplex.write(b"secret", soon())
+        write(either.duplex, b"secret", soon())
     with pytest.raises(OSError, match="shut"):
-        either.duplex.queue(b"secret")
+        either.duplex.queue(Frame(b"secret"))
     raw = socket.socket(fileno=either.far.sock.detach())  # below TLS: a TLS object would hide what came in clear
     with raw, contextlib.suppress(ConnectionResetError):
         assert raw.recv(100) == b""
@@ -312,28 +333,43 @@ def test_a_finalizer_may_shut_in_the_thread_that_holds_the_lock(ends: Ends) -> N
         ends.duplex._io_lock.release()
 
 
-def test_close_leaves_the_descriptor_to_a_writer_that_waits_on_it(
+def test_close_tells_every_writer_that_waits(
     waits: Waits, connect_ends: Callable[..., Ends], threads: ThreadPoolExecutor
 ) -> None:
-    """A number that is closed may be given out again, and the writer would wait on a stranger's socket."""
+    """They wait on no descriptor, so that this one is given back at once."""
+    for tls in (False, True):
+        ends = connect_ends(tls=tls, small_buffers=True)
+        writing = []
+        for data in (LARGE, b"second", b"third"):
+            waits.writer.clear()
+            writing.append(threads.submit(write, ends.duplex, data, Deadline(None)))
+            assert waits.writer.wait(BOUND)
+        ends.duplex.close()
+        assert ends.sock.fileno() == -1
+        for each in writing:
+            with pytest.raises(OSError, match="shut"):
+                each.result(BOUND)
+
+
+def test_close_tells_a_writer_that_is_about_to_wait(
+    waits: Waits, connect_ends: Callable[..., Ends], threads: ThreadPoolExecutor
+) -> None:
     ends = connect_ends(small_buffers=True)
     waits.let_writer_go.clear()
-    writing = threads.submit(ends.duplex.write, LARGE, Deadline(None))
+    writing = threads.submit(write, ends.duplex, LARGE, Deadline(None))
     assert waits.writer.wait(BOUND)
     ends.duplex.close()
-    assert ends.sock.fileno() != -1
     waits.let_writer_go.set()
-    with pytest.raises(OSError, match=r"."):
+    with pytest.raises(OSError, match="shut"):
         writing.result(BOUND)
-    assert ends.sock.fileno() == -1
 
 
 def test_use_after_close_is_an_error_of_the_system(either: Ends) -> None:
     either.duplex.close()
     for use in (
         lambda: either.duplex.take(1, soon()),
-        lambda: either.duplex.queue(b"x"),
-        lambda: either.duplex.write(b"x", soon()),
+        lambda: either.duplex.queue(Frame(b"x")),
+        lambda: write(either.duplex, b"x", soon()),
     ):
         with pytest.raises(OSError, match=r"."):
             use()
@@ -346,7 +382,7 @@ def test_drop_gives_back_the_descriptor_and_leaves_the_connection_alone(either: 
         either.duplex.drop()
         assert either.sock.fileno() == -1
         with pytest.raises(OSError, match="shut"):
-            either.duplex.write(b"x", soon())
+            write(either.duplex, b"x", soon())
         assert not either.far.is_gone()
 
 
@@ -361,7 +397,7 @@ def test_drop_does_not_wait_for_a_lock_that_another_thread_held(ends: Ends, thre
 
 def test_what_came_before_a_reset_is_read_though_the_line_can_no_longer_leave(narrow: Ends) -> None:
     """The reason why the service ended the connection may be among it."""
-    narrow.duplex.queue(LARGE)
+    narrow.duplex.queue(Frame(LARGE))
     narrow.far.send(b"the reason")
     assert narrow.duplex.take(4, soon()) == b"the "
     narrow.far.send(b" at length")
@@ -374,7 +410,7 @@ def test_what_came_before_a_reset_is_read_though_the_line_can_no_longer_leave(na
 
 def test_what_came_before_shut_is_read_though_a_frame_was_torn(narrow: Ends) -> None:
     with pytest.raises(SilenceError):
-        narrow.duplex.write(LARGE, Deadline(NOW))
+        write(narrow.duplex, LARGE, Deadline(NOW))
     narrow.far.send(b"the reason")
     assert select.select([narrow.sock], [], [], BOUND)[0]
     narrow.duplex.shut()

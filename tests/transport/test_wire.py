@@ -25,7 +25,7 @@ from cartesia_sync.transport.duplex import READ_AHEAD_BYTES, Duplex
 from cartesia_sync.transport.stream import Stream
 from cartesia_sync.transport.wire import BinaryMessage, Wire
 
-from .conftest import Ends, Waits
+from .conftest import Ends, Waits, being_read
 from .peer import BINARY, BOUND, CLOSE, CONT, PING, PONG, TEXT, Said, close_frame, frame
 
 NOW = 0.0
@@ -38,7 +38,11 @@ def soon() -> Deadline:
 
 
 def read(ends: Ends) -> Any:
-    return ends.wire.read(soon())
+    """Read, as one who was woken reads on."""
+    while True:
+        message = ends.wire.read(soon())
+        if message is not None or not ends.wire.was_woken:
+            return message
 
 
 def hear_the_end(ends: Ends) -> WebSocketConnectionClosedError:
@@ -109,9 +113,10 @@ def test_every_form_of_length_is_read(either: Ends, threads: ThreadPoolExecutor,
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 65537, 300_000])
 def test_every_form_of_length_is_written(either: Ends, threads: ThreadPoolExecutor, size: int) -> None:
     data = LARGE[:size]
-    written = threads.submit(either.wire.write, data, soon())
-    assert either.far.hear() == Said(TEXT, data)
-    written.result(BOUND)
+    with being_read(either.wire):
+        written = threads.submit(either.wire.write, data, soon())
+        assert either.far.hear() == Said(TEXT, data)
+        written.result(BOUND)
 
 
 def test_a_message_in_fragments_is_given_whole(ends: Ends) -> None:
@@ -408,7 +413,7 @@ def test_a_goodbye_that_is_posted_is_said_once(either: Ends) -> None:
 
 
 def test_no_second_goodbye_after_our_own_though_the_service_breaks_the_protocol(ends: Ends) -> None:
-    ends.wire.write_close(1000, "", soon())
+    ends.wire.post_close(1000)
     ends.far.send(frame(b"x", 3))
     with pytest.raises(ProtocolError):
         read(ends)
@@ -442,7 +447,7 @@ def test_a_service_that_does_not_wait_for_the_answer_has_closed_all_the_same(eit
 
 
 def test_the_answer_to_our_own_close_is_not_answered_again(ends: Ends) -> None:
-    ends.wire.write_close(1000, "bye", soon())
+    ends.wire.post_close(1000, "bye")
     assert ends.far.hear() == Said(CLOSE, b"\x03\xe8bye")
     ends.far.send(close_frame(1000))
     assert hear_the_end(ends).code == 1000
@@ -487,13 +492,15 @@ def test_the_reason_is_heard_though_a_writer_was_in_the_middle_of_its_frame(
 ) -> None:
     """A service that finds a message too big says so, and reads no further."""
     writing = threads.submit(narrow.wire.write, LARGE, soon())
-    narrow.far.read(2)  # so that the rest of it is on its way
+    assert select.select([narrow.far.sock], [], [], BOUND)[0]  # so that the rest of it is on its way
     narrow.far.send(close_frame(1009, "too big"))
     let_arrive(narrow)
     narrow.far.reset()
-    with pytest.raises(WebSocketConnectionClosedError):
-        writing.result(BOUND)
-    end = hear_the_end(narrow)
+    with being_read(narrow.wire) as reader:
+        with pytest.raises(WebSocketConnectionClosedError):
+            writing.result(BOUND)
+        end = reader.end()
+    assert isinstance(end, WebSocketConnectionClosedError)
     assert (end.code, end.reason) == (1009, "too big")
 
 
@@ -526,10 +533,11 @@ def test_a_pong_leaves_after_the_frame_that_is_on_its_way_and_before_the_next(
     narrow.far.send(frame(b"a", PING), frame(b"b", PING))
     assert [read(narrow), read(narrow)] == [b"", b""]
     second = threads.submit(write, b"second")
-    heard = [narrow.far.hear() for _ in range(4)]
+    with being_read(narrow.wire):
+        heard = [narrow.far.hear() for _ in range(4)]
+        first.result(BOUND)
+        second.result(BOUND)
     assert heard == [Said(TEXT, LARGE), Said(PONG, b"a"), Said(PONG, b"b"), Said(TEXT, b"second")]
-    first.result(BOUND)
-    second.result(BOUND)
 
 
 def test_a_pong_that_cannot_leave_at_once_leaves_while_the_reader_waits_for_the_next_message(
@@ -546,19 +554,25 @@ def test_a_pong_that_cannot_leave_at_once_leaves_while_the_reader_waits_for_the_
     assert reading.result(BOUND) == b"done"
 
 
+@pytest.mark.parametrize("by", ["a wake", "a message"])
 def test_what_another_thread_leaves_in_line_leaves_at_the_readers_next_turn(
-    waits: Waits, connect_ends: Callable[..., Ends], threads: ThreadPoolExecutor
+    waits: Waits, connect_ends: Callable[..., Ends], by: str
 ) -> None:
     for tls in (False, True):
         waits.reader.clear()
         ends = connect_ends(tls=tls, small_buffers=True)
-        reading = threads.submit(lambda wire: [wire.read(soon()), wire.read(soon())], ends.wire)
-        assert waits.reader.wait(BOUND)
-        ends.wire.post(LARGE)
-        ends.far.send(frame(b"turn"))
-        assert ends.far.hear() == Said(TEXT, LARGE)
-        ends.far.send(frame(b"done"))
-        assert reading.result(BOUND) == [b"turn", b"done"]
+        with being_read(ends.wire) as reader:
+            assert waits.reader.wait(BOUND)
+            ends.wire.unsent.append(ends.wire.frame(LARGE))
+            if by == "a wake":
+                ends.wire.wake()
+            else:
+                ends.far.send(frame(b"turn"))
+            assert ends.far.hear() == Said(TEXT, LARGE)
+            ends.far.send(frame(b"done"))
+            if by == "a message":
+                assert reader.arrived.get(timeout=BOUND) == b"turn"
+            assert reader.arrived.get(timeout=BOUND) == b"done"
 
 
 def test_a_post_leaves_at_once_where_it_can(either: Ends) -> None:
@@ -579,9 +593,10 @@ def test_writers_that_take_turns_write_whole_messages(narrow: Ends, threads: Thr
                 narrow.wire.write(letter * size, soon())
 
     writers = [threads.submit(write_all, letter) for letter in (b"a", b"b", b"c", b"d", b"e", b"f")]
-    heard = [narrow.far.hear() for _ in range(len(writers) * len(sizes))]
-    for writer in writers:
-        writer.result(BOUND)
+    with being_read(narrow.wire):
+        heard = [narrow.far.hear() for _ in range(len(writers) * len(sizes))]
+        for writer in writers:
+            writer.result(BOUND)
     assert {said.opcode for said in heard} == {TEXT}
     for letter in (b"a", b"b", b"c", b"d", b"e", b"f"):
         assert [said.data for said in heard if said.data[:1] == letter] == [letter * size for size in sizes]
@@ -637,17 +652,18 @@ def test_a_peer_that_stops_reading_ends_the_connection_for_everybody(narrow: End
 
 
 def test_a_reader_that_waits_hears_why_the_writer_ended_the_connection(
-    waits: Waits, connect_ends: Callable[..., Ends], threads: ThreadPoolExecutor
+    waits: Waits, connect_ends: Callable[..., Ends]
 ) -> None:
     for tls in (False, True):
         waits.reader.clear()
         ends = connect_ends(tls=tls, small_buffers=True)
-        reading = threads.submit(ends.wire.read, Deadline(None))
-        assert waits.reader.wait(BOUND)
-        with pytest.raises(WriteTimeoutError):
-            ends.wire.write(LARGE, Deadline(NOW))
-        with pytest.raises(WebSocketConnectionClosedError, match="did not take a message"):
-            reading.result(BOUND)
+        with being_read(ends.wire) as reader:
+            assert waits.reader.wait(BOUND)
+            with pytest.raises(WriteTimeoutError):
+                ends.wire.write(LARGE, Deadline(NOW))
+            end = reader.end()
+        assert isinstance(end, WebSocketConnectionClosedError)
+        assert "did not take a message" in str(end)
 
 
 def test_nothing_follows_a_frame_that_was_torn(narrow: Ends) -> None:
@@ -695,29 +711,29 @@ def test_shut_wakes_a_waiting_reader_and_a_waiting_writer(
         waits.reader.clear()
         waits.writer.clear()
         ends = connect_ends(tls=tls, small_buffers=True)
-        reading = threads.submit(ends.wire.read, Deadline(None))
-        writing = threads.submit(ends.wire.write, LARGE, Deadline(None))
-        assert waits.reader.wait(BOUND)
-        assert waits.writer.wait(BOUND)
-        ends.wire.shut()
-        for waiting in (reading, writing):
+        with being_read(ends.wire) as reader:
+            writing = threads.submit(ends.wire.write, LARGE, Deadline(None))
+            assert waits.reader.wait(BOUND)
+            assert waits.writer.wait(BOUND)
+            ends.wire.shut()
+            assert isinstance(reader.end(), WebSocketConnectionClosedError)
             with pytest.raises(WebSocketConnectionClosedError):
-                waiting.result(BOUND)
+                writing.result(BOUND)
 
 
-def test_free_leaves_the_descriptor_to_a_writer_that_waits_on_it(
+def test_free_tells_a_writer_that_waits(
     waits: Waits, connect_ends: Callable[..., Ends], threads: ThreadPoolExecutor
 ) -> None:
-    ends = connect_ends(small_buffers=True)
-    waits.let_writer_go.clear()
-    writing = threads.submit(ends.wire.write, LARGE, Deadline(None))
-    assert waits.writer.wait(BOUND)
-    ends.wire.free()
-    assert ends.sock.fileno() != -1
-    waits.let_writer_go.set()
-    with pytest.raises(WebSocketConnectionClosedError):
-        writing.result(BOUND)
-    assert ends.sock.fileno() == -1
+    """It waits on no descriptor, so that this one is given back at once."""
+    for tls in (False, True):
+        waits.writer.clear()
+        ends = connect_ends(tls=tls, small_buffers=True)
+        writing = threads.submit(ends.wire.write, LARGE, Deadline(None))
+        assert waits.writer.wait(BOUND)
+        ends.wire.free()
+        assert ends.sock.fileno() == -1
+        with pytest.raises(WebSocketConnectionClosedError):
+            writing.result(BOUND)
 
 
 @pytest.mark.parametrize("end", ["shut", "free"])
@@ -736,13 +752,13 @@ def test_use_after_the_end_raises_our_exceptions(either: Ends, end: str) -> None
     uses: list[Callable[[], object]] = [
         lambda: either.wire.read(Deadline(None)),
         lambda: either.wire.write(b"x", Deadline(None)),
-        lambda: either.wire.write_close(1000, "", Deadline(None)),
         either.wire.ping,
     ]
     for use in uses:
         with pytest.raises(APIConnectionError):
             use()
     either.wire.post(b"x")  # says nothing: the next read does
+    either.wire.post_close(1000)
     either.wire.post_close(1003)  # the same
 
 

@@ -6,7 +6,8 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Callable
+from queue import SimpleQueue
+from typing import Any, Callable, cast
 
 from scene import CLOCKS, LARGE, VOICE, announce, client_of, context_of, play, say_when_a_push_waits, speaking
 
@@ -29,19 +30,25 @@ def interrupted(url: str, wait: Callable[[Connection], object], timeout: Timeout
         sys.exit(130)
 
 
+class AnnouncedQueue:
+    """A queue whose receiver says when it is just about to block."""
+
+    def __init__(self, queue: SimpleQueue[None]) -> None:
+        self._queue = queue
+        self.put = queue.put
+
+    def get(self, *, timeout: float | None) -> None:
+        announce("waiting")
+        return self._queue.get(timeout=timeout)
+
+
 def in_receive(url: str) -> None:
     def wait(connection: Connection) -> None:
         context = speaking(connection)
         events = context.receive()
         next(events)
-        arrived = context.line.mailbox._queue.not_empty
-        sleep = arrived.wait
-
-        def announced_sleep(timeout: float | None = None) -> bool:
-            announce("waiting")
-            return sleep(timeout)
-
-        arrived.wait = announced_sleep  # type: ignore[method-assign]  # says when it is just about to block
+        mailbox = context.line.mailbox
+        mailbox._wake = cast("Any", AnnouncedQueue(mailbox._wake))
         next(events)
 
     interrupted(url, wait)

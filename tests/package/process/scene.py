@@ -85,29 +85,40 @@ def daemon(work: Callable[[], object]) -> threading.Thread:
 
 
 def say_when_a_push_waits(say: Callable[[], object]) -> None:
-    """Have it said when the first writer is about to wait for the socket; for connections that are open by now."""
-    from cartesia_sync.transport import duplex
+    """Have it said when the first writer is about to wait for its frame; it has woken the reader just before."""
+    from cartesia_sync.transport.duplex import Duplex
 
-    selector: Any = duplex._Selector
+    duplexes: Any = Duplex
+    wake = duplexes.wake
 
-    class Selector(selector):  # type: ignore[misc]  # which class it is depends on the system
-        def select(self, timeout: float | None = None) -> Any:
-            duplex._Selector = selector
-            say()
-            return super().select(timeout)
+    def announced_wake(duplex: Duplex) -> None:
+        duplexes.wake = wake
+        wake(duplex)
+        say()
 
-    duplex._Selector = Selector
+    duplexes.wake = announced_wake
 
 
 LARGE = "x" * (32 << 20)
 """A text that no buffer of the system takes whole."""
 
 
+def bare_fork() -> int:
+    """Fork as uWSGI does: nothing of Python's runs in the child, neither its own hooks nor anybody's."""
+    import ctypes
+
+    fork: Callable[[], int] = ctypes.PyDLL(None).fork
+    return fork()
+
+
 class Child:
-    """A forked process that does one thing and ends with status 0 if that went well."""
+    """A forked process that does one thing and ends with status 0 if that went well.
+
+    With FORK=bare in the environment no hook runs in it.
+    """
 
     def __init__(self, work: Callable[[], object], *, leave: Callable[[int], object] = os._exit) -> None:
-        self.pid = os.fork()
+        self.pid = bare_fork() if os.environ.get("FORK") == "bare" else os.fork()
         if self.pid == 0:
             _bind()
             status = 1

@@ -1,0 +1,16 @@
+"""Whether a text has anything to be spoken."""
+
+from __future__ import annotations
+
+import re
+
+_TAGS = re.compile(r"</?(?:break|speed|volume|emotion|spell)\b[^<>]*>|\[laughter\]", re.IGNORECASE)
+_WORD = re.compile(r"[^\W_]")
+
+
+def has_words(text: str) -> bool:
+    """Whether there is a letter or a digit, of any script, outside of the service's tags.
+
+    A text without one is spoken as silence, or not at all. Phonemes in ``<<...>>`` are a word, written by its sounds.
+    """
+    return _WORD.search(_TAGS.sub(" ", text)) is not None
