@@ -107,7 +107,7 @@ def test_closing_early_cancels_and_closes_the_generator(stage: Any) -> None:
         assert next(speech).type == "chunk"
     go_on.set()
     assert closed.wait(BOUND)
-    assert stage.wire.said[1:] == [{"context_id": "a", "cancel": True}]
+    assert stage.wire.wait_said(2)[1:] == [{"context_id": "a", "cancel": True}]
     assert list(speech) == []
     speech.close()
 
