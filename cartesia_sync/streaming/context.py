@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import threading
 import weakref
 from collections import deque
 from collections.abc import Mapping
+from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
@@ -530,12 +530,12 @@ class Context:
     def _claim(self, receiver: Receiver) -> None:
         """Let a receiver in that is the latest, and in the same thread, or that follows one which nobody holds."""
         current = self._receiver() if self._receiver is not None else None
-        thread = threading.get_ident()
+        thread = get_ident()
         if current is not receiver:
             if current is not None and not current.has_ended and self._receiving_thread != thread:
                 raise self._second_receiver()
             self._line.mailbox.restore()
-            self._receiver = weakref.ref(receiver)
+            self._receiver = receiver._ref
         self._receiving_thread = thread
 
     def _second_receiver(self) -> ConcurrencyError:
@@ -577,6 +577,7 @@ class Receiver:
         self._clocks = clocks
         self._raise_on_error = raise_on_error
         self._line = context.line
+        self._ref = weakref.ref(self)  # one object for all: who is let in is known by it
         self.has_ended = False
 
     def __iter__(self) -> Receiver:
@@ -601,8 +602,19 @@ class Receiver:
         """Wait for what is next, and leave it there; at the end return that, or raise what it ended with."""
         if self.has_ended:
             return _OVER
+        context = self._context
         try:
-            found = self._context._await(self, self._clocks)
+            if context._receiver is self._ref and context._receiving_thread == get_ident():
+                # As nearly always: it was let in before, nobody else can be, and something is there.
+                context._link.check_process()
+                head = self._line.mailbox.look()
+                if head is None or isinstance(head, End):
+                    found = context._await(self, self._clocks)
+                else:
+                    found = head[1]
+                    self._line.prepare(found)
+            else:
+                found = context._await(self, self._clocks)
             if isinstance(found, End):
                 self._line.mailbox.is_used_up = True
                 if found.make_error is not None:

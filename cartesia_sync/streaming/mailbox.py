@@ -116,6 +116,7 @@ class Mailbox(_Queue):
         "_ends",
         "_is_waiting",
         "_items",
+        "_popping",
         "_put_bytes",
         "_rings",
         "_set_aside",
@@ -129,6 +130,7 @@ class Mailbox(_Queue):
     def __init__(self, limit_bytes: int = 0) -> None:
         # Not the base class's: it makes a lock and three conditions. Whatever it would do with them is done below.
         self._items: deque[_Queued] = deque()
+        self._popping: Iterator[_Queued] = iter(self._items.popleft, None)  # which an IndexError does not end
         self._set_aside = _NOTHING  # was taken, and is to be taken again: these come before the items
         self.collected = _NO_EVENTS
         self._ends: list[End] = []  # the first one counts
@@ -285,7 +287,7 @@ class Mailbox(_Queue):
     @property
     def taking(self) -> Iterator[_Queued]:
         """What pops what is next, the end excepted; an IndexError says that somebody else has taken it."""
-        return iter((self._set_aside or self._items).popleft, None)
+        return iter(self._set_aside.popleft, None) if self._set_aside else self._popping
 
     def head(self) -> Optional[int]:
         """Return the number of arrival of the item that is next, the end included; None if there is none.
