@@ -579,14 +579,18 @@ class Link:
         pinged = False
         heard: dict[Line, list[Item]] = {}  # and not passed on yet
         passed_at = 0.0
-        tick = Deadline(self._ping_interval)
+        tick: Optional[Deadline] = None  # the one that goes on after a wake, which is no sign of life
         try:
             while True:
-                self._see_to_notes(wire)
-                message = wire.read(Deadline(_TURN) if heard else tick)
+                if self._notes:
+                    self._see_to_notes(wire)
+                deadline = Deadline(_TURN) if heard else tick or Deadline(self._ping_interval)
+                message = wire.read(deadline)
                 self._read_at = time.monotonic()
+                tick = None
                 if message is None and not heard:
                     if wire.was_woken:
+                        tick = deadline
                         continue
                     if pinged:
                         raise WebSocketConnectionClosedError(
@@ -594,11 +598,9 @@ class Link:
                         )
                     wire.ping()
                     pinged = True
-                    tick = Deadline(self._ping_interval)
                     continue
                 if message is not None:
                     pinged = False
-                    tick = Deadline(self._ping_interval)
                 while True:
                     if not message:
                         break
@@ -620,7 +622,8 @@ class Link:
             raise self._unattributable(wire, _BINARY, f"a binary message of {len(message)} bytes; events are texts")
         try:
             event = codec.decode(message, self.unreadable_fields)
-            codec.require_context(event)
+            if event.context_id is None:
+                codec.require_context(event)
         except MalformedEventError as error:
             self._pass_on(wire, heard)
             self._spoil(wire, error)
