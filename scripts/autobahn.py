@@ -73,7 +73,7 @@ def wait_for_server(port: int, server: subprocess.Popen[bytes]) -> None:
         except OSError:
             if server.poll() is not None or time.monotonic() > end:
                 raise SystemExit(f"wstest did not start (status {server.poll()})") from None
-            time.sleep(0.1)
+            time.sleep(0.1)  # another program starts, which tells nobody when it listens
         else:
             return
 

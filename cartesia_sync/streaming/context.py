@@ -476,7 +476,7 @@ class Context:
                         f"context {self.context_id!r} has no audio to save: there is no letter or digit in its text; "
                         "no file was made"
                     )
-            except BaseException:
+            except BaseException:  # an interrupt too: what was written goes back to the context
                 if dropped_bytes:
                     mailbox.give_back(Chunk(context_id=self.context_id, audio=wav.written()[:dropped_bytes]))
                 raise

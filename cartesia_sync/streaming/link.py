@@ -187,8 +187,8 @@ class Link:
                     raise self._closed()
                 self._wire, self._reader = wire, reader
             reader.start()
-        except BaseException as error:
-            # Ctrl-C too: nothing stays open. The wire is the reader's as soon as its thread has begun.
+        except BaseException as error:  # Ctrl-C too: nothing stays open
+            # The wire is the reader's as soon as its thread has begun.
             if not reader.take_back():
                 raise
             failed = APIConnectionError(f"The connection's reader thread cannot be started: {error}")
@@ -284,9 +284,9 @@ class Link:
                 self._finish(line, wire, frame, deadline)
                 log.debug("context %s: sent %d bytes", line.context_id, len(message.payload))
                 return
-        except BaseException:
+        except BaseException:  # an interrupt: what stands in line is the reader's from now on
             if wire is not None:
-                wire.wake()  # what stands in line is the reader's from now on
+                wire.wake()
             raise
 
     def _say_on(self, line: Line, wire: Wire, message: Message) -> Optional[Frame]:
@@ -392,9 +392,9 @@ class Link:
         except CartesiaError as error:
             self._give_up(line, error)
             return error
-        except BaseException:
+        except BaseException:  # an interrupt: what stands in line is the reader's from now on
             if wire is not None:
-                wire.wake()  # what stands in line is the reader's from now on
+                wire.wake()
             raise
         return None
 

@@ -70,7 +70,7 @@ class BinaryMessage(Message):
 class Wire:
     """One open WebSocket connection.
 
-    Threads: ``read`` and ``free`` belong to the reader; the rest is free for all, one ``write`` at a time.
+    Threads: ``read`` and ``free`` belong to the reader; the rest is free for all.
     """
 
     def __init__(
