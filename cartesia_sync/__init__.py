@@ -44,7 +44,7 @@ from .errors import (
     WebSocketConnectionClosedError,
     WriteTimeoutError,
 )
-from .protocol.clocks import Timeout
+from .protocol.timeouts import Timeout
 
 __all__ = [
     "APIConnectionError",

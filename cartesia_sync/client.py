@@ -11,9 +11,9 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from ._version import __version__
 from .errors import MissingCredentialsError
-from .protocol.clocks import Timeout, checked_size
-from .protocol.messages import Omit, omit
-from .resources.calls import MAX_ANSWER_BYTES, Caller, CallOptions, Resource, checked_retries, merged
+from .protocol.requests import Omit, omit
+from .protocol.timeouts import Timeout, checked_size
+from .resources.base import MAX_ANSWER_BYTES, Caller, CallOptions, Resource, checked_retries, merged
 from .transport.loopback import is_this_machine
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from .protocol.objects import GetStatusResponse
+    from .protocol.models.core import GetStatusResponse
     from .resources.access_token import AccessTokenResource
     from .resources.agents import AgentsResource
     from .resources.datasets import DatasetsResource
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from .resources.voice_changer import VoiceChangerResource
     from .resources.voices import VoicesResource
     from .transport.deadline import Deadline
-    from .transport.http import Http
-    from .transport.wire import Wire
+    from .transport.http.session import Http
+    from .transport.websocket.wire import Wire
 
 _R = TypeVar("_R", bound=Resource)
 DEFAULT_BASE_URL = "https://api.cartesia.ai"
@@ -359,7 +359,7 @@ class Cartesia:
 
         Source: docs page ``api-reference/api-status/get``.
         """
-        from .protocol.objects import GetStatusResponse
+        from .protocol.models.core import GetStatusResponse
 
         status: GetStatusResponse = self._caller.call("GET", "/", GetStatusResponse, options)
         return status
@@ -471,7 +471,7 @@ class Cartesia:
         max_message_bytes: Optional[int],
     ) -> Callable[[Deadline], Wire]:
         """Give what opens a WebSocket to a path of the service, as often as it is called. For the resources."""
-        from .transport import wire
+        from .transport.websocket import wire
 
         parts = urlsplit(self.websocket_base_url)
         url = urlunsplit(parts._replace(path=parts.path.rstrip("/") + path, query=urlencode(query)))
@@ -500,7 +500,7 @@ class _Trust:
     def __call__(self) -> ssl.SSLContext:
         context = self._made.get("context")
         if context is None:
-            from .transport.surroundings import default_trust
+            from .transport.environment import default_trust
 
             # Two threads may make one each, and one of them is kept: a lock could be held at a fork.
             context = self._made.setdefault("context", default_trust())
@@ -520,7 +520,7 @@ class _Shared:
         """The connections for HTTP; made when they are first needed."""
         http = self._made.get("http")
         if http is None:
-            from .transport.http import Http
+            from .transport.http.session import Http
 
             http = self._made.setdefault("http", Http(self.trust))  # as above
             if self.is_closed:

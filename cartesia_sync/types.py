@@ -23,7 +23,31 @@ from .protocol.events import (
 )
 
 if TYPE_CHECKING:
-    from .protocol.objects import (
+    from .protocol.models.agents import (
+        AgentListPhoneNumbersResponse,
+        AgentListPhoneNumbersResponseItem,
+        AgentListResponse,
+        AgentListTemplatesResponse,
+        AgentSummary,
+        Deployment,
+        DeploymentListResponse,
+        GitRepository,
+        Metric,
+        MetricListResponse,
+        PhoneNumber,
+        ResultListResponse,
+        Template,
+    )
+    from .protocol.models.calls import (
+        AgentCall,
+        AgentTranscript,
+        LogEvent,
+        LogMetric,
+        TelephonyParams,
+        TextChunk,
+        ToolCall,
+    )
+    from .protocol.models.core import (
         Accent,
         AccessTokenCreateResponse,
         Dataset,
@@ -40,31 +64,7 @@ if TYPE_CHECKING:
         VoiceMetadata,
         Word,
     )
-    from .protocol.objects_agents import (
-        AgentListPhoneNumbersResponse,
-        AgentListPhoneNumbersResponseItem,
-        AgentListResponse,
-        AgentListTemplatesResponse,
-        AgentSummary,
-        Deployment,
-        DeploymentListResponse,
-        GitRepository,
-        Metric,
-        MetricListResponse,
-        PhoneNumber,
-        ResultListResponse,
-        Template,
-    )
-    from .protocol.objects_calls import (
-        AgentCall,
-        AgentTranscript,
-        LogEvent,
-        LogMetric,
-        TelephonyParams,
-        TextChunk,
-        ToolCall,
-    )
-    from .protocol.objects_changer import (
+    from .protocol.voice_changer import (
         VoiceChangerSSEChunk,
         VoiceChangerSSEDone,
         VoiceChangerSSEError,
@@ -155,7 +155,7 @@ if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every n
     def __getattr__(name: str) -> Any:
         """Load the answers' classes when one is asked for: they are many, and most programs need few."""
         if name in __all__:
-            for room in ("objects", "objects_agents", "objects_calls", "objects_changer"):
+            for room in ("models.core", "models.agents", "models.calls", "voice_changer"):
                 found = vars(importlib.import_module(f".protocol.{room}", __package__)).get(name)
                 if found is not None:
                     globals()[name] = found

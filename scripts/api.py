@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from cartesia_sync import Cartesia, Timeout
-from cartesia_sync.protocol.messages import omit
-from cartesia_sync.resources.answers import BinaryAPIResponse, Stream, SyncCursorIDPage
-from cartesia_sync.resources.calls import Resource
+from cartesia_sync.protocol.requests import omit
+from cartesia_sync.resources.base import Resource
+from cartesia_sync.resources.binary import BinaryAPIResponse, Stream, SyncCursorIDPage
 from cartesia_sync.streaming.connection import Connection, ConnectionManager
 from cartesia_sync.streaming.context import Context, Receiver
 

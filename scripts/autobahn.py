@@ -3,7 +3,7 @@
     .venv/bin/python scripts/autobahn.py --wstest "COMMAND" [--cases "1.*,6.4.*"] [--port 9001]
 
 COMMAND starts the suite's ``wstest``, which only Python 2.7 can install (``pip install autobahntestsuite``). Chapters
-12 and 13 are compression, which is not offered. Status 0: no case failed. ``tests/transport/autobahn_like.py`` has
+12 and 13 are compression, which is not offered. Status 0: no case failed. ``tests/support/autobahn_like.py`` has
 cases of our own of the same kinds, and needs nothing installed.
 """
 
@@ -25,8 +25,8 @@ from websocket import ABNF
 
 from cartesia_sync.errors import APIConnectionError
 from cartesia_sync.transport.deadline import Deadline
-from cartesia_sync.transport.duplex import Frame
-from cartesia_sync.transport.wire import BinaryMessage, Wire, connect
+from cartesia_sync.transport.websocket.duplex import Frame
+from cartesia_sync.transport.websocket.wire import BinaryMessage, Wire, connect
 
 AGENT = "cartesia_sync"
 CHAPTERS = ("1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*")

@@ -383,7 +383,7 @@ def memory(url: str, contexts: int) -> dict[str, float]:
     from bench_server import chunk
 
     from cartesia_sync.protocol import codec
-    from cartesia_sync.streaming.line import Line
+    from cartesia_sync.streaming.channel import Line
     from cartesia_sync.streaming.mailbox import arrived
 
     found: dict[str, float] = {}

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from cartesia_sync import Cartesia, CartesiaError, TruncatedError
+from cartesia_sync.audio.wav import WavWriter
 from cartesia_sync.protocol.formats import RawFormat
-from cartesia_sync.wav import WavWriter
 
 SOUND = RawFormat(encoding="pcm_s16le", sample_rate=44100)
 OUTPUT_FORMAT = {"container": "raw", "encoding": SOUND.encoding, "sample_rate": SOUND.sample_rate}

@@ -40,9 +40,9 @@ from cartesia_sync.streaming.connection import Connection
 from cartesia_sync.streaming.context import Context, error_of
 from cartesia_sync.streaming.link import Link
 from cartesia_sync.transport.deadline import Deadline
-from cartesia_sync.transport.duplex import Duplex
-from cartesia_sync.transport.stream import Stream
-from cartesia_sync.transport.wire import Wire
+from cartesia_sync.transport.websocket.duplex import Duplex
+from cartesia_sync.transport.websocket.stream import Stream
+from cartesia_sync.transport.websocket.wire import Wire
 
 BOUND = 10.0
 """Seconds within which a receiver ends after the stream; reaching it is a failure."""

@@ -23,19 +23,19 @@ BOUND = 120.0  # seconds for the tests of one change; what hangs is noticed, too
 TESTS_FAILED = 1  # pytest's exit status
 
 CHANGES = r"""
-streaming/line.py | streaming/test_survivors
+streaming/channel.py | streaming/test_survivors
     if self.is_cancelled and self._state in => if False and self._state in
     and self.wire is None and self.state in (State.OPEN, State.FINISHING) => and self.wire is None
     if waiting and waiting + weight > limit_bytes => if waiting and waiting + weight >= limit_bytes
     self.said_at = message.said_at\n        self._state => self._state
     max(self.heard_at, self.said_at) + => self.heard_at +
     lists = map(append, (self.messages, self.frames, wire.unsent), => lists = map(append, (self.messages, [], []),
-streaming/line.py | streaming/test_connection streaming/test_context
+streaming/channel.py | streaming/test_connection streaming/test_context
     if waiting and waiting + weight > limit_bytes => if waiting + weight > limit_bytes
     self.replays and not self.is_replayed => self.replays
     not self.is_replayed and self.state is State.FINISHING => not self.is_replayed
     if self.wire is None or self.heard_at is not None => if self.wire is None
-streaming/line.py | streaming/test_unfinished
+streaming/channel.py | streaming/test_unfinished
     message.said_at > self.audio_at) => False)
     if self.state is State.OPEN or has_words => if has_words
     has_words("".join(unspoken)) => unspoken
@@ -57,7 +57,7 @@ streaming/link.py | streaming/test_collector
     self._connect_lock.is_ours or reader.is_this_thread => reader.is_this_thread
     self._connect_lock.is_ours or reader.is_this_thread => self._connect_lock.is_ours
     if is_owned(self._state_lock):\n            return\n => \n
-streaming/link.py | transport/test_collector
+streaming/link.py | transport/websocket/test_collector
     if wire is not None and wire.is_in_use_here: => if False:
 streaming/link.py | streaming/test_limits
     self._bound_all(wire)\n\n => pass\n\n
@@ -77,12 +77,12 @@ streaming/mailbox.py | streaming/test_survivors
 streaming/mailbox.py | streaming/test_mailbox
     self._is_waiting = True\n        if self.look() => if self.look()
     has_ended = bool(ends)  # => has_ended = True  #
-streaming/merge.py | streaming/test_survivors
+streaming/arrivals.py | streaming/test_survivors
     ring.answer()\n            assert isinstance(ring.who, weakref.ref)\n            self._look_at(ring.who) =>
         self._look_at(ring.who)\n            ring.answer()
     for line in self._link.readable_lines():  # => for line in []:  #
     self._see_to_replay(line)\n\n    def close => pass\n\n    def close
-streaming/merge.py | streaming/test_limits
+streaming/arrivals.py | streaming/test_limits
     context.line.mailbox.restore() => pass
 streaming/context.py | streaming/test_survivors
     if line.time_left(clocks) != 0.0: => if False:
@@ -97,19 +97,19 @@ streaming/connection.py | streaming/test_limits
     if context._link is not self._link: => if False:
 streaming/flushes.py | streaming/test_limits
     give_back(event)\n\n => pass\n\n
-streaming/process.py | streaming/test_collector
+streaming/forks.py | streaming/test_collector
     in list(_links.values()) => in _links.values()
-streaming/v2.py | streaming/test_limits
+streaming/compat_v2.py | streaming/test_limits
     if context.line.unspoken is not None: => if False:
 protocol/words.py | streaming/test_unfinished
     |\\[laughter\\] =>
     [^\\W_] => \\w
-transport/stream.py | transport/test_survivors
+transport/websocket/stream.py | transport/websocket/test_survivors
     raise BlockingIOError(str(error)) from None => raise
     self._is_dry and has_all and self._failure is None => has_all
     self._failure = error  # => pass  #
     map(self._encrypted.pop, (0,)) => list(self._encrypted)
-transport/duplex.py | transport/test_survivors
+transport/websocket/duplex.py | transport/websocket/test_survivors
     self.wake()\n        try:\n            failure => try:\n            failure
 """
 """A file and its tests; below what is changed in it and into what, which may stand on a line of its own. Line breaks

@@ -40,9 +40,9 @@ from cartesia_sync import Cartesia, Timeout, TruncatedError
 from cartesia_sync.errors import ContextFacts, ContextStateError, MailboxFullError
 from cartesia_sync.local import LocalServer, faults
 from cartesia_sync.protocol.events import Event
+from cartesia_sync.streaming.channel import Line
 from cartesia_sync.streaming.connection import Connection
 from cartesia_sync.streaming.context import Context
-from cartesia_sync.streaming.line import Line
 
 SPOKEN: dict[str, Any] = {
     "voice": "6ccbfb76-1fc6-48f7-b71d-91ac6298247b",

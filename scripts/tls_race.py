@@ -160,8 +160,8 @@ class Ours:
     """This package's wire: one thread reads, and the others put what they say in line, as the link has them do."""
 
     def __init__(self, url: str, tls: ssl.SSLContext) -> None:
-        from cartesia_sync.transport import wire
         from cartesia_sync.transport.deadline import Deadline
+        from cartesia_sync.transport.websocket import wire
 
         self._deadline = Deadline
         self._wire = wire.connect(url, {}, ssl_context=tls, deadline=Deadline(BOUND))

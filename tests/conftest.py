@@ -15,10 +15,10 @@ from typing import Any, Callable
 
 import pytest
 
-from cartesia_sync.streaming import process
+from cartesia_sync.streaming import forks as process
 from cartesia_sync.transport.deadline import Deadline
 
-from . import leaks
+from .support import leaks
 
 BOUND = 10.0
 """Seconds within which anything that is to happen happens; reaching it is a failure."""

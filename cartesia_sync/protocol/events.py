@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Optional, Protocol, Un
 
 from msgspec import Struct, field
 
-from .records import Open
+from .models.base import Open
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Union
 
-from ..protocol.messages import Omit, omit
-from ..protocol.objects import AccessTokenCreateResponse
-from .calls import Resource
+from ..protocol.models.core import AccessTokenCreateResponse
+from ..protocol.requests import Omit, omit
+from .base import Resource
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..types import Grants
-    from .calls import CallOptions
+    from .base import CallOptions
 
 
 class AccessTokenResource(Resource):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Union
 
-from ..protocol.messages import Omit, omit
-from ..protocol.objects_agents import (
+from ..protocol.models.agents import (
     AgentListPhoneNumbersResponse,
     AgentListResponse,
     AgentListTemplatesResponse,
@@ -13,15 +12,16 @@ from ..protocol.objects_agents import (
     Deployment,
     DeploymentListResponse,
 )
-from ..protocol.objects_calls import AgentCall
+from ..protocol.models.calls import AgentCall
+from ..protocol.requests import Omit, omit
 from .agents_metrics import MetricsResource
-from .answers import BinaryAPIResponse, SyncCursorIDPage
-from .calls import Resource, path
+from .base import Resource, path
+from .binary import BinaryAPIResponse, SyncCursorIDPage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .calls import CallOptions
+    from .base import CallOptions
 
 
 class AgentsResource(Resource):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Union
 
-from ..protocol.messages import Omit, omit
-from ..protocol.objects_agents import Metric, MetricListResponse, ResultListResponse
-from .answers import SyncCursorIDPage
-from .calls import Resource, path
+from ..protocol.models.agents import Metric, MetricListResponse, ResultListResponse
+from ..protocol.requests import Omit, omit
+from .base import Resource, path
+from .binary import SyncCursorIDPage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .calls import CallOptions
+    from .base import CallOptions
 
 
 class MetricsResource(Resource):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Union
 
-from ..protocol.messages import Omit, omit
-from ..protocol.objects import Dataset, FileListResponse
-from .answers import SyncCursorIDPage
-from .calls import Resource, path
+from ..protocol.models.core import Dataset, FileListResponse
+from ..protocol.requests import Omit, omit
+from .base import Resource, path
+from .binary import SyncCursorIDPage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .calls import CallOptions, FileTypes
+    from .base import CallOptions, FileTypes
 
 
 class DatasetsResource(Resource):

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Union
 
-from ..protocol.messages import Omit, omit
-from ..protocol.objects import PronunciationDict
-from .answers import SyncCursorIDPage
-from .calls import Resource, path
+from ..protocol.models.core import PronunciationDict
+from ..protocol.requests import Omit, omit
+from .base import Resource, path
+from .binary import SyncCursorIDPage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..types import PronunciationDictItemParam
-    from .calls import CallOptions
+    from .base import CallOptions
 
 
 class PronunciationDictsResource(Resource):

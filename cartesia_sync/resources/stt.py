@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Union
 
-from ..protocol.messages import Omit, omit
-from ..protocol.objects import STTTranscribeResponse
-from .calls import Resource
+from ..protocol.models.core import STTTranscribeResponse
+from ..protocol.requests import Omit, omit
+from .base import Resource
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .calls import CallOptions, FileTypes
+    from .base import CallOptions, FileTypes
 
 
 class STTResource(Resource):

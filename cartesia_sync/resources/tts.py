@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
-from ..protocol.clocks import Timeout, checked_seconds, checked_size
 from ..protocol.codec import decode
 from ..protocol.formats import voice_on_the_wire
-from ..protocol.messages import Omit, omit
-from .answers import BinaryAPIResponse, EventOf, Stream
-from .calls import Resource, given
+from ..protocol.requests import Omit, omit
+from ..protocol.timeouts import Timeout, checked_seconds, checked_size
+from .base import Resource, given
+from .binary import BinaryAPIResponse, EventOf, Stream
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..protocol.events import Event
+    from ..streaming.compat_v2 import TtsWebsocket
     from ..streaming.connection import ConnectionManager
-    from ..streaming.v2 import TtsWebsocket
-    from .calls import CallOptions, FileTypes
+    from .base import CallOptions, FileTypes
 
 _E = TypeVar("_E")
 DEFAULT_PING_INTERVAL = 20.0
@@ -94,7 +94,7 @@ class TTSResource(Resource):
 
         Threads: any. Does not wait: the first use opens the connection.
         """
-        from ..streaming.v2 import TtsWebsocket
+        from ..streaming.compat_v2 import TtsWebsocket
 
         return TtsWebsocket(self.websocket_connect(**options))
 

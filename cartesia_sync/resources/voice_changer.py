@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Union
 
-from ..protocol.messages import Omit, omit
-from ..protocol.objects_changer import VoiceChangerSSEEvent, decode_changed
-from .answers import BinaryAPIResponse, EventOf, Stream
-from .calls import Resource, given
+from ..protocol.requests import Omit, omit
+from ..protocol.voice_changer import VoiceChangerSSEEvent, decode_changed
+from .base import Resource, given
+from .binary import BinaryAPIResponse, EventOf, Stream
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .calls import CallOptions, FileTypes
+    from .base import CallOptions, FileTypes
 
 
 class VoiceChangerResource(Resource):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Union
 
-from ..protocol.messages import Omit, omit
-from ..protocol.objects import ListAccentsResponse, Voice, VoiceMetadata
-from .answers import SyncCursorIDPage
-from .calls import Resource, path
+from ..protocol.models.core import ListAccentsResponse, Voice, VoiceMetadata
+from ..protocol.requests import Omit, omit
+from .base import Resource, path
+from .binary import SyncCursorIDPage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .calls import CallOptions, FileTypes
+    from .base import CallOptions, FileTypes
 
 
 class VoicesResource(Resource):

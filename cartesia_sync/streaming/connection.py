@@ -14,19 +14,19 @@ from msgspec import to_builtins
 
 from ..errors import ConcurrencyError, GapTimeoutError, TruncatedError, WebSocketConnectionClosedError
 from ..protocol import codec
-from ..protocol.clocks import Timeout, checked_size
 from ..protocol.events import Chunk, Event
 from ..protocol.formats import voice_on_the_wire
-from ..protocol.life import Move
-from ..protocol.messages import CancelRequest, GenerationRequest, Omit, omit
+from ..protocol.lifecycle import Move
+from ..protocol.requests import CancelRequest, GenerationRequest, Omit, omit
+from ..protocol.timeouts import Timeout, checked_size
 from ..transport.deadline import Deadline
-from ..transport.wire import Wire
+from ..transport.websocket.wire import Wire
+from .arrivals import Merge, receive_any
+from .channel import MAX_QUEUED_BYTES, Line, Message
 from .context import Context
-from .line import MAX_QUEUED_BYTES, Line, Message
 from .link import Link
 from .locks import NotAcquiredError, TimedLock, raise_unless_not_acquired
 from .mailbox import End
-from .merge import Merge, receive_any
 
 
 class Connection:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from ..errors import APIError, ConcurrencyError, ContextStateError, status_error
 from ..protocol import codec
-from ..protocol.clocks import Timeout
 from ..protocol.events import Chunk, Done, Error, Event
 from ..protocol.formats import DEFAULT_OUTPUT_FORMAT, RawFormat, voice_on_the_wire
-from ..protocol.life import Move, State
-from ..protocol.messages import GenerationRequest, Omit, given_or_unset, omit
+from ..protocol.lifecycle import Move, State
+from ..protocol.requests import GenerationRequest, Omit, given_or_unset, omit
+from ..protocol.timeouts import Timeout
+from .channel import Line, Message
 from .flushes import by_flush
-from .line import Line, Message
 from .locks import NotAcquiredError, TimedLock, raise_unless_not_acquired
 from .mailbox import End
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .connection import Connection
-    from .speech import Speech
+    from .pump import Speech
 
 T = TypeVar("T")
 
@@ -389,7 +389,7 @@ class Context:
             APIConnectionError: The system gives no thread for it; the context is as it was.
             Others, and threads: As ``receive`` for the iterator. Does not wait.
         """
-        from .speech import Speech
+        from .pump import Speech
 
         return Speech(self, self._line, self._link, text, fields)
 
@@ -429,7 +429,7 @@ class Context:
 
     def samples(self) -> NDArray[np.float32]:
         """Give the whole audio as float32 samples, shape (n,), -1 to 1. Otherwise as ``audio``."""
-        from ..audio import to_samples
+        from ..audio.samples import to_samples
 
         audio = self.audio()
         return to_samples(audio, self._sound().encoding)
@@ -453,7 +453,7 @@ class Context:
 
         Threads: as ``receive``, and waits as it does, until the context's end.
         """
-        from ..wav import WavWriter
+        from ..audio.wav import WavWriter
 
         mailbox = self._line.mailbox
         self._check_nothing_was_given()

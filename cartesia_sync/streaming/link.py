@@ -24,17 +24,17 @@ from ..errors import (
     WebSocketConnectionClosedError,
 )
 from ..protocol import codec
-from ..protocol.clocks import Timeout
 from ..protocol.events import Chunk, Done, Error, Event
-from ..protocol.life import Move, State
-from ..protocol.messages import CancelRequest
+from ..protocol.lifecycle import Move, State
+from ..protocol.requests import CancelRequest
 from ..protocol.router import Router
+from ..protocol.timeouts import Timeout
 from ..transport import retry
 from ..transport.deadline import Deadline
-from ..transport.duplex import Frame
-from ..transport.wire import BinaryMessage, Wire
-from . import process
-from .line import Line, Message
+from ..transport.websocket.duplex import Frame
+from ..transport.websocket.wire import BinaryMessage, Wire
+from . import forks as process
+from .channel import Line, Message
 from .locks import NotAcquiredError, TimedLock, is_owned, raise_unless_not_acquired, within
 from .mailbox import Bell, End, Item, arrived
 

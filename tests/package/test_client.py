@@ -13,8 +13,8 @@ import pytest
 import cartesia_sync
 from cartesia_sync import APIConnectionError, Cartesia, CartesiaError, MissingCredentialsError, Timeout
 from cartesia_sync.client import DEFAULT_TIMEOUT, DEFAULT_VERSION
-from cartesia_sync.transport import wire
 from cartesia_sync.transport.deadline import Deadline
+from cartesia_sync.transport.websocket import wire
 
 KEY = "sk_car_a-very-secret-key"
 TOKEN = "a-very-secret-token"

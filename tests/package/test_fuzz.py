@@ -11,7 +11,7 @@ import pytest
 from cartesia_sync.protocol import codec
 from cartesia_sync.protocol.router import Router
 from cartesia_sync.streaming.link import Link
-from cartesia_sync.transport.wire import Wire
+from cartesia_sync.transport.websocket.wire import Wire
 
 SEED = 1
 INPUTS = 600

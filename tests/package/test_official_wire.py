@@ -34,7 +34,7 @@ from typing_extensions import Literal
 
 import cartesia_sync
 
-from .official_table import (
+from ..support.official_table import (
     BINARY,
     LEFT,
     PARAMETERS_LEFT,

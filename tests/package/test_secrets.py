@@ -12,7 +12,7 @@ import requests
 from cartesia_sync import APIConnectionError, APIStatusError, Cartesia, CartesiaError
 from cartesia_sync.errors import APITimeoutError, ContextStateError, TruncatedError
 
-from .. import leaks
+from ..support import leaks
 
 KEY = "sk_car_made_up_to_be_found"
 """What the tests below let slip; each takes it out of the suite's own record again."""

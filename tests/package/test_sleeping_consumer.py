@@ -19,12 +19,12 @@ import pytest
 import trustme
 
 from cartesia_sync import Cartesia, CartesiaError, MailboxFullError
-from cartesia_sync.streaming import line
+from cartesia_sync.streaming import channel as line
 from cartesia_sync.streaming.connection import Connection
 from cartesia_sync.streaming.context import Context
 from cartesia_sync.types import Chunk, RawOutputFormatParam
 
-from ..transport.peer import PING, PONG, TEXT, Far, Peer, chunk, done, frame
+from ..support.peer import PING, PONG, TEXT, Far, Peer, chunk, done, frame
 
 BOUND = 20.0
 HOUR = 3600.0

@@ -12,9 +12,9 @@ import pytest
 
 from cartesia_sync import types
 from cartesia_sync.protocol.formats import ENCODINGS, SAMPLE_RATES_HZ
-from cartesia_sync.protocol.messages import GenerationRequest
-from cartesia_sync.protocol.objects_changer import VoiceChangerSSEChunk
-from cartesia_sync.protocol.records import Record
+from cartesia_sync.protocol.models.base import Record
+from cartesia_sync.protocol.requests import GenerationRequest
+from cartesia_sync.protocol.voice_changer import VoiceChangerSSEChunk
 
 OURS_ALONE = {
     "Event": "the short name of WebsocketResponse",
@@ -63,16 +63,16 @@ def test_a_name_that_is_not_there_is_not_made_up() -> None:
 LOADED = """
 import sys, cartesia_sync
 from cartesia_sync import types
-print([name for name in sys.modules if ".objects" in name])
+print([name for name in sys.modules if ".models." in name and "base" not in name])
 types.Voice, types.RawEncoding
-print([name for name in sys.modules if ".objects" in name])
+print([name for name in sys.modules if ".models." in name and "base" not in name])
 """
 
 
 def test_answers_are_loaded_when_they_are_asked_for() -> None:
     """They cost as much as a third of the rest of the import."""
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n['cartesia_sync.protocol.objects']\n"
+    assert done.stdout == "[]\n['cartesia_sync.protocol.models.core']\n"
 
 
 ANSWERS = [

@@ -6,7 +6,7 @@ import pytest
 
 from cartesia_sync import Cartesia
 
-from .service import Service
+from ..support.rest_service import Service
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import pytest
 from cartesia_sync import AuthenticationError, Cartesia
 from cartesia_sync.types import AccessTokenCreateResponse, Grants
 
-from .service import REFUSED, Service
+from ..support.rest_service import REFUSED, Service
 
 
 def test_what_goes_out(service: Service, client: Cartesia) -> None:

@@ -21,7 +21,7 @@ from cartesia_sync.types import (
     Template,
 )
 
-from .service import REFUSED, Answer, Service
+from ..support.rest_service import REFUSED, Answer, Service
 
 WHEN = "2026-08-14T10:00:00Z"
 THEN = datetime(2026, 8, 14, 10, tzinfo=timezone.utc)

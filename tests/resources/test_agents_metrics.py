@@ -9,7 +9,7 @@ import pytest
 from cartesia_sync import Cartesia, NotFoundError
 from cartesia_sync.types import Metric, ResultListResponse
 
-from .service import REFUSED, Answer, Service
+from ..support.rest_service import REFUSED, Answer, Service
 
 THEN = datetime(2026, 8, 14, 10, tzinfo=timezone.utc)
 CALLS: list[tuple[Callable[[Cartesia], object], str, Any]] = [

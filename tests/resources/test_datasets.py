@@ -9,7 +9,7 @@ import pytest
 from cartesia_sync import Cartesia, NotFoundError
 from cartesia_sync.types import Dataset, FileListResponse
 
-from .service import REFUSED, Answer, Part, Service
+from ..support.rest_service import REFUSED, Answer, Part, Service
 
 CALLS: list[tuple[Callable[[Cartesia], object], str, Any]] = [
     (

@@ -8,7 +8,7 @@ import pytest
 from cartesia_sync import Cartesia, NotFoundError
 from cartesia_sync.types import FineTune, Voice
 
-from .service import REFUSED, Service
+from ..support.rest_service import REFUSED, Service
 
 GIVEN: Any = {"dataset": "d", "description": "x", "language": "en", "model_id": "sonic-3-2026-01-12", "name": "n"}
 CALLS: list[tuple[Callable[[Cartesia], object], str, Any]] = [

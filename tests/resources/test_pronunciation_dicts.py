@@ -8,7 +8,7 @@ import pytest
 from cartesia_sync import Cartesia, NotFoundError
 from cartesia_sync.types import PronunciationDict, PronunciationDictItemParam
 
-from .service import REFUSED, Service
+from ..support.rest_service import REFUSED, Service
 
 DICT = {
     "id": "d1",

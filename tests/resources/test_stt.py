@@ -7,7 +7,7 @@ import pytest
 from cartesia_sync import BadRequestError, Cartesia
 from cartesia_sync.types import STTTranscribeResponse, Word
 
-from .service import REFUSED, Part, Service
+from ..support.rest_service import REFUSED, Part, Service
 
 CLIP = Part("c.wav", b"RIFF", "audio/wav")
 

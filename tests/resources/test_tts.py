@@ -9,7 +9,7 @@ import pytest
 
 from cartesia_sync import Cartesia
 
-from ..transport.service import Service, answer, event
+from ..support.http_service import Service, answer, event
 
 KEY = "sk_car_a-key-for-speech"
 FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 8000}

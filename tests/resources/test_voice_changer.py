@@ -12,7 +12,7 @@ import pytest
 from cartesia_sync import BadRequestError, Cartesia, IncompleteAnswerError, MalformedEventError
 from cartesia_sync.types import Unknown, VoiceChangerSSEChunk, VoiceChangerSSEDone, VoiceChangerSSEError
 
-from .service import REFUSED, Answer, Part, Service, events
+from ..support.rest_service import REFUSED, Answer, Part, Service, events
 
 FORMAT: Any = {
     "output_format_container": "raw",

@@ -11,7 +11,7 @@ import pytest
 from cartesia_sync import Cartesia, NotFoundError
 from cartesia_sync.types import Accent, Voice, VoiceMetadata
 
-from .service import REFUSED, Part, Service
+from ..support.rest_service import REFUSED, Part, Service
 
 VOICE = {
     "id": "v1",

@@ -17,7 +17,7 @@ from cartesia_sync.errors import CartesiaError, WebSocketConnectionClosedError
 from cartesia_sync.streaming.connection import Connection
 from cartesia_sync.streaming.link import Link
 from cartesia_sync.transport.deadline import Deadline
-from cartesia_sync.transport.duplex import Frame
+from cartesia_sync.transport.websocket.duplex import Frame
 
 BOUND = 10.0
 WOKEN = object()

@@ -29,7 +29,11 @@ from cartesia_sync import (
     TruncatedError,
     WebSocketConnectionClosedError,
 )
-from cartesia_sync.streaming import connection, context, flushes, line, link, mailbox, merge, process, speech
+from cartesia_sync.streaming import arrivals as merge
+from cartesia_sync.streaming import channel as line
+from cartesia_sync.streaming import connection, context, flushes, link, mailbox
+from cartesia_sync.streaming import forks as process
+from cartesia_sync.streaming import pump as speech
 from cartesia_sync.streaming.link import Reader
 from cartesia_sync.streaming.mailbox import Bell
 

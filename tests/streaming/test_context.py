@@ -27,7 +27,7 @@ from cartesia_sync import (
     TruncatedError,
     WebSocketConnectionClosedError,
 )
-from cartesia_sync.transport.wire import BinaryMessage
+from cartesia_sync.transport.websocket.wire import BinaryMessage
 
 BOUND = 10.0
 

@@ -13,18 +13,18 @@ import pytest
 
 from cartesia_sync.errors import CartesiaError, ContextStateError, UnfinishedError
 
-from ..interrupts import LOCKS_LEAK, strikes
+from ..support.interrupts import LOCKS_LEAK, strikes
 
 BOUND = 10.0
 CODE = (
     "/streaming/link.py",
-    "/streaming/line.py",
+    "/streaming/channel.py",
     "/streaming/mailbox.py",
     "/streaming/context.py",
     "/streaming/connection.py",
-    "/streaming/merge.py",
+    "/streaming/arrivals.py",
     "/streaming/flushes.py",
-    "/streaming/speech.py",
+    "/streaming/pump.py",
     "/streaming/locks.py",
     "/protocol/router.py",
 )

@@ -13,11 +13,11 @@ from typing import Any, Callable
 import pytest
 
 from cartesia_sync import Cartesia, ContextStateError, MailboxFullError, UnfinishedError
-from cartesia_sync.streaming import v2
+from cartesia_sync.audio.wav import WavWriter, read_wav
+from cartesia_sync.streaming import compat_v2 as v2
+from cartesia_sync.streaming.compat_v2 import TtsWebsocket
 from cartesia_sync.streaming.context import Context
 from cartesia_sync.streaming.mailbox import Mailbox
-from cartesia_sync.streaming.v2 import TtsWebsocket
-from cartesia_sync.wav import WavWriter, read_wav
 
 BOUND = 10.0
 CHUNK = 900

@@ -11,9 +11,9 @@ import pytest
 
 from cartesia_sync import Timeout
 from cartesia_sync.errors import FirstEventTimeoutError, GapTimeoutError, TruncatedError, WebSocketConnectionClosedError
+from cartesia_sync.streaming.arrivals import Merge
 from cartesia_sync.streaming.link import Link
 from cartesia_sync.streaming.mailbox import Mailbox
-from cartesia_sync.streaming.merge import Merge
 
 BOUND = 10.0
 

@@ -20,7 +20,7 @@ from cartesia_sync import (
     TruncatedError,
     WebSocketConnectionClosedError,
 )
-from cartesia_sync.streaming import line as line_module
+from cartesia_sync.streaming import channel as line_module
 from cartesia_sync.streaming.link import Link
 from cartesia_sync.streaming.mailbox import Mailbox
 

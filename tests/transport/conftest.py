@@ -16,14 +16,14 @@ import pytest
 import trustme
 
 from cartesia_sync.errors import CartesiaError
-from cartesia_sync.transport import duplex as duplex_module
-from cartesia_sync.transport import stream as stream_module
 from cartesia_sync.transport.deadline import Deadline
-from cartesia_sync.transport.duplex import Duplex, Frame, WokenError
-from cartesia_sync.transport.stream import Stream
-from cartesia_sync.transport.wire import MAX_MESSAGE_BYTES, Wire
+from cartesia_sync.transport.websocket import duplex as duplex_module
+from cartesia_sync.transport.websocket import stream as stream_module
+from cartesia_sync.transport.websocket.duplex import Duplex, Frame, WokenError
+from cartesia_sync.transport.websocket.stream import Stream
+from cartesia_sync.transport.websocket.wire import MAX_MESSAGE_BYTES, Wire
 
-from .peer import BOUND, Far, Peer, Trust, connected
+from ..support.peer import BOUND, Far, Peer, Trust, connected
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from forking import LOCKS, Held, io_lock, parts, refused, whole
 from scene import TEXT, VOICE, Child, announce, await_parent, client_of, connect, context_of, play, rest_of, speaking
 
 from cartesia_sync.streaming.context import Context
-from cartesia_sync.transport.duplex import Duplex
+from cartesia_sync.transport.websocket.duplex import Duplex
 
 if TYPE_CHECKING:
     from cartesia_sync.streaming.connection import Connection

@@ -11,7 +11,7 @@ from typing import Any, Callable, cast
 
 from scene import CLOCKS, LARGE, VOICE, announce, client_of, context_of, play, say_when_a_push_waits, speaking
 
-import cartesia_sync.wav
+import cartesia_sync.audio.wav
 from cartesia_sync import Cartesia, Timeout
 from cartesia_sync.cli import main
 from cartesia_sync.streaming.connection import Connection
@@ -124,13 +124,13 @@ def not_caught(url: str) -> None:
 
 
 def in_say_with_half_a_file(path: str) -> None:
-    write = cartesia_sync.wav.WavWriter.write
+    write = cartesia_sync.audio.wav.WavWriter.write
 
-    def announced_write(wav: cartesia_sync.wav.WavWriter, audio: bytes) -> None:
+    def announced_write(wav: cartesia_sync.audio.wav.WavWriter, audio: bytes) -> None:
         write(wav, audio)
         announce("waiting")
 
-    cartesia_sync.wav.WavWriter.write = announced_write  # type: ignore[assignment,method-assign]  # says when it wrote
+    cartesia_sync.audio.wav.WavWriter.write = announced_write  # type: ignore[assignment,method-assign]  # says when it wrote
     sys.exit(main(["say", "One sentence.", "--voice", VOICE, "-o", path]))
 
 

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from cartesia_sync import wav
+from cartesia_sync.audio import wav
 
 SLOW_SECONDS = 0.5
 interrupted, left = threading.Lock(), threading.Event()

@@ -86,7 +86,7 @@ def daemon(work: Callable[[], object]) -> threading.Thread:
 
 def say_when_a_push_waits(say: Callable[[], object]) -> None:
     """Have it said when the first writer is about to wait for its frame; it has woken the reader just before."""
-    from cartesia_sync.transport.duplex import Duplex
+    from cartesia_sync.transport.websocket.duplex import Duplex
 
     duplexes: Any = Duplex
     wake = duplexes.wake

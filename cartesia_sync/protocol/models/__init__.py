@@ -1,0 +1,1 @@
+"""What the service sends and takes, as records: one family a file."""

@@ -1,0 +1,415 @@
+"""HTTP to the service: one pooled session, its retries and its errors; the one file that imports requests."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import ssl
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Callable, Optional, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+import requests.adapters
+import requests.utils
+import urllib3.connectionpool
+import urllib3.exceptions
+from urllib3.filepost import encode_multipart_formdata
+
+from ...errors import (
+    APIConnectionError,
+    CartesiaError,
+    ConnectTimeoutError,
+    ProtocolError,
+)
+from ..error_response import MAX_BODY_BYTES, redacted, refusal, secrets_in
+from ..loopback import is_this_machine
+from ..retry import pause_after
+from .response import Call, Response, read_timeout
+
+MAX_IDLE_CONNECTIONS = 100
+"""To one host; more threads at once than this open connections that are not kept."""
+SHORTEST_TIMEOUT = 0.001
+"""For a clock of 0: a socket timeout of 0 would mean not to wait, which urllib3 refuses."""
+_HARMLESS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "range", "user-agent"}
+_T = TypeVar("_T")
+_log = logging.getLogger("cartesia_sync.http")
+
+
+class Http:
+    """The connections to the service; all clients that differ in settings alone share one.
+
+    Threads: any, at once. A forked child gets connections of its own.
+
+    Args:
+        trust: Gives the TLS context; asked when it is first needed.
+    """
+
+    def __init__(self, trust: Callable[[], ssl.SSLContext]) -> None:
+        self._trust = trust
+        # By process: what stands here for the parent is neither used nor closed in the child. And no lock, which
+        # could be held at the fork: of two threads that make a session at once, one is kept.
+        self._by_process: dict[int, _Live] = {}
+
+    @property
+    def _live(self) -> _Live:
+        process = os.getpid()
+        return self._by_process.get(process) or self._by_process.setdefault(process, _Live(self._trust))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._live.closing.is_set
+
+    def close(self) -> None:
+        """Close what is idle, refuse what is new, and wake who waits for another attempt. Idempotent.
+
+        Threads: any, a signal handler's too: it waits for no lock.
+        """
+        live = self._live
+        live.closing.set()
+        for adapter in live.session.adapters.values():
+            if isinstance(adapter, requests.adapters.HTTPAdapter):
+                # requests only lets go of the pools: one that a kept answer or exception still knows would stay open.
+                for manager in (adapter.poolmanager, *adapter.proxy_manager.values()):
+                    for key in manager.pools.keys():  # noqa: SIM118  # it refuses to be iterated
+                        pool = manager.pools.get(key)
+                        if pool is not None:
+                            pool.close()
+        live.session.close()
+
+    def open(self, call: Call) -> Response:
+        """Send it, as often as the rule allows, and give the first answer that is no error.
+
+        Threads: any. Waits for the answer's head, and between attempts as the service asks, 60 s at most.
+        """
+        return self._with_retries(call, lambda: self._attempt(call))
+
+    def fetch(self, call: Call) -> tuple[Response, bytes]:
+        """Do as ``open`` does, and read the body too, which belongs to the attempt.
+
+        Raises:
+            APIResponseValidationError: The body is longer than the call's ``max_answer_bytes``.
+        """
+
+        def attempt() -> tuple[Response, bytes]:
+            response = self._attempt(call)
+            return response, response.read()
+
+        return self._with_retries(call, attempt)
+
+    def _with_retries(self, call: Call, attempt: Callable[[], _T]) -> _T:
+        failed = 0
+        while True:
+            closing = self._live.closing
+            if closing.is_set:
+                raise APIConnectionError(f"{call.what}: the client is closed")
+            try:
+                return attempt()
+            except CartesiaError as error:
+                if failed >= call.max_retries:
+                    raise
+                pause = pause_after(error, failed, clock_per_attempt=True)
+                if pause is None:
+                    raise
+                _log.debug("%s: %s; again in %.2f s", call.what, type(error).__name__, pause)
+                failed += 1
+            closing.wait(pause)
+
+    def _attempt(self, call: Call) -> Response:
+        try:
+            answer = self._live.session.request(
+                call.method,
+                call.url,
+                params=list(call.query),
+                data=call.body,
+                # As bytes: http.client would write Latin-1, and show the whole value where it cannot.
+                headers={name: value.strip().encode() for name, value in call.headers.items()},
+                timeout=(_positive(call.connect_timeout), _positive(call.read_timeout)),
+                stream=True,
+            )
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            failure, reason = _translated(error, call)
+        else:
+            return self._accepted(Response(answer, call))
+        # Outside of the handler: requests' exceptions hold the request, and with it the key.
+        raise failure from reason
+
+    def _accepted(self, response: Response) -> Response:
+        call = response.call
+        _log.debug("%s: %d", call.what, response.status_code)
+        if 200 <= response.status_code < 300:
+            return response
+        secrets = secrets_in(call.headers)
+        try:
+            # As much more as a secret is long, which at the end would be known by its whole length alone.
+            body = response.read_beginning(MAX_BODY_BYTES + max(map(len, secrets), default=0))
+        except APIConnectionError:
+            body = b""  # the status says enough
+        body = redacted(body, secrets)[:MAX_BODY_BYTES]
+        headers = {name: redacted(value.encode(), secrets).decode() for name, value in response.headers.items()}
+        raise refusal(response.status_code, headers, body, what=call.what)
+
+
+def environment_proxies(url: str) -> dict[str, str]:
+    """Give the proxies that the environment names for a URL, by scheme; none where NO_PROXY covers it.
+
+    What is said in clear to this machine goes through a proxy of this machine at most: there is a key in it, and
+    another machine's proxy would not reach us by that name anyway.
+    """
+    proxies: dict[str, str] = requests.utils.get_environ_proxies(url)
+    parts = urlsplit(url)
+    if parts.scheme == "http" and is_this_machine(parts.hostname or ""):
+        return {name: proxy for name, proxy in proxies.items() if is_this_machine(_host_of(proxy))}
+    return proxies
+
+
+def _host_of(proxy: str) -> str:
+    """Give a proxy's host; requests takes one without a scheme too."""
+    try:
+        return urlsplit(proxy if "://" in proxy else f"http://{proxy}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def form(fields: Sequence[tuple[str, Any]]) -> tuple[bytes, str]:
+    """Encode a multipart form; give it with its content type.
+
+    Args:
+        fields: Names, and texts or (file name, content) or (file name, content, content type). A file's type is
+            guessed from its name where it is not said.
+    """
+    body, content_type = encode_multipart_formdata(fields)
+    return body, content_type
+
+
+class _Live:
+    """What belongs to one process."""
+
+    def __init__(self, trust: Callable[[], ssl.SSLContext]) -> None:
+        self.closing = _Closing()
+        self.session = _Session()
+        self.session.mount("http://", _Adapter(pool_maxsize=MAX_IDLE_CONNECTIONS))
+        self.session.mount("https://", _TrustingAdapter(trust))
+
+
+class _Closing:
+    """Whether the client is closed; can be waited for.
+
+    No ``threading.Event``: an exception from outside can leave that one's lock taken, and a signal handler that closes
+    would wait for its own thread.
+    """
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._waiting: dict[int, queue.SimpleQueue[None]] = {}
+
+    def set(self) -> None:
+        """Close, and wake all who wait."""
+        self.is_set = True
+        for waiting in self._waiting.copy().values():
+            waiting.put(None)
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until it is closed."""
+        woken: queue.SimpleQueue[None] = queue.SimpleQueue()
+        try:
+            self._waiting[id(woken)] = woken
+            if not self.is_set:  # looked at after set() can see us
+                with suppress(queue.Empty):
+                    woken.get(timeout=seconds)
+        finally:
+            self._waiting.pop(id(woken), None)
+
+
+class _Session(requests.Session):
+    """A session that adds nothing of its own, and takes nothing from a host to another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.headers.clear()
+        self.headers["Accept-Encoding"] = "gzip"
+        self.auth = _as_it_is  # or requests puts what ~/.netrc says in place of our Authorization
+        self.cookies = _NoCookies()
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        """Say which proxies the environment names."""
+        found = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        found["proxies"] = environment_proxies(url)
+        return found
+
+    def get_redirect_target(self, resp: Any) -> Any:
+        """Say where to go on. What else the answer holds may be of any size, and is not read."""
+        target = super().get_redirect_target(resp)
+        if target:
+            resp.raw.close()
+        return target
+
+    def rebuild_proxies(self, prepared_request: requests.PreparedRequest, proxies: Any) -> Any:
+        """Say which proxies the environment names for where a redirect leads, by our rule.
+
+        A proxy's credential is left to urllib3, which says it to that proxy alone; requests would put it among the
+        headers, for whoever the request then goes to.
+        """
+        prepared_request.headers.pop("Proxy-Authorization", None)
+        return environment_proxies(prepared_request.url or "")
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Leave out, on the way to another host, all that may be a credential; requests leaves out one header."""
+        prepared_request.headers.pop("Cookie", None)  # a redirect sets none, and requests has left out ours
+        old, new = response.request.url, prepared_request.url
+        if self.should_strip_auth(old, new):  # type: ignore[no-untyped-call]  # untyped in its stubs
+            for name in [name for name in prepared_request.headers if name.lower() not in _HARMLESS]:
+                del prepared_request.headers[name]
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+class _NoCookies(requests.cookies.RequestsCookieJar):
+    """Keeps none: the service needs none, and threads would share them, and a lock that an interrupt leaves taken."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Leave them."""
+
+
+class _Idle:
+    """A host's idle connections, last in, first out, in place of urllib3's ``queue.LifoQueue``.
+
+    Without a lock: one that an exception from outside leaves taken would stop every later call to the host, and a
+    finalizer that gives a connection back could wait for its own thread.
+    """
+
+    def __init__(self, maxsize: int) -> None:
+        self._maxsize = maxsize
+        self._connections: deque[Any] = deque()
+
+    def put(self, connection: Any, block: bool = True, timeout: Optional[float] = None) -> None:
+        """Take one back, at once."""
+        if len(self._connections) >= self._maxsize:  # threads that look at once may keep a few more
+            raise queue.Full
+        self._connections.append(connection)
+
+    def get(self, block: bool = True, timeout: Optional[float] = None) -> Any:
+        """Give the one that was used last, at once."""
+        try:
+            return self._connections.pop()
+        except IndexError:
+            raise queue.Empty from None
+
+    def qsize(self) -> int:
+        """How many there are."""
+        return len(self._connections)
+
+
+class _HTTPPool(urllib3.connectionpool.HTTPConnectionPool):
+    QueueCls = _Idle  # type: ignore[assignment]  # it has all that a pool calls
+
+
+class _HTTPSPool(urllib3.connectionpool.HTTPSConnectionPool):
+    QueueCls = _Idle  # type: ignore[assignment]  # it has all that a pool calls
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Keeps its idle connections without a lock."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> Any:
+        """Make the pools for what is reached directly."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
+        """Make the pools for what is reached by a proxy."""
+        manager = super().proxy_manager_for(proxy, **proxy_kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+class _Lent:
+    """A TLS context as urllib3 may have it: what urllib3 sets is not set on the context, which others use too.
+
+    On some Pythons it switches off ``check_hostname``, to compare the names itself; it always sets the ALPN protocols.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self.verify_mode = context.verify_mode
+        self.check_hostname = context.check_hostname
+
+    def set_alpn_protocols(self, protocols: Any) -> None:
+        """Leave those that the context has."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+
+class _TrustingAdapter(_Adapter):
+    """Verifies by the client's TLS context alone, which the WebSockets use too.
+
+    requests would load its own authorities into that context, and the environment's; the context has the latter
+    already.
+    """
+
+    def __init__(self, trust: Callable[[], ssl.SSLContext]) -> None:
+        self._trust = trust
+        self._lent: Optional[_Lent] = None
+        super().__init__(pool_maxsize=MAX_IDLE_CONNECTIONS)
+
+    def _context(self) -> _Lent:
+        if self._lent is None:  # two threads may make one each: the pools would differ, and nothing else
+            self._lent = _Lent(self._trust())
+        return self._lent
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> Any:
+        """Say which pool a request takes its connection from: that of its host, with our context."""
+        host, _ = super().build_connection_pool_key_attributes(request, True, None)
+        context = self._context()
+        # urllib3 compares the names by itself, unless told not to, even where the context does not.
+        return host, {"ssl_context": context, **({} if context._context.check_hostname else {"assert_hostname": False})}
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Add no authorities."""
+
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
+        """Reach a proxy that is itself reached by TLS with our context too."""
+        if proxy.lower().startswith("https:"):
+            proxy_kwargs["proxy_ssl_context"] = self._context()
+        return super().proxy_manager_for(proxy, **proxy_kwargs)
+
+
+# ---- requests' errors as ours
+
+
+def _translated(error: Exception, call: Call) -> tuple[Exception, Optional[BaseException]]:
+    """Give our exception, and what it comes from where that shows no URL."""
+    reason = _reason(error)
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        what = f"{call.what}: no connection within {call.connect_timeout} seconds"
+        return ConnectTimeoutError(what, timeout=call.connect_timeout), reason
+    if isinstance(error, requests.exceptions.ReadTimeout):
+        return read_timeout(call), reason
+    if isinstance(error, requests.exceptions.TooManyRedirects):
+        return ProtocolError(f"{call.what}: too many redirects"), None
+    # A text of these shows a URL, perhaps a proxy's. But a certificate that is refused is a ValueError too.
+    if isinstance(error, ValueError) or (isinstance(reason, ValueError) and not isinstance(reason, OSError)):
+        return ProtocolError(f"{call.what}: the URL, one that it redirects to, or the proxy's is none to ask"), None
+    return APIConnectionError(f"{call.what}: {reason}"), reason
+
+
+def _reason(error: BaseException) -> BaseException:
+    """Give what is behind it: the layers above repeat the URL, whose query may hold a credential."""
+    behind = [each for each in (getattr(error, "reason", None), *error.args) if isinstance(each, BaseException)]
+    return _reason(behind[0]) if behind else error
+
+
+def _positive(seconds: Optional[float]) -> Optional[float]:
+    return None if seconds is None else max(seconds, SHORTEST_TIMEOUT)

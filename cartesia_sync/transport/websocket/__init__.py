@@ -1,0 +1,1 @@
+"""A WebSocket: dialled, encrypted, framed; websocket-client is met here alone."""

@@ -1,0 +1,568 @@
+"""WebSocket messages over a socket; the one file that imports websocket-client.
+
+Of the library the upgrade request, the check of its answer and the framing are used, and not ``WebSocket.recv``,
+``close``, ``abort`` or ``settimeout``: those share state between threads, read frames behind the reader's back, or
+echo another close code. Foreign exceptions end here: what leaves this file is ours.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import http.client
+import io
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import Optional, cast
+from urllib.parse import urlsplit
+
+import websocket
+from websocket import ABNF
+
+from ...errors import (
+    APIConnectionError,
+    ConnectTimeoutError,
+    MessageTooBigError,
+    ProtocolError,
+    WebSocketConnectionClosedError,
+    WriteTimeoutError,
+)
+from ..deadline import Deadline
+from ..environment import proxy_for
+from ..error_response import MAX_BODY_BYTES, SECRET_HEADERS, redacted, refusal, secrets_in
+from .dial import dial
+from .duplex import Duplex, Frame, SilenceError, WokenError
+
+MAX_MESSAGE_BYTES = 16 << 20
+_MAX_HEAD_BYTES = 64 << 10
+_LARGEST_CONTROL_BYTES = 125
+_NO_STATUS = 1005
+_WHOLE_TEXT = 0x81
+_LENGTH_IN_TWO_BYTES = 126
+
+_PROTOCOL_VIOLATED = 1002
+_NOT_UTF8 = 1007
+_TOO_BIG = 1009
+"""Close codes (RFC 6455, 7.4.1)."""
+
+_FIRST_SURROGATE, _LAST_SURROGATE = b"\xed\xa0", b"\xed\xbf"
+"""The first two of three bytes: they begin no character (RFC 3629, 3)."""
+
+_utf8_decoder = codecs.getincrementaldecoder("utf-8")
+
+
+class Message(bytes):
+    """A message for which plain bytes are not enough: it is true even where it is empty, unlike a sign of life."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return True
+
+
+class BinaryMessage(Message):
+    """A binary message; the plain bytes that ``Wire.read`` gives are text."""
+
+    __slots__ = ()
+
+
+class Wire:
+    """One open WebSocket connection.
+
+    Threads: ``read`` and ``free`` belong to the reader; the rest is free for all.
+    """
+
+    def __init__(
+        self,
+        duplex: Duplex,
+        *,
+        response_headers: Mapping[str, str],
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:
+        self._duplex = duplex
+        self._frames = _Frames(duplex, max_message_bytes)
+        self._part: Optional[bytearray] = None  # of a message in fragments, as far as it has come
+        self._part_text: Optional[codecs.IncrementalDecoder] = None  # checks it, if it is text
+        self._has_said_close = False
+        self._cause: Optional[APIConnectionError] = None  # why this side shut it; the reader passes it on
+        self.response_headers = response_headers
+        self.was_woken = False  # by wake(), before the last read's deadline: its None is no silence
+        self.unsent = duplex.unsent
+        """What stands in line to be sent; to append a frame is to send it, and ``finish`` waits for it."""
+
+    # ---- reader thread only
+
+    def read(self, deadline: Deadline) -> Optional[bytes]:
+        """Give the next message; b"" for another sign of life, or None for silence until the deadline.
+
+        A text message is plain bytes, and one in a single frame is not checked for UTF-8: the JSON decoder does that.
+        A binary one is a ``BinaryMessage``. An empty message is true, and a sign of life is false: a ping, which is
+        answered here, a pong, and part of a message that went on arriving until the deadline.
+
+        Raises:
+            WebSocketConnectionClosedError: The service closed, or the stream ended or broke.
+            ProtocolError: What came is no WebSocket traffic, or is larger than allowed. A close frame with its
+                ``close_code`` is on its way.
+
+        Threads: the reader only. Waits for the service, until the deadline.
+        """
+        if self.has_message:
+            return self._frames.take_text()
+        self.was_woken = False
+        arrivals = self._duplex.recv_calls
+        try:
+            if self._frames.needs_header() and not self._duplex.has_ahead:
+                self._duplex.read_ahead(deadline)
+                if self._part is None and self._frames.has_text():
+                    return self._frames.take_text()  # what comes alone is spared the library's dozen calls too
+            while True:
+                self._frames.deadline = deadline
+                frame = self._frames.recv_frame()
+                data = cast(bytes, frame.data)  # the library's hints name text too, which is what one sends
+                if frame.opcode == ABNF.OPCODE_PING:
+                    self._post(data, ABNF.OPCODE_PONG)
+                    return b""
+                if frame.opcode == ABNF.OPCODE_PONG:
+                    return b""
+                if frame.opcode == ABNF.OPCODE_CLOSE:
+                    raise self._closed_by_service(data)
+                message = self._assemble(frame, data)
+                if message is not None:
+                    return message
+                if deadline.expired:
+                    return b""  # fragments that keep coming must not keep the reader for ever
+        except SilenceError as silence:
+            self.was_woken = isinstance(silence, WokenError)
+            return b"" if self._duplex.recv_calls > arrivals else None
+        except EOFError as error:
+            raise self._cause or WebSocketConnectionClosedError(
+                "The connection ended without a close frame (the service or the network dropped it)."
+            ) from error
+        except websocket.WebSocketException as error:
+            self.post_close(_PROTOCOL_VIOLATED)
+            raise _violation(f"The service sent a frame that is not valid: {error}") from error
+        except ProtocolError as error:
+            self.post_close(error.close_code or _PROTOCOL_VIOLATED)
+            raise
+        except OSError as error:
+            raise self._cause or _broke(error) from error
+
+    @property
+    def has_message(self) -> bool:
+        """Whether the next message is here as a whole already, so that ``read`` neither waits nor asks the system."""
+        return self._part is None and self._frames.has_text()
+
+    def _assemble(self, frame: ABNF, data: bytes) -> Optional[bytes]:
+        """Put fragments together; None while there are more to come. Text is checked fragment by fragment."""
+        is_first = frame.opcode != ABNF.OPCODE_CONT
+        if is_first == (self._part is not None):
+            raise _violation(
+                "The service began a message inside another one."
+                if is_first
+                else "The service went on with a message that it had not begun."
+            )
+        if is_first and frame.fin:
+            return BinaryMessage(data) if frame.opcode == ABNF.OPCODE_BINARY else data or Message()
+        if self._part is None:
+            self._part = bytearray()
+            self._part_text = _utf8_decoder() if frame.opcode == ABNF.OPCODE_TEXT else None
+        if self._part_text is not None:
+            _check_utf8(self._part_text, data, is_last=bool(frame.fin))
+        self._part += data
+        self._frames.held_bytes = len(self._part)
+        if not frame.fin:
+            return None
+        is_text = self._part_text is not None
+        message = bytes(self._part) if is_text else BinaryMessage(self._part)
+        self._part, self._part_text, self._frames.held_bytes = None, None, 0
+        return message or Message()
+
+    def _closed_by_service(self, data: bytes) -> WebSocketConnectionClosedError:
+        """Answer a close frame, and make the exception that tells of it.
+
+        Raises:
+            ProtocolError: Its reason is not UTF-8. (Of one byte, or with a code that is not allowed on the wire, it
+                has not come so far: the library refuses it.)
+        """
+        code = int.from_bytes(data[:2], "big") if data else _NO_STATUS
+        try:
+            reason = str(data[2:], "utf-8")
+        except UnicodeDecodeError as error:
+            raise _not_utf8(f"a close frame with code {code}", error.reason) from error
+        if not self._has_said_close:
+            self._post(data[:2], ABNF.OPCODE_CLOSE)  # the answer, with the same code
+            self._has_said_close = True
+        because = f" ({reason})" if reason else ""
+        return WebSocketConnectionClosedError(
+            f"The service closed the connection with code {code}{because}.", code=code, reason=reason
+        )
+
+    def post_close(self, code: int, reason: str = "") -> None:
+        """Put a close frame in line, unless one was said already; it leaves when it can.
+
+        Args:
+            code: 1000 to 1003, 1007 to 1014, or 3000 to 4999.
+            reason: At most 123 bytes of UTF-8.
+
+        A connection that is broken already shows at the next read. Threads: the reader only. Does not wait.
+        """
+        if not self._has_said_close:
+            self._has_said_close = True
+            self._post(code.to_bytes(2, "big") + reason.encode(), ABNF.OPCODE_CLOSE)
+
+    def ping(self) -> None:
+        """Ask for a sign of life. Does not wait.
+
+        Raises:
+            WebSocketConnectionClosedError: The connection broke.
+        """
+        try:
+            self._duplex.queue(Frame(_frame(b"", ABNF.OPCODE_PING)))
+        except OSError as error:
+            raise _broke(error) from error
+
+    def post(self, message: bytes) -> None:
+        """Put a short text message in line, such as a cancel; it leaves when it can.
+
+        A connection that is broken already shows at the next read. Does not wait.
+        """
+        self._post(message, ABNF.OPCODE_TEXT)
+
+    def _post(self, data: bytes, opcode: int) -> None:
+        try:
+            self._duplex.queue(Frame(_frame(data, opcode)))
+        except OSError:
+            pass  # the reader meets the end after what came before it
+
+    def free(self) -> None:
+        """Give the socket back. The reader's last act."""
+        self._duplex.close()
+
+    # ---- any thread
+
+    @staticmethod
+    def frame(message: bytes) -> Frame:
+        """Make the frame of a text message, for ``unsent``."""
+        return Frame(_frame(message, ABNF.OPCODE_TEXT))
+
+    def write(self, message: bytes, deadline: Deadline) -> None:
+        """Send one text message, and wait until it has left; as ``finish``."""
+        frame = self.frame(message)
+        self.unsent.append(frame)
+        self.finish(frame, deadline)
+
+    def finish(self, frame: Frame, deadline: Deadline) -> None:
+        """Wait until a frame that was appended to ``unsent`` has left.
+
+        Raises:
+            WriteTimeoutError: The service did not take it in time; the wire is shut, since half of it may be out.
+            WebSocketConnectionClosedError: The connection broke; the wire is shut.
+
+        Threads: any but the reader. Waits for the frames before it and for its own, at most until the deadline.
+        Interrupted, the frame stays in line, and whoever catches that calls ``wake``.
+        """
+        try:
+            self._duplex.finish(frame, deadline)
+        except SilenceError:
+            story = f"The service did not take a message of {len(frame.data)} bytes within {deadline.seconds} s"
+            self._cause = WebSocketConnectionClosedError(
+                f"{story}; half of it may be out, so this ended the connection."
+            )
+            self.shut()
+            raise WriteTimeoutError(f"{story}.", timeout=deadline.seconds) from None
+        except OSError as error:
+            self.shut()
+            raise _broke(error) from error
+
+    def wake(self) -> None:
+        """Have the reader look at what was left for it: ``read`` gives None, and ``was_woken`` is true.
+
+        Threads: any, at any time, a finalizer or a signal's handler included: takes no lock, and does not wait.
+        """
+        self._duplex.wake()
+
+    @property
+    def is_in_use_here(self) -> bool:
+        """Whether the calling thread is in the midst of a send or a read: the reader may have to wait for it."""
+        return self._duplex.is_in_use_here
+
+    def shut(self) -> None:
+        """End the connection and wake whoever waits on it. Idempotent, from any thread, does not wait."""
+        self._duplex.shut()
+
+    def drop(self) -> None:
+        """In a forked child: let go of the socket without touching the parent's connection."""
+        self._duplex.drop()
+
+
+def connect(
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    ssl_context: Optional[ssl.SSLContext],
+    deadline: Deadline,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+) -> Wire:
+    """Open a WebSocket connection.
+
+    Args:
+        url: ``ws://`` or ``wss://``, the query included. Holds no credential: those go into the headers.
+        headers: Sent with the upgrade request, and to nobody else: redirects are not followed.
+        ssl_context: For ``wss://``.
+        deadline: For name resolution, TCP, TLS and the upgrade together.
+        max_message_bytes: What a single message may weigh.
+
+    Raises:
+        APIStatusError: The service answered with anything but an upgrade.
+        ConnectTimeoutError: Not done by the deadline.
+        ProtocolError: The answer is no WebSocket upgrade.
+        APIConnectionError: The service cannot be reached.
+
+    Threads: any. Waits until the deadline.
+    """
+    parts = urlsplit(url)
+    secure = parts.scheme == "wss"
+    host, port = parts.hostname or "", parts.port or (443 if secure else 80)
+    where = f"{host}:{port}"
+    if secure and ssl_context is None:
+        raise ValueError("a wss:// address needs an ssl_context")  # never in clear
+    try:
+        duplex = Duplex(dial(host, port, ssl_context if secure else None, deadline, proxy=proxy_for(url)))
+    except TimeoutError as error:
+        raise _connect_timeout(where, deadline) from error
+    except socket.timeout as error:  # not a TimeoutError before Python 3.10
+        raise _connect_timeout(where, deadline) from error
+    except OSError as error:
+        raise APIConnectionError(f"Cannot connect to {where}: {error}") from error
+    try:
+        response_headers = _upgrade(duplex, url, headers, where, deadline)
+    except BaseException:  # Ctrl-C too: nothing stays open
+        duplex.close()
+        raise
+    return Wire(duplex, response_headers=response_headers, max_message_bytes=max_message_bytes)
+
+
+def _upgrade(duplex: Duplex, url: str, headers: Mapping[str, str], where: str, deadline: Deadline) -> Mapping[str, str]:
+    """Ask for the upgrade; give the answer's headers."""
+    upgrade = websocket.WebSocket(enable_multithread=False)
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    try:
+        upgrade.connect(  # type: ignore[no-untyped-call]  # the library's own hints leave it out
+            url,
+            socket=_UpgradeSocket(
+                duplex,
+                deadline,
+                secrets_in(headers),
+                unseen="".join(line + "\r\n" for line in lines if _holds_secret(line)).encode(),
+            ),
+            header=[line for line in lines if not _holds_secret(line)],
+            suppress_origin=True,
+            redirect_limit=0,
+        )
+    except SilenceError:
+        raise _connect_timeout(where, deadline) from None
+    except (websocket.WebSocketException, ValueError) as error:  # 1.9.0 of the library lets UnicodeDecodeError out
+        raise ProtocolError(f"{where} did not answer as a WebSocket server: {error}") from error
+    except (OSError, EOFError) as error:
+        raise APIConnectionError(f"The connection to {where} ended during the upgrade: {error}") from error
+    return dict(upgrade.headers or {})
+
+
+def _holds_secret(line: str) -> bool:
+    return line.partition(":")[0].lower() in SECRET_HEADERS
+
+
+def _connect_timeout(where: str, deadline: Deadline) -> ConnectTimeoutError:
+    return ConnectTimeoutError(f"No connection to {where} within {deadline.seconds} s.", timeout=deadline.seconds)
+
+
+def _broke(error: OSError) -> WebSocketConnectionClosedError:
+    return WebSocketConnectionClosedError(f"The connection broke: {error}")
+
+
+def _too_big(size: int, limit: int) -> MessageTooBigError:
+    return MessageTooBigError(
+        f"The service sent a message of at least {size} bytes; at most {limit} are taken (max_message_bytes).",
+        limit_bytes=limit,
+        close_code=_TOO_BIG,
+    )
+
+
+def _violation(message: str) -> ProtocolError:
+    return ProtocolError(message, close_code=_PROTOCOL_VIOLATED)
+
+
+def _not_utf8(what: str, why: str) -> ProtocolError:
+    return ProtocolError(f"The service sent {what} that is not UTF-8: {why}.", close_code=_NOT_UTF8)
+
+
+def _check_utf8(decoder: codecs.IncrementalDecoder, data: bytes, *, is_last: bool) -> None:
+    """Check one more fragment of a text message.
+
+    Raises:
+        ProtocolError: The message is not UTF-8, and no further fragment can make it so.
+    """
+    try:
+        decoder.decode(data, final=is_last)
+    except UnicodeDecodeError as error:
+        raise _not_utf8("a text message", error.reason) from error
+    begun = decoder.getstate()[0]  # of a character that the next fragment is to end
+    if len(begun) == 2 and _FIRST_SURROGATE <= begun <= _LAST_SURROGATE:
+        raise _not_utf8("a text message", "half of a surrogate pair")  # Python would wait for its third byte
+
+
+def _frame(data: bytes, opcode: int) -> bytes:
+    frame: bytes = ABNF.create_frame(data, opcode).format()
+    return frame
+
+
+class _Frames(websocket.frame_buffer):
+    """The library's frame reader over our read-ahead; it keeps its place when a deadline falls inside a frame.
+
+    What a server must not send is refused from the header alone, before any of the payload is read.
+    """
+
+    def __init__(self, duplex: Duplex, max_message_bytes: int) -> None:
+        # UTF-8 is left to the JSON decoder, which checks it a hundred times faster.
+        super().__init__(recv_fn=lambda size: b"", skip_utf8_validation=True)
+        self._duplex = duplex
+        self._max_message_bytes = max_message_bytes
+        self.held_bytes = 0  # of a message in fragments, as far as it has come
+        self.deadline = Deadline(None)
+        self._text_head = 0  # of the text message that has_text has found
+        self._text_size = 0
+
+    def has_text(self) -> bool:
+        """Whether what comes next is a text message in one frame, of less than 64 KiB, that was read ahead as a whole.
+
+        So are nearly all. The library takes a dozen calls to read one, and these two spare them; whatever else it is,
+        and whatever is wrong with it, is the library's to find out.
+        """
+        if self._text_size:
+            return True
+        ahead, start, size = self._duplex.ahead, self._duplex.start, self._duplex.end - self._duplex.start
+        if size < 2 or ahead[start] != _WHOLE_TEXT or self.header is not None:
+            return False
+        length, head = ahead[start + 1], 2
+        if length == _LENGTH_IN_TWO_BYTES and size >= 4:
+            length, head = ahead[start + 2] << 8 | ahead[start + 3], 4
+        elif length >= _LENGTH_IN_TWO_BYTES:
+            return False
+        if size < head + length or length > self._max_message_bytes:
+            return False
+        self._text_head, self._text_size = head, length
+        return length > 0
+
+    def take_text(self) -> bytes:
+        """Give the message that ``has_text`` has found."""
+        head, size, self._text_size = self._text_head, self._text_size, 0
+        return self._duplex.take_ready(head, size)
+
+    def recv_strict(self, bufsize: int) -> bytes:
+        return self._duplex.take(bufsize, self.deadline)
+
+    def recv_length(self) -> None:
+        super().recv_length()
+        assert self.header is not None
+        assert self.length is not None
+        fin, rsv1, rsv2, rsv3, opcode, is_masked, _ = self.header
+        if is_masked or rsv1 or rsv2 or rsv3 or opcode not in ABNF.OPCODES:
+            raise _violation(
+                f"The service sent a frame with opcode {opcode}, reserved bits {rsv1}{rsv2}{rsv3}, mask {is_masked}; "
+                "a server's frame has a known opcode and no such bits."
+            )
+        if opcode >= ABNF.OPCODE_CLOSE and (self.length > _LARGEST_CONTROL_BYTES or not fin):
+            raise _violation(f"The service sent a control frame of {self.length} bytes, or in fragments.")
+        size = self.length + (self.held_bytes if opcode == ABNF.OPCODE_CONT else 0)
+        if size > self._max_message_bytes:
+            raise _too_big(size, self._max_message_bytes)
+
+
+class _UpgradeSocket:
+    """What the library takes for a socket while it upgrades; every step is bound by one deadline.
+
+    The answer's head is read whole first. Anything but 101 is raised from here, with its body; cookies are left out
+    of what the library sees, since it would keep them for the whole process. The headers that hold a credential join
+    the request here: where somebody has turned the library's trace on, it logs all that it is given.
+    """
+
+    def __init__(self, duplex: Duplex, deadline: Deadline, secrets: list[bytes], *, unseen: bytes) -> None:
+        self._duplex = duplex
+        self._deadline = deadline
+        self._secrets = secrets
+        self._unseen = unseen
+        self._head: Optional[io.BytesIO] = None
+
+    def gettimeout(self) -> None:
+        return None
+
+    def send(self, data: bytes) -> int:
+        request = bytes(data)
+        if request.endswith(b"\r\n\r\n"):  # its headers' end: the library sends them in one piece
+            request = request[:-2] + self._unseen + b"\r\n"
+        self._duplex.unsent.append(Frame(request))
+        self._duplex.flush(self._deadline)
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        if self._head is None:
+            self._head = io.BytesIO(self._read_head())
+        return self._head.read(size)
+
+    def close(self) -> None:
+        """Leave that to ``connect``, which owns the socket."""
+
+    def _read_head(self) -> bytes:
+        head = bytearray()
+        while not head.endswith(b"\r\n\r\n"):
+            head += self._duplex.take(1, self._deadline)
+            if len(head) > _MAX_HEAD_BYTES:
+                raise ProtocolError(f"The answer to the upgrade has more than {_MAX_HEAD_BYTES} bytes of headers.")
+        answer = redacted(bytes(head), self._secrets)
+        first, *rest = answer.split(b"\r\n")
+        if first.split(b" ", 2)[1:2] != [b"101"]:
+            self._raise_refusal(answer)
+        return b"\r\n".join([first, *(line for line in rest if not line.lower().startswith(b"set-cookie:"))])
+
+    def _raise_refusal(self, head: bytes) -> None:
+        answer = http.client.HTTPResponse(_Answer(head, self._duplex, self._deadline))  # type: ignore[arg-type]  # reads it as a file
+        with contextlib.closing(answer):  # left to the collector, it writes to stderr on Python 3.13
+            try:
+                answer.begin()
+                headers = {name.lower(): value for name, value in answer.getheaders()}
+            except http.client.HTTPException as error:
+                raise ProtocolError(f"The service did not answer the upgrade in HTTP: {error!r}") from error
+            try:
+                body = answer.read(MAX_BODY_BYTES + max(map(len, self._secrets), default=0))
+            except (http.client.HTTPException, OSError, EOFError, SilenceError, ValueError):
+                body = b""  # the status says enough
+        body = redacted(body, self._secrets)[:MAX_BODY_BYTES]
+        raise refusal(answer.status, headers, body, what="the WebSocket upgrade")
+
+
+class _Answer(io.RawIOBase):
+    """The head that was read, and the bytes behind it, as the file that http.client asks a socket for."""
+
+    def __init__(self, head: bytes, duplex: Duplex, deadline: Deadline) -> None:
+        self._head = io.BytesIO(head)
+        self._duplex = duplex
+        self._deadline = deadline
+        self._left = len(head) + 2 * MAX_BODY_BYTES  # http.client takes a chunk of -1 bytes for one without end
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what BufferedReader passes
+        data = self._head.read(min(len(buffer), self._left))
+        if not data and self._left:
+            try:
+                data = self._duplex.take_some(min(len(buffer), self._left), self._deadline)
+            except EOFError:
+                return 0
+        self._left -= len(data)
+        buffer[: len(data)] = data
+        return len(data)
