@@ -47,7 +47,7 @@ def echo(wire: Wire) -> None:
             try:
                 str(message, "utf-8")  # as the JSON decoder checks it
             except UnicodeDecodeError:
-                wire.post_close(1007)
+                wire.send_close(1007)
                 return
             wire.post(bytes(message))
 
@@ -62,7 +62,7 @@ def visit(url: str, *, asks: bool = False) -> Optional[bytes]:
             echo(wire)
         return None
     finally:
-        wire.free()
+        wire.release()
 
 
 def wait_for_server(port: int, server: subprocess.Popen[bytes]) -> None:

@@ -123,9 +123,9 @@ class Way(Protocol):
 
     def write(self, message: str) -> None: ...
 
-    def shut(self) -> None: ...
+    def shutdown(self) -> None: ...
 
-    def free(self) -> None: ...
+    def release(self) -> None: ...
 
 
 class Library:
@@ -148,11 +148,11 @@ class Library:
     def write(self, message: str) -> None:
         self._websocket.send(message)
 
-    def shut(self) -> None:
+    def shutdown(self) -> None:
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
-    def free(self) -> None:
+    def release(self) -> None:
         self._socket.close()
 
 
@@ -175,11 +175,11 @@ class Ours:
     def write(self, message: str) -> None:
         self._wire.write(message.encode(), self._deadline(SOCKET_TIMEOUT))
 
-    def shut(self) -> None:
-        self._wire.shut()
+    def shutdown(self) -> None:
+        self._wire.shutdown()
 
-    def free(self) -> None:
-        self._wire.free()
+    def release(self) -> None:
+        self._wire.release()
 
 
 WAYS: dict[str, Callable[[str, ssl.SSLContext], Way]] = {
@@ -213,7 +213,7 @@ class Trial:
             self._is_over.set()
         for thread in threads:
             self._watch(thread)
-        way.shut()
+        way.shutdown()
         for thread in threads:
             thread.join(BOUND)
 
@@ -235,7 +235,7 @@ class Trial:
     def _lose(self, why: str) -> None:
         self._losses.append(why)
         self._is_over.set()
-        self._way.shut()
+        self._way.shutdown()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -282,7 +282,7 @@ def race(ways: list[str], trials: int, seconds: float, messages: Optional[int]) 
             for _ in range(trials):
                 way = WAYS[name](url, tls)
                 done.append(Trial(way, seconds=seconds, messages=messages))
-                way.free()
+                way.release()
             result["ways"][name] = {
                 "lost": sum(trial.loss is not None for trial in done),
                 "losses": Counter(trial.loss for trial in done if trial.loss is not None),

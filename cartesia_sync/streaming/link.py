@@ -87,7 +87,7 @@ class Link:
                                             or its own
         pusher    waits on _connect_lock    woken by the thread that connects          bound: the connect clock
         reader    waits on the socket       woken by a frame, the stream's end, wake() bound: the ping interval, or
-                                            or shut()                                  a millisecond while there are
+                                            or shutdown()                                  a millisecond while there are
                                                                                        receivers to wake
         close()   waits for the reader      woken by the reader's exit                 bound: the close clock, twice
 
@@ -193,7 +193,7 @@ class Link:
                 raise
             failed = APIConnectionError(f"The connection's reader thread cannot be started: {error}")
             self._lose(wire, failed)
-            wire.free()
+            wire.release()
             if isinstance(error, RuntimeError):  # no more threads: the system's limit, or the interpreter is at its end
                 raise failed from error
             raise
@@ -487,9 +487,9 @@ class Link:
             if line.wire is wire:
                 wire.post(_cancel_message(line))
         if self._closers:
-            wire.post_close(*self._closers[0])
+            wire.send_close(*self._closers[0])
         if self._is_abandoned:
-            wire.shut()
+            wire.shutdown()
 
     def _see_to_notes_if_free(self) -> None:
         """Carry out what was noted, where there is no reader to do it and the lock is to be had at once.
@@ -567,7 +567,7 @@ class Link:
             loss.__cause__ = bug
         finally:
             self._lose(wire, loss)
-            wire.free()
+            wire.release()
             self._see_to_notes(None)
 
     def _hear_all(self, wire: Wire) -> None:
@@ -660,7 +660,7 @@ class Link:
             self._bound_all(wire)
 
     def _unattributable(self, wire: Wire, code: int, what: str) -> ProtocolError:
-        wire.post_close(code)
+        wire.send_close(code)
         return ProtocolError(f"The service sent {what}. Nobody can tell whose it is, so this ended the connection.")
 
     def _pass_on(self, wire: Wire, heard: dict[Line, list[Item]], receivers: Optional[int] = None) -> None:
@@ -744,7 +744,7 @@ class Link:
 
     def _lose(self, wire: Wire, loss: CartesiaError) -> None:
         """Forget a wire that has ended, and tell the contexts that spoke on it."""
-        wire.shut()  # nothing leaves any more: what has left is certain from now on
+        wire.shutdown()  # nothing leaves any more: what has left is certain from now on
         lost = []
         with self._state_lock:
             if not self.is_closed:
@@ -795,7 +795,7 @@ class Link:
         if reader.has_ended_within(self._timeout.close):
             return
         if wire is not None:
-            wire.shut()
+            wire.shutdown()
         if not reader.has_ended_within(self._timeout.close):
             warnings.warn(f"{reader.thread.name} has not ended", ResourceWarning, stacklevel=3)
 
@@ -839,7 +839,7 @@ class Link:
         for line in lines:
             line.leave_to_parent(forked)
         if wire is not None:
-            wire.drop()
+            wire.detach()
 
     def _is_elsewhere(self) -> bool:
         """Whether this is a child of the process that opened the connection, whoever forked it and how."""

@@ -35,7 +35,7 @@ def test_a_lost_connection_whose_next_reader_gets_no_thread_can_be_reopened_and_
     lost, reader = connection.link._wire, connection.link.reader
     assert lost is not None
     assert reader is not None
-    lost.shut()
+    lost.shutdown()
     reader.join(BOUND)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)

@@ -43,7 +43,7 @@ def test_a_connection_that_the_server_drops_counts_as_lost(name: str, tmp_path: 
     with tls_race.serving(str(tmp_path), drops_after=20) as (url, tls):
         way = tls_race.WAYS[name](url, tls)
         trial = tls_race.Trial(way, messages=MESSAGES)
-        way.free()
+        way.release()
     assert trial.loss is not None
     assert trial.messages <= 20
 
@@ -72,7 +72,7 @@ class Echo:
             self._said.append(message)
             self._has_more.notify()
 
-    def shut(self) -> None:
+    def shutdown(self) -> None:
         with self._has_more:
             self._is_shut = True
             self._has_more.notify()

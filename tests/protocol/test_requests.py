@@ -72,17 +72,17 @@ class RecordingWire:
     def post(self, message: bytes) -> None:
         self.messages.append(message)
 
-    def post_close(self, code: int, reason: str = "") -> None:
-        self.shut()
+    def send_close(self, code: int, reason: str = "") -> None:
+        self.shutdown()
 
     def wake(self) -> None:
         self._wakes.put(None)
 
-    def shut(self) -> None:
+    def shutdown(self) -> None:
         self._has_ended = True
         self.wake()
 
-    def free(self) -> None:
+    def release(self) -> None:
         pass
 
     @property

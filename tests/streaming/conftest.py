@@ -135,7 +135,7 @@ class StepWire:
             self.said.append(json.loads(message))
             self._said.notify_all()
 
-    def post_close(self, code: int, reason: str = "") -> None:
+    def send_close(self, code: int, reason: str = "") -> None:
         if self.closed_with is None:
             self.closed_with = (code, reason)
             self.lose(WebSocketConnectionClosedError("answered", code=code))
@@ -143,15 +143,15 @@ class StepWire:
     def ping(self) -> None:
         self.pings += 1
 
-    def shut(self) -> None:
+    def shutdown(self) -> None:
         if not self.is_shut:
             self.is_shut = True
             self.lose(WebSocketConnectionClosedError("shut"))
 
-    def free(self) -> None:
+    def release(self) -> None:
         self.is_free.set()
 
-    def drop(self) -> None:
+    def detach(self) -> None:
         self.is_shut = True
 
 

@@ -117,7 +117,7 @@ def test_the_reader_keeps_nothing_of_a_context_that_was_dropped(make_stage: Any)
 def test_a_first_message_that_cannot_leave_ends_the_context_for_its_receiver_too(make_stage: Any) -> None:
     stage = make_stage(Timeout(first_event=3.0), reconnect=False)
     context = stage.context("a")
-    stage.wires[0].before_write = lambda message: stage.wires[0].shut()
+    stage.wires[0].before_write = lambda message: stage.wires[0].shutdown()
     with ThreadPoolExecutor(1) as pool:
         audio = pool.submit(context.audio)
         with pytest.raises(WebSocketConnectionClosedError):

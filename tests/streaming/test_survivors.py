@@ -156,7 +156,7 @@ def test_a_message_that_has_left_is_no_error_though_its_sender_failed(stage: Any
     wire.hear_done("a")
     assert context.audio() == b"1"
     assert transcripts(wire) == ["One."]
-    wire.shut()  # as the real one is then
+    wire.shutdown()  # as the real one is then
 
 
 def test_a_wire_that_was_dialled_while_the_connection_was_closed_is_freed(stage: Any) -> None:
@@ -355,7 +355,7 @@ def test_one_push_with_all_the_text_that_meets_the_loss_is_said_again(stage: Any
         old.before_write = lose_before
     elif when == "while it leaves":
         old.before_write = lambda message: lose_now(old)
-        old.shut = lambda: None  # what is on its way leaves all the same
+        old.shutdown = lambda: None  # what is on its way leaves all the same
     else:
         old.after_write = lambda: lose_now(old)
     context.push("All of it.", continue_=False)

@@ -426,7 +426,7 @@ def echo(duplex: Duplex, wire: Wire) -> None:
                 try:
                     str(message, "utf-8")
                 except UnicodeDecodeError:
-                    wire.post_close(NOT_UTF8)
+                    wire.send_close(NOT_UTF8)
                     return
                 wire.post(bytes(message))
 
@@ -481,7 +481,7 @@ def run(case: Case) -> tuple[str, str]:
             try:
                 echo(duplex, wire)
             finally:
-                wire.free()
+                wire.release()
 
         threads = [threading.Thread(target=play_client), threading.Thread(target=service.send, args=(case.steps,))]
         for thread in threads:

@@ -139,7 +139,7 @@ class Reader:
             self._end = end
         finally:
             if isinstance(self._side, Wire):
-                self._side.free()
+                self._side.release()
             else:
                 self._side.close()
 
@@ -170,7 +170,7 @@ def being_read(side: Union[Duplex, Wire]) -> Iterator[Reader]:
     try:
         yield reader
     finally:
-        side.shut()
+        side.shutdown()
         end = reader.end()
     if not isinstance(end, (CartesiaError, EOFError, OSError)):
         raise end
@@ -203,7 +203,7 @@ class Ends:
 
     def end(self) -> None:
         """Shut it, and hold nothing any more: pytest keeps what the last test of a module was given."""
-        self.duplex.shut()
+        self.duplex.shutdown()
         vars(self).clear()
 
 

@@ -108,7 +108,7 @@ class Duplex:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        # Re-entrant: what the collector or a signal runs calls shut() in a thread that may hold it. Never held across
+        # Re-entrant: a finalizer or handler calls shutdown() in a thread that may hold it. Never held across
         # a wait.
         self._io_lock = threading.RLock()
         self.unsent: list[Frame] = []
@@ -269,7 +269,7 @@ class Duplex:
 
         Threads: the reader only, once, at its end. Does not wait.
         """
-        self.shut()
+        self.shutdown()
         self._selector.close()
         self._bell.close()
         self._waker = None
@@ -341,7 +341,7 @@ class Duplex:
         owned: bool = self._io_lock._is_owned()  # type: ignore[attr-defined]  # threading.Condition asks it too
         return owned
 
-    def shut(self) -> None:
+    def shutdown(self) -> None:
         """End both directions and wake whoever waits. Idempotent.
 
         Threads: any, at any time, a finalizer included. Does not wait.
@@ -355,7 +355,7 @@ class Duplex:
             except OSError:
                 pass  # the peer was faster
 
-    def drop(self) -> None:
+    def detach(self) -> None:
         """In a forked child: give back this process's descriptors and leave the connection to the parent.
 
         ``shutdown()`` would end the parent's too. Takes no lock: another thread may have held it at the fork.

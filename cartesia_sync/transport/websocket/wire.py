@@ -140,10 +140,10 @@ class Wire:
                 "The connection ended without a close frame (the service or the network dropped it)."
             ) from error
         except websocket.WebSocketException as error:
-            self.post_close(_PROTOCOL_VIOLATED)
+            self.send_close(_PROTOCOL_VIOLATED)
             raise _violation(f"The service sent a frame that is not valid: {error}") from error
         except ProtocolError as error:
-            self.post_close(error.close_code or _PROTOCOL_VIOLATED)
+            self.send_close(error.close_code or _PROTOCOL_VIOLATED)
             raise
         except OSError as error:
             raise self._cause or _broke(error) from error
@@ -198,7 +198,7 @@ class Wire:
             f"The service closed the connection with code {code}{because}.", code=code, reason=reason
         )
 
-    def post_close(self, code: int, reason: str = "") -> None:
+    def send_close(self, code: int, reason: str = "") -> None:
         """Put a close frame in line, unless one was said already; it leaves when it can.
 
         Args:
@@ -235,7 +235,7 @@ class Wire:
         except OSError:
             pass  # the reader meets the end after what came before it
 
-    def free(self) -> None:
+    def release(self) -> None:
         """Give the socket back. The reader's last act."""
         self._duplex.close()
 
@@ -269,10 +269,10 @@ class Wire:
             self._cause = WebSocketConnectionClosedError(
                 f"{story}; half of it may be out, so this ended the connection."
             )
-            self.shut()
+            self.shutdown()
             raise WriteTimeoutError(f"{story}.", timeout=deadline.seconds) from None
         except OSError as error:
-            self.shut()
+            self.shutdown()
             raise _broke(error) from error
 
     def wake(self) -> None:
@@ -287,13 +287,13 @@ class Wire:
         """Whether the calling thread is in the midst of a send or a read: the reader may have to wait for it."""
         return self._duplex.is_in_use_here
 
-    def shut(self) -> None:
+    def shutdown(self) -> None:
         """End the connection and wake whoever waits on it. Idempotent, from any thread, does not wait."""
-        self._duplex.shut()
+        self._duplex.shutdown()
 
-    def drop(self) -> None:
+    def detach(self) -> None:
         """In a forked child: let go of the socket without touching the parent's connection."""
-        self._duplex.drop()
+        self._duplex.detach()
 
 
 def connect(

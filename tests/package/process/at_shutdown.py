@@ -97,7 +97,7 @@ def reopening_a_lost_connection(url: str) -> Scene:
     context = context_of(connection)
     wire = connection.link._wire
     assert wire is not None
-    wire.shut()
+    wire.shutdown()
     reader = connection.link.reader
     assert reader is not None
     reader.join()

@@ -276,7 +276,7 @@ def test_shut_wakes_a_waiting_reader(
         ends = connect_ends(tls=tls)
         reading = threads.submit(ends.duplex.take, 1, Deadline(None))
         assert waits.reader.wait(BOUND)
-        ends.duplex.shut()
+        ends.duplex.shutdown()
         with pytest.raises((EOFError, OSError)):
             reading.result(BOUND)
 
@@ -291,14 +291,14 @@ def test_shut_wakes_a_waiting_writer(
         with being_read(ends.duplex):
             writing = threads.submit(write, ends.duplex, LARGE, Deadline(None))
             assert waits.writer.wait(BOUND)
-            ends.duplex.shut()
+            ends.duplex.shutdown()
             with pytest.raises(OSError, match=r".") as caught:
                 writing.result(BOUND)
         assert not isinstance(caught.value, TimeoutError)
 
 
 def test_shut_ends_the_connection_for_the_peer_and_sends_nothing_in_clear(either: Ends) -> None:
-    either.duplex.shut()
+    either.duplex.shutdown()
     with pytest.raises(OSError, match="shut"):
         write(either.duplex, b"secret", soon())
     with pytest.raises(OSError, match="shut"):
@@ -308,13 +308,13 @@ def test_shut_ends_the_connection_for_the_peer_and_sends_nothing_in_clear(either
         assert raw.recv(100) == b""
 
 
-@pytest.mark.parametrize("first", ["shut", "close"])
+@pytest.mark.parametrize("first", ["shutdown", "close"])
 def test_the_end_can_be_asked_for_again_and_again(either: Ends, first: str) -> None:
     getattr(either.duplex, first)()
-    either.duplex.shut()
+    either.duplex.shutdown()
     either.duplex.close()
     either.duplex.close()
-    either.duplex.shut()
+    either.duplex.shutdown()
     assert either.sock.fileno() == -1
 
 
@@ -322,14 +322,14 @@ def test_shut_after_the_peer_was_faster_is_no_error(either: Ends) -> None:
     either.far.reset()
     with pytest.raises((EOFError, OSError)):
         either.duplex.take(1, soon())
-    either.duplex.shut()
+    either.duplex.shutdown()
     either.duplex.close()
 
 
 def test_a_finalizer_may_shut_in_the_thread_that_holds_the_lock(ends: Ends) -> None:
     with ends.duplex._io_lock:
         assert ends.duplex._io_lock.acquire(blocking=False)  # else the next line would wait for ever
-        ends.duplex.shut()
+        ends.duplex.shutdown()
         ends.duplex._io_lock.release()
 
 
@@ -379,7 +379,7 @@ def test_drop_gives_back_the_descriptor_and_leaves_the_connection_alone(either: 
     """What a forked child does: the peer must not see an end. Here a second descriptor plays the parent's."""
     parents = socket.socket(fileno=socket.dup(either.sock.fileno()))
     with parents:
-        either.duplex.drop()
+        either.duplex.detach()
         assert either.sock.fileno() == -1
         with pytest.raises(OSError, match="shut"):
             write(either.duplex, b"x", soon())
@@ -388,7 +388,7 @@ def test_drop_gives_back_the_descriptor_and_leaves_the_connection_alone(either: 
 
 def test_drop_does_not_wait_for_a_lock_that_another_thread_held(ends: Ends, threads: ThreadPoolExecutor) -> None:
     with ends.duplex._io_lock:
-        threads.submit(ends.duplex.drop).result(BOUND)
+        threads.submit(ends.duplex.detach).result(BOUND)
     assert ends.sock.fileno() == -1
 
 
@@ -413,7 +413,7 @@ def test_what_came_before_shut_is_read_though_a_frame_was_torn(narrow: Ends) -> 
         write(narrow.duplex, LARGE, Deadline(NOW))
     narrow.far.send(b"the reason")
     assert select.select([narrow.sock], [], [], BOUND)[0]
-    narrow.duplex.shut()
+    narrow.duplex.shutdown()
     assert narrow.duplex.take(10, soon()) == b"the reason"
     with pytest.raises((EOFError, OSError)):
         narrow.duplex.take(1, soon())
@@ -426,5 +426,5 @@ def test_a_socket_that_was_blocking_no_longer_is(either: Ends) -> None:
 
 def test_a_socket_that_never_connected_can_be_given_back_too() -> None:
     duplex = Duplex(Stream(socket.socket()))
-    duplex.shut()
+    duplex.shutdown()
     duplex.close()

@@ -213,8 +213,8 @@ def test_a_reader_is_woken_though_our_close_was_sent(
         ends = connect_ends(tls=tls)
         reading = threads.submit(ends.wire.read, Deadline(None))
         assert waits.reader.wait(BOUND)
-        ends.wire.post_close(1000)
-        ends.wire.shut()
+        ends.wire.send_close(1000)
+        ends.wire.shutdown()
         with pytest.raises(WebSocketConnectionClosedError):
             reading.result(BOUND)
 
@@ -285,7 +285,7 @@ def test_no_clock_is_set_on_the_socket(ends: Ends) -> None:
         ends.far.send(frame(b"beat", PING), frame(b"hello"))
         assert [wire.read(Deadline(4.0)), wire.read(Deadline(5.0))] == [b"", b"hello"]
         wire.ping()
-        wire.post_close(1000)
+        wire.send_close(1000)
         assert sock.gettimeout() == 0.0
     assert [ends.far.hear().opcode for _ in range(4)] == [TEXT, PONG, PING, CLOSE]
 

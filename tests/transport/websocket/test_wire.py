@@ -388,8 +388,8 @@ def test_a_close_is_told_and_answered_with_the_same_code(
     assert str(code) in str(end)
     assert reason in str(end)
     assert either.far.hear() == Said(CLOSE, answer)
-    either.wire.post_close(1002)  # too late for another
-    either.wire.free()
+    either.wire.send_close(1002)  # too late for another
+    either.wire.release()
     assert either.far.sock.recv(100) == b""
 
 
@@ -403,28 +403,28 @@ def test_a_close_whose_reason_is_not_utf8_is_a_violation(either: Ends, reason: b
 
 
 def test_a_goodbye_that_is_posted_is_said_once(either: Ends) -> None:
-    either.wire.post_close(1002, "a reason")
-    either.wire.post_close(1003)
+    either.wire.send_close(1002, "a reason")
+    either.wire.send_close(1003)
     assert either.far.hear() == Said(CLOSE, b"\x03\xeaa reason")
     either.far.send(close_frame(1002))
     assert hear_the_end(either).code == 1002
-    either.wire.free()
+    either.wire.release()
     assert either.far.sock.recv(100) == b""
 
 
 def test_no_second_goodbye_after_our_own_though_the_service_breaks_the_protocol(ends: Ends) -> None:
-    ends.wire.post_close(1000)
+    ends.wire.send_close(1000)
     ends.far.send(frame(b"x", 3))
     with pytest.raises(ProtocolError):
         read(ends)
-    ends.wire.free()
+    ends.wire.release()
     assert ends.far.hear() == Said(CLOSE, b"\x03\xe8")
     assert ends.far.sock.recv(100) == b""
 
 
 def test_a_goodbye_does_not_wait_and_leaves_when_it_can(narrow: Ends, threads: ThreadPoolExecutor) -> None:
     narrow.wire.post(LARGE)  # gets stuck
-    narrow.wire.post_close(1003)
+    narrow.wire.send_close(1003)
     reading = threads.submit(narrow.wire.read, soon())
     assert [narrow.far.hear(), narrow.far.hear()] == [Said(TEXT, LARGE), Said(CLOSE, b"\x03\xeb")]
     narrow.far.send(close_frame(1003))
@@ -447,11 +447,11 @@ def test_a_service_that_does_not_wait_for_the_answer_has_closed_all_the_same(eit
 
 
 def test_the_answer_to_our_own_close_is_not_answered_again(ends: Ends) -> None:
-    ends.wire.post_close(1000, "bye")
+    ends.wire.send_close(1000, "bye")
     assert ends.far.hear() == Said(CLOSE, b"\x03\xe8bye")
     ends.far.send(close_frame(1000))
     assert hear_the_end(ends).code == 1000
-    ends.wire.free()
+    ends.wire.release()
     assert ends.far.sock.recv(100) == b""
 
 
@@ -698,7 +698,7 @@ def test_a_write_that_fails_in_any_way_ends_the_connection(ends: Ends) -> None:
     ends.far.wait_until_gone()
     with pytest.raises(WebSocketConnectionClosedError):
         wire.read(soon())
-    wire.free()
+    wire.release()
 
 
 # ---- the end, from this side
@@ -715,7 +715,7 @@ def test_shut_wakes_a_waiting_reader_and_a_waiting_writer(
             writing = threads.submit(ends.wire.write, LARGE, Deadline(None))
             assert waits.reader.wait(BOUND)
             assert waits.writer.wait(BOUND)
-            ends.wire.shut()
+            ends.wire.shutdown()
             assert isinstance(reader.end(), WebSocketConnectionClosedError)
             with pytest.raises(WebSocketConnectionClosedError):
                 writing.result(BOUND)
@@ -730,23 +730,23 @@ def test_free_tells_a_writer_that_waits(
         ends = connect_ends(tls=tls, small_buffers=True)
         writing = threads.submit(ends.wire.write, LARGE, Deadline(None))
         assert waits.writer.wait(BOUND)
-        ends.wire.free()
+        ends.wire.release()
         assert ends.sock.fileno() == -1
         with pytest.raises(WebSocketConnectionClosedError):
             writing.result(BOUND)
 
 
-@pytest.mark.parametrize("end", ["shut", "free"])
+@pytest.mark.parametrize("end", ["shutdown", "release"])
 def test_the_end_can_be_asked_for_again_and_again(either: Ends, end: str) -> None:
     getattr(either.wire, end)()
-    either.wire.shut()
-    either.wire.free()
-    either.wire.free()
-    either.wire.shut()
+    either.wire.shutdown()
+    either.wire.release()
+    either.wire.release()
+    either.wire.shutdown()
     assert either.sock.fileno() == -1
 
 
-@pytest.mark.parametrize("end", ["shut", "free"])
+@pytest.mark.parametrize("end", ["shutdown", "release"])
 def test_use_after_the_end_raises_our_exceptions(either: Ends, end: str) -> None:
     getattr(either.wire, end)()
     uses: list[Callable[[], object]] = [
@@ -758,12 +758,12 @@ def test_use_after_the_end_raises_our_exceptions(either: Ends, end: str) -> None
         with pytest.raises(APIConnectionError):
             use()
     either.wire.post(b"x")  # says nothing: the next read does
-    either.wire.post_close(1000)
-    either.wire.post_close(1003)  # the same
+    either.wire.send_close(1000)
+    either.wire.send_close(1003)  # the same
 
 
 def test_drop_leaves_the_connection_alone(either: Ends) -> None:
-    either.wire.drop()
+    either.wire.detach()
     assert either.sock.fileno() == -1
     with pytest.raises(APIConnectionError):
         either.wire.write(b"x", soon())

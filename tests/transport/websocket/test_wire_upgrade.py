@@ -51,7 +51,7 @@ def connect(serve: Serve) -> Iterator[Connect]:
 
         def start(peer: Peer, path: str = "", *, trust: Any = None, seconds: float = BOUND) -> wire.Wire:
             opened = wire.connect(peer.url + path, HEADERS, ssl_context=trust, deadline=Deadline(seconds))
-            stack.callback(opened.free)
+            stack.callback(opened.release)
             return opened
 
         yield start
@@ -137,8 +137,8 @@ def test_a_cookie_of_one_connection_is_not_sent_on_the_next(connect: Connect, se
         far.wait_until_gone()
 
     peer = serve(script, script)
-    connect(peer).free()
-    connect(peer).free()
+    connect(peer).release()
+    connect(peer).release()
     assert len(heads) == 2
     assert b"cookie" not in heads[1].lower()
     assert not _handshake.CookieJar.jar
@@ -195,7 +195,7 @@ def test_an_upgrade_opens_a_wire_for_both_directions(connect: Connect, serve: Se
         assert opened.response_headers["x-request-id"] == "r1"
         opened.write(b"question", Deadline(BOUND))
         assert opened.read(Deadline(BOUND)) == b"answer"
-        opened.free()
+        opened.release()
 
 
 def test_frames_right_behind_the_answer_are_not_lost(connect: Connect, serve: Serve) -> None:
