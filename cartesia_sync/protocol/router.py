@@ -10,7 +10,7 @@ from ..errors import ContextStateError
 T = TypeVar("T")
 
 TOMBSTONES = 10_000
-"""How many ended ids are remembered, the latest ones: what the longest-lived connection can still hear of."""
+"""How many ended ids are remembered, the latest ones: what the longest-lived connection can still get events of."""
 
 
 class Router(Generic[T]):
@@ -48,15 +48,15 @@ class Router(Generic[T]):
             )
         self._live[context_id] = target
 
-    def find(self, context_id: str) -> Optional[T]:
-        """Give the live context of that id; for an id that has ended count the event, and give None."""
+    def route(self, context_id: str) -> Optional[T]:
+        """Return the live context of that id; for an id that has ended count the event, and return None."""
         target = self._live.get(context_id)
         if target is None and context_id in self._ended:
             self.late += 1
         return target
 
-    def peek(self, context_id: str) -> Optional[T]:
-        """Give the live context of that id, and count nothing."""
+    def get(self, context_id: str) -> Optional[T]:
+        """Return the live context of that id, and count nothing."""
         return self._live.get(context_id)
 
     def is_live(self, context_id: str) -> bool:
@@ -68,7 +68,7 @@ class Router(Generic[T]):
         return context_id in self._ended
 
     def end(self, context_id: str) -> Optional[T]:
-        """Forget a live context and put up its tombstone; None if it was not live."""
+        """Discard a live context and keep its tombstone; return it, or None if it was not live."""
         target = self._live.pop(context_id, None)
         if target is not None:
             self._ended[context_id] = None
@@ -77,5 +77,5 @@ class Router(Generic[T]):
         return target
 
     def live(self) -> list[T]:
-        """Give all live contexts, in the order in which they were opened."""
+        """Return all live contexts, in the order in which they were opened."""
         return list(self._live.values())

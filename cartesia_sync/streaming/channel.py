@@ -1,10 +1,11 @@
-"""What a link keeps of one context: its life, its messages, its mailbox, its clocks and the wire that it speaks on."""
+"""One conversation on a shared connection: its state, its messages, its mailbox, its timeouts and its wire."""
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ..audio.framing import Tuner
@@ -25,7 +26,7 @@ from ..errors import (
 )
 from ..protocol.events import Chunk, Error, Event
 from ..protocol.formats import RawFormat
-from ..protocol.lifecycle import Move, State, step
+from ..protocol.lifecycle import REPLAY, ChannelMove, ChannelState, ReplayMove, ReplayState, followed, step
 from ..protocol.timeouts import Timeout
 from ..protocol.words import has_words
 from ..transport.websocket.wire import Wire
@@ -33,6 +34,8 @@ from .mailbox import End, Item, Mailbox
 
 if TYPE_CHECKING:
     from ..transport.websocket.duplex import Frame
+
+_LIVE = (ChannelState.OPEN, ChannelState.FINISHING)
 
 MAX_QUEUED_BYTES = 64 << 20
 """What may wait in one context: six minutes of the largest format there is, and an hour of telephone audio and more.
@@ -43,95 +46,110 @@ and one that has stopped reading is told before it hurts.
 
 
 class Message:
-    """One message of a context, as it was said and may have to be said again.
+    """One message of a context, as it was sent and may have to be sent again.
 
     Attributes:
         payload: Its JSON.
         transcript: The text in it, or "".
-        move: What it does to the context's life.
+        move: What it does to the channel's state.
         flushes: Whether it asks for a flush.
         audio_format: What it asks for, or None where that is none of ours.
-        said_at: When, by the monotonic clock.
+        sent_at: When it was put in line, by the monotonic clock.
     """
 
-    __slots__ = ("audio_format", "flushes", "move", "payload", "said_at", "transcript")
+    __slots__ = ("audio_format", "flushes", "move", "payload", "sent_at", "transcript")
 
     def __init__(
-        self, payload: bytes, *, transcript: str = "", move: Move, flushes: bool = False, output_format: Any = None
+        self,
+        payload: bytes,
+        *,
+        transcript: str = "",
+        move: ChannelMove,
+        flushes: bool = False,
+        output_format: Any = None,
     ) -> None:
         self.payload = payload
         self.transcript = transcript
         self.move = move
         self.flushes = flushes
         self.audio_format = RawFormat.if_known(output_format)
-        self.said_at = time.monotonic()
+        self.sent_at = time.monotonic()
 
 
-class Line:
-    """One context, as the link knows it; the user's handle to it is ``Context``.
+class Channel:
+    """One conversation, which its user holds as a ``Context``. It may speak on several wires, one after another.
 
-    Guarded by the link's state lock: ``messages``, ``frames``, ``wire``, ``state``, ``said_at``, ``first_said_at``,
-    ``sound``, ``has_moved``, ``is_replayed``, ``loss``, ``ended_by``, ``unspoken``. Written by the reader alone:
-    ``heard_at``, ``audio_at``, ``trouble``. Reading one of these without a lock gives a value that
-    was true a moment ago, which is all that a clock or a text of an error needs.
-
-    A context with messages and without a wire is set aside: its wire was lost, and all of it is to be said again on
-    another one.
+    Guarded by the link's lock: ``wire_id``, ``messages``, ``frames``, ``wire``, ``_state``, ``_replay``, ``sent_at``,
+    ``first_sent_at``, ``audio_format``, ``loss``, ``ended_by``, ``unspoken``. Written by the reader alone: ``heard_at``,
+    ``audio_at``, ``notice``. By the receiver: ``has_given_audio``. By the thread that takes the text:
+    ``waits_for_text``. By ``cancel()``, in any thread and without a lock: ``is_cancel_requested``. To read one of these
+    without a lock gives a value that was true a moment ago, which is enough for a timeout or an error's text.
     """
 
     def __init__(self, context_id: str, *, replays: bool = False, limit_bytes: int = MAX_QUEUED_BYTES) -> None:
-        self.context_id = context_id
-        self.replays = replays  # and whatever the service may have heard of it
+        self.context_id = context_id  # the user's, for good
+        self.wire_id = context_id  # the one on the wire, which the registry may change
         self.mailbox = Mailbox(limit_bytes)
-        self._tuner = Tuner()
+        self._framer = Tuner()
         self.messages: list[Message] = []
         self.frames: list[Frame] = []  # of the messages, on the wire in use or the last one
         self.wire: Optional[Wire] = None
-        self._state = State.OPEN
-        self.is_cancelled = False  # by a note that the reader may not have carried out yet
-        self.has_moved = False  # it was said again already, since nothing of it had left
-        self.is_replayed = False  # it was said again already, though something had
-        self.sound: Optional[RawFormat] = None
-        self.first_said_at: Optional[float] = None
-        self.said_at = 0.0
+        self._state = ChannelState.OPEN
+        self.is_cancel_requested = False  # of which the reader finds a note
+        self._replays = replays
+        self._replay = ReplayState.ARMED if replays else ReplayState.NEVER
+        self.audio_format: Optional[RawFormat] = None
+        self.first_sent_at: Optional[float] = None
+        self.sent_at = 0.0
         self.heard_at: Optional[float] = None
         self.audio_at: Optional[float] = None
-        self.trouble: Optional[Error] = None
+        self.notice: Optional[Error] = None
         self.ended_by: Optional[Error] = None
         self.unspoken: Optional[tuple[str, ...]] = None  # where the service's done came too early
         self.loss: Optional[CartesiaError] = None
-        self.has_given_audio = False  # the receiver's own
-        self.waits_for_text = False  # a pump's generator is slow, and the service cannot be blamed for it
+        self.has_given_audio = False
+        self.waits_for_text = False  # the user's iterable is slow, and the service cannot be blamed for it
 
-    # ---- its life
+    # ---- its state
 
     @property
-    def state(self) -> State:
-        """Where it is in its life."""
-        if self.is_cancelled and self._state in (State.OPEN, State.FINISHING):
-            return State.CANCELLING
+    def state(self) -> ChannelState:
+        """The state; a cancel that was asked for counts."""
+        if self.is_cancel_requested and self._state in _LIVE:
+            return ChannelState.CANCELLED
         return self._state
 
-    def move(self, move: Move) -> None:
-        """Take a step in the table of lives. The caller holds the state lock.
+    def move(self, move: ChannelMove, *, then: Iterable[object] = (), **facts: object) -> None:
+        """Move the state by its table, store further facts, and do what ``then`` does, in one step.
+
+        An interrupt finds none of it or all: ``_store`` ends with one call of C code, if ``then`` is an iterator of C
+        code. The caller holds the link's lock.
 
         Raises:
             ContextStateError: It is not allowed; the message says what ended the context, if the service did.
         """
-        self._state = self.state_after(move)
+        self._store(then, _state=self.state_after(move), **facts)
 
-    def state_after(self, move: Move) -> State:
-        """Return where a step would lead; raises as ``move``."""
+    def _store(self, then: Iterable[object] = (), **facts: object) -> None:
+        deque(itertools.chain(map(setattr, itertools.repeat(self), facts, facts.values()), then), maxlen=0)
+
+    def state_after(self, move: ChannelMove) -> ChannelState:
+        """Return the state that a move would lead to. Raises as ``move``."""
         try:
-            return step(self._state if move is Move.CANCEL else self.state, move, self.context_id)
+            return step(self._state if move is ChannelMove.CANCEL else self.state, move, self.context_id)
         except ContextStateError as error:
             if self.ended_by is None:
                 raise
             raise ContextStateError(f"{error}; the service ended it: {self.ended_by.error}") from None
 
     @property
+    def replay(self) -> ReplayState:
+        """The state of the replay."""
+        return self._replay
+
+    @property
     def transcripts(self) -> list[str]:
-        """The pieces of text that were said, in order."""
+        """The pieces of text that were sent, in order."""
         return [message.transcript for message in self.messages if message.transcript]
 
     @property
@@ -139,59 +157,64 @@ class Line:
         """How many flushes were asked for."""
         return sum(message.flushes for message in self.messages)
 
-    # ---- what is said, under the state lock
+    # ---- sending: the caller holds the link's lock
 
-    def say_on(self, wire: Wire, message: Message, frame: Frame) -> None:
-        """Say one more message on the wire that it speaks on: it will leave whole, once, whatever strikes from now on.
+    def send(self, wire: Wire, message: Message, frame: Frame) -> None:
+        """Put one more message in line on the wire in use: it will leave whole, once, whatever is raised from now on.
 
         Raises:
-            ContextStateError: Its life does not allow it.
+            ContextStateError: The state does not allow it.
         """
-        state = self.state_after(message.move)
         append: Callable[[Any, Any], None] = list.append
         lists = map(append, (self.messages, self.frames, wire.unsent), (message, frame, frame))
-        self.said_at = message.said_at
-        self._state = state
-        deque(lists, maxlen=0)  # with the stores before it one step: an interrupt finds none of them or all
+        self.move(message.move, then=lists, sent_at=message.sent_at)
 
-    def move_to(self, wire: Wire, messages: list[Message], frames: list[Frame]) -> None:
-        """Say all its messages on a wire that is new to it; otherwise as ``say_on``."""
-        state = self._state
-        for message in messages[len(self.messages) :]:
-            state = self.state_after(message.move)
+    def send_all(
+        self, wire: Wire, messages: list[Message], frames: list[Frame], *, move: Optional[ChannelMove]
+    ) -> None:
+        """Put all messages in line on a wire that is new to the channel, the last one with its move; as ``send``."""
+        is_new = not self.messages
         has_left = any(frame.has_left for frame in self.frames)
-        has_moved = self.has_moved or (bool(self.messages) and not has_left)
-        is_replayed = self.is_replayed or has_left
-        sound = self.sound or messages[0].audio_format
-        now = time.monotonic() if self.messages else messages[0].said_at
-        self.messages, self.frames, self.wire, self.sound = messages, frames, wire, sound
-        self.has_moved, self.is_replayed = has_moved, is_replayed
-        self.first_said_at = self.said_at = now
-        self._state = state
-        wire.unsent.extend(frames)  # as above
+        facts: dict[str, Any] = {"messages": messages, "frames": frames, "wire": wire}
+        if not is_new:
+            move_of_replay = ReplayMove.REPLAY if has_left else ReplayMove.MOVE
+            facts["_replay"] = followed(REPLAY, self._replay, move_of_replay)
+        facts["audio_format"] = self.audio_format or messages[0].audio_format
+        facts["first_sent_at"] = facts["sent_at"] = messages[0].sent_at if is_new else time.monotonic()
+        unsent = map(wire.unsent.extend, (frames,))
+        if move is None:
+            self._store(unsent, **facts)
+        else:
+            self.move(move, then=unsent, **facts)
+
+    def set_aside(self) -> None:
+        """Leave a wire that was lost; ``send_all`` goes on with another one. The caller holds the link's lock."""
+        self._store(_replay=followed(REPLAY, self._replay, ReplayMove.SET_ASIDE), wire=None)
 
     @property
     def is_set_aside(self) -> bool:
-        """Whether it waits to be said again on another wire."""
-        return bool(self.messages) and self.wire is None and self.state in (State.OPEN, State.FINISHING)
+        """Whether it waits to be sent again on another wire."""
+        return self._replay is ReplayState.SET_ASIDE and self.state in _LIVE
 
     @property
     def can_be_set_aside(self) -> bool:
-        """Whether it may be said again on another wire, once this one is lost and sends nothing any more.
+        """Whether it may be sent again on another wire, once this one is lost and sends nothing any more.
 
-        So it may where nothing of it has left whole, so that the service cannot act on it; and where it is to be
-        replayed, all its text was said and nothing of it was heard. Each once.
+        It may where nothing of it has left whole, so that the service cannot act on it; and where a replay was asked
+        for, all its text was sent and nothing of it was heard. Each once.
         """
-        if self.wire is None or self.heard_at is not None or self.state not in (State.OPEN, State.FINISHING):
+        if self.wire is None or self.heard_at is not None or self.state not in _LIVE:
+            return False
+        if ReplayMove.SET_ASIDE not in REPLAY[self._replay]:
             return False
         if not any(frame.has_left for frame in self.frames):
-            return not self.has_moved
-        return self.replays and not self.is_replayed and self.state is State.FINISHING
+            return self._replay is not ReplayState.MOVED
+        return self._replays and self.state is ChannelState.FINISHING
 
     # ---- reader thread only
 
     def count_room(self, items: Sequence[Item]) -> int:
-        """Return how many of these, from the first on, may be added to those that nobody has taken yet.
+        """Return how many of these, from the first on, have room beside those that nobody has taken yet.
 
         One alone may be larger than the limit: it is bound by the size of a message.
         """
@@ -202,32 +225,32 @@ class Line:
             waiting += weight
         return len(items)
 
-    def hear(self, items: Sequence[Item]) -> None:
+    def deliver(self, items: Sequence[Item]) -> None:
         """Pass events on to the receiver."""
         if not items:
             return
         now = time.monotonic()
         if self.heard_at is None:
             for message in self.messages:
-                message.payload = b""  # which will not be said again
+                message.payload = b""  # which will not be sent again
         self.heard_at = now
         audio_bytes = 0
         for _, event, _ in items:
             if isinstance(event, Chunk):
                 audio_bytes += len(event.audio)
-                event.context_id = self.context_id  # one text for all: each has brought one of its own, of 85 bytes
             elif isinstance(event, Error) and not event.done:
-                self.trouble = event
+                self.notice = event
+            event.context_id = self.context_id  # one string for all: each event has brought one of its own, of 85 bytes
         self.mailbox.deliver(items, audio_bytes=audio_bytes)
 
-    def overhear(self, event: Error, item: Item) -> None:
-        """Pass on what concerns the whole connection: not heard of this context, so its clocks run on."""
+    def deliver_notice(self, event: Error, item: Item) -> None:
+        """Deliver what concerns the whole connection. It is no event of this context, so its timeouts run on."""
         if self.count_room([item]):
-            self.trouble = event
+            self.notice = event
             self.mailbox.deliver([item])
 
     def note_done(self) -> None:
-        """Write down what was not spoken when the service says that it is done. Under the state lock.
+        """Store what was not spoken when the service says that it is done. Under the link's lock.
 
         Either it did not wait for our last message, as at expiry; or its word crossed our text, which was written
         after the last audio that was heard. Where audio of earlier text comes after the crossing nobody can tell.
@@ -235,43 +258,43 @@ class Line:
         unspoken = [
             message.transcript
             for message in self.messages
-            if message.transcript and (self.audio_at is None or message.said_at > self.audio_at)
+            if message.transcript and (self.audio_at is None or message.sent_at > self.audio_at)
         ]
-        if self.state is State.OPEN or has_words("".join(unspoken)):
+        if self.state is ChannelState.OPEN or has_words("".join(unspoken)):
             self.unspoken = tuple(unspoken)
 
     # ---- the receiver's thread
 
     def prepare(self, event: Event) -> None:
-        """Let an event that is about to be taken know what it must; the next time does nothing."""
-        if isinstance(event, Chunk) and self.sound is not None and "sound" not in event.__dict__:
-            self._tuner.tune(event, self.sound)
+        """Give an event that is about to be taken its audio format. A second call does nothing."""
+        if isinstance(event, Chunk) and self.audio_format is not None and "sound" not in event.__dict__:
+            self._framer.tune(event, self.audio_format)
 
     def time_left(self, timeout: Timeout) -> Optional[float]:
         """Seconds until the first of the clocks runs out, 0 if one has; None if none runs.
 
-        They start with the first push: a context on which nothing was said owes nothing.
+        They start with the first push: a context on which nothing was sent owes nothing.
         """
-        if self.first_said_at is None:
+        if self.first_sent_at is None:
             return None
         ends = []
         if timeout.whole is not None:
-            ends.append(self.first_said_at + timeout.whole)
+            ends.append(self.first_sent_at + timeout.whole)
         if self.waits_for_text:
             pass
         elif self.heard_at is None:
             if timeout.first_event is not None:
-                ends.append(self.first_said_at + timeout.first_event)
+                ends.append(self.first_sent_at + timeout.first_event)
         elif timeout.gap is not None:
-            ends.append(max(self.heard_at, self.said_at) + timeout.gap)
+            ends.append(max(self.heard_at, self.sent_at) + timeout.gap)
         return max(min(ends) - time.monotonic(), 0.0) if ends else None
 
     def timed_out(self, timeout: Timeout) -> APITimeoutError:
         """Make the exception of the clock that has run out."""
         whole_is_over = (
             timeout.whole is not None
-            and self.first_said_at is not None
-            and time.monotonic() >= self.first_said_at + timeout.whole
+            and self.first_sent_at is not None
+            and time.monotonic() >= self.first_sent_at + timeout.whole
         )
         error: Union[ContextTimeoutError, FirstEventTimeoutError, GapTimeoutError]
         if whole_is_over:
@@ -286,8 +309,8 @@ class Line:
         return error
 
     def _story(self, what: str, seconds: Optional[float]) -> str:
-        trouble = f" The connection had reported: {self.trouble.error}." if self.trouble is not None else ""
-        return f"Context {self.context_id!r} {what} for {seconds} s; {self._received()}.{trouble}"
+        notice = f" The connection had reported: {self.notice.error}." if self.notice is not None else ""
+        return f"Context {self.context_id!r} {what} for {seconds} s; {self._received()}.{notice}"
 
     # ---- ends, made anew for each receiver
 
@@ -345,8 +368,11 @@ class Line:
 
     def leave_to_parent(self, forked: ForkedError) -> None:
         """In a forked child: end this context here."""
-        self.loss, self._state, self.wire = forked, State.ENDED, None
-        self.mailbox.excuse(End(lambda: ForkedError(str(forked)), discards=True))
+        if self._state is ChannelState.ENDED:
+            self._store(loss=forked, wire=None)
+        else:
+            self.move(ChannelMove.END, loss=forked, wire=None)
+        self.mailbox.replace_end(End(lambda: ForkedError(str(forked)), discards=True))
 
     def _received(self) -> str:
         return f"received: {self.mailbox.audio_bytes} bytes of audio, {self.audio_seconds:.2f} s"
@@ -354,7 +380,7 @@ class Line:
     @property
     def audio_seconds(self) -> float:
         """Seconds of audio that have arrived; 0 where the encoding is not one that we know."""
-        return 0.0 if self.sound is None else self.sound.seconds(self.mailbox.audio_bytes)
+        return 0.0 if self.audio_format is None else self.audio_format.seconds(self.mailbox.audio_bytes)
 
     def _remember(self, error: ContextFacts) -> None:
         error.remember(

@@ -118,12 +118,12 @@ class TtsWebsocket:
             continue_=False,
             **_given(fields),
         )
-        outputs = _outputs(context.receive(raise_on_error=True), context.line.mailbox.give_back)
+        outputs = _outputs(context.receive(raise_on_error=True), context._channel.mailbox.give_back)
         if stream:
             return outputs
         joined = _joined(context.context_id, outputs)
-        if context.line.unspoken is not None:
-            raise context.line.unfinished()
+        if context._channel.unspoken is not None:
+            raise context._channel.unfinished()
         return joined
 
     def context(self, context_id: Optional[str] = None) -> TtsContext:
@@ -159,7 +159,7 @@ class TtsContext:
 
     def is_closed(self) -> bool:
         """Whether the context has ended; outputs that nobody has taken may be left."""
-        return self._context.line.mailbox.is_sealed
+        return self._context._channel.mailbox.is_sealed
 
     def send(
         self,
@@ -188,7 +188,7 @@ class TtsContext:
         if context_id not in (None, self.context_id):
             raise ValueError(f"this is context {self.context_id!r}, and not {context_id!r}")
         self._context.set_defaults(model_id=model_id, voice=voice, output_format=output_format)
-        return _outputs(self._context.speak(transcript, **_given(fields)), self._context.line.mailbox.give_back)
+        return _outputs(self._context.speak(transcript, **_given(fields)), self._context._channel.mailbox.give_back)
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:

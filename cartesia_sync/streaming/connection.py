@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import queue
 import uuid
+import warnings
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Callable, Literal, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Literal, NamedTuple, Optional, Union
 
 from msgspec import to_builtins
 
@@ -16,17 +17,34 @@ from ..errors import ConcurrencyError, GapTimeoutError, TruncatedError, WebSocke
 from ..protocol import codec
 from ..protocol.events import Chunk, Event
 from ..protocol.formats import voice_on_the_wire
-from ..protocol.lifecycle import Move
-from ..protocol.requests import CancelRequest, GenerationRequest, Omit, omit
+from ..protocol.lifecycle import ChannelMove
+from ..protocol.requests import CancelRequest, GenerationRequest, Omit, SpeechOptions, omit
 from ..protocol.timeouts import Timeout, checked_size
 from ..transport.deadline import Deadline
 from ..transport.websocket.wire import Wire
-from .arrivals import Merge, receive_any
-from .channel import MAX_QUEUED_BYTES, Line, Message
+from .arrivals import ArrivalSelector
+from .channel import MAX_QUEUED_BYTES, Channel, Message
 from .context import Context
 from .link import Link
 from .locks import NotAcquiredError, TimedLock, raise_unless_not_acquired
 from .mailbox import End
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class ConnectionStats(NamedTuple):
+    """What a connection has counted.
+
+    Attributes:
+        late_events: How many events came for a context that had ended, as after ``cancel()``; they were dropped.
+        stray_events: How many came for an id that was never opened here, or could not be read; they were dropped.
+        unreadable_fields: How often which field of an event could not be read; the rest of the event was delivered.
+    """
+
+    late_events: int
+    stray_events: int
+    unreadable_fields: Mapping[str, int]
 
 
 class Connection:
@@ -45,7 +63,7 @@ class Connection:
         self._api_version = api_version
         self._timeout = timeout
         self._receiving = TimedLock()  # held by the thread in recv(); guards the next two
-        self._merge: Optional[Merge] = None
+        self._selector: Optional[ArrivalSelector] = None
         self._last_notice: Optional[Event] = None
         # The reader holds the link and not this handle: when nobody holds the handle any more, the reader ends.
         weakref.finalize(self, link.abandon).atexit = False
@@ -72,8 +90,19 @@ class Connection:
 
     @property
     def link(self) -> Link:
-        """The inside, for those who count events or wonder about threads; its methods are not for users."""
+        """The inside, which was never meant for users; it goes with version 0.3."""
+        warnings.warn("Connection.link is private; counts are in Connection.stats", DeprecationWarning, stacklevel=2)
         return self._link
+
+    @property
+    def stats(self) -> ConnectionStats:
+        """What was counted until now, on all wires of this connection. Threads: any. Does not wait."""
+        link = self._link
+        return ConnectionStats(
+            late_events=link.registry.late_events,
+            stray_events=link.stats.stray_events,
+            unreadable_fields=dict(link.stats.unreadable_fields),
+        )
 
     def context(
         self,
@@ -82,18 +111,9 @@ class Connection:
         timeout: Union[float, Omit, None] = omit,
         first_event_timeout: Union[float, Omit, None] = omit,
         whole_timeout: Union[float, Omit, None] = omit,
-        model_id: Optional[str] = None,
-        voice: Union[str, Mapping[str, Any], None] = None,
-        output_format: Optional[Mapping[str, Any]] = None,
-        language: Optional[str] = None,
-        add_timestamps: Optional[bool] = None,
-        add_phoneme_timestamps: Optional[bool] = None,
-        generation_config: Optional[Mapping[str, Any]] = None,
-        max_buffer_delay_ms: Optional[int] = None,
-        pronunciation_dict_id: Optional[str] = None,
-        use_normalized_timestamps: Optional[bool] = None,
         on_disconnect: Literal["raise", "replay"] = "raise",
         max_queued_bytes: int = MAX_QUEUED_BYTES,
+        **options: Unpack[SpeechOptions],
     ) -> Context:
         """Begin a context: one transcript, whose audio comes by itself. Nothing is sent before the first push.
 
@@ -106,26 +126,20 @@ class Connection:
             timeout: Seconds between two events of this context; None is no limit. The connection's by default.
             first_event_timeout: Seconds from the first push to the first event; ``timeout`` if that alone is given.
             whole_timeout: Seconds from the first push to the end.
-            model_id: For all pushes.
-            voice: For all pushes.
-            output_format: For all pushes.
-            language: For all pushes.
-            add_timestamps: Whether to send ``timestamps`` events.
-            add_phoneme_timestamps: Whether to send ``phoneme_timestamps`` events.
-            generation_config: ``speed``, ``volume``, ``emotion``.
-            max_buffer_delay_ms: How long the service may hold text back, in ms, 0 to 5000.
-            pronunciation_dict_id: A pronunciation dictionary.
-            use_normalized_timestamps: Whether timestamps name words as spoken, rather than as written.
             on_disconnect: What becomes of the context when the connection is lost before its end: ``raise`` raises.
                 ``replay`` says it again once, under the same id, on a new connection that the receiving thread opens,
                 if all its text had been sent and nothing of it was heard; else it raises too. The service may have
                 spoken it already, and then bills it twice.
-
             max_queued_bytes: How much audio may wait to be received, 64 MiB by default: at 44.1 kHz and 32 bits more
                 than six minutes. A context that has more ends, with a ``MailboxFullError`` after what had arrived, and
                 is cancelled; the others are not hurt.
+            **options: How all pushes are to be spoken: the fields of ``SpeechOptions``: ``model_id``, ``voice``,
+                ``output_format``, ``language``, ``locale``, ``normalization``, ``add_timestamps``,
+                ``add_phoneme_timestamps``, ``generation_config``, ``max_buffer_delay_ms``, ``pronunciation_dict_id``,
+                ``use_normalized_timestamps``.
 
         Raises:
+            TypeError: There is no such option.
             ContextStateError: The id is in use, or was used on this connection.
             ValueError: The id is empty or holds control characters, or a clock or the limit is not one.
             WebSocketConnectionClosedError: After ``close``.
@@ -139,26 +153,19 @@ class Connection:
         if on_disconnect not in ("raise", "replay"):
             raise ValueError(f"on_disconnect is 'raise' or 'replay'; got {on_disconnect!r}")
         limit_bytes = checked_size("max_queued_bytes", max_queued_bytes)
-        line = Line(context_id, replays=on_disconnect == "replay", limit_bytes=limit_bytes)
-        context = Context(
-            self,
-            line,
-            api_version=self._api_version,
-            timeout=self._timeout.of_context(
-                timeout=timeout, first_event_timeout=first_event_timeout, whole_timeout=whole_timeout
-            ),
-            model_id=model_id,
-            voice=voice,
-            output_format=output_format,
-            language=language,
-            add_timestamps=add_timestamps,
-            add_phoneme_timestamps=add_phoneme_timestamps,
-            generation_config=generation_config,
-            max_buffer_delay_ms=max_buffer_delay_ms,
-            pronunciation_dict_id=pronunciation_dict_id,
-            use_normalized_timestamps=use_normalized_timestamps,
+        for name in options:
+            if name not in SpeechOptions.__annotations__:
+                raise TypeError(
+                    f"context() takes no {name!r}; the options are {', '.join(SpeechOptions.__annotations__)}"
+                )
+        channel = Channel(context_id, replays=on_disconnect == "replay", limit_bytes=limit_bytes)
+        timeouts = self._timeout.of_context(
+            timeout=timeout, first_event_timeout=first_event_timeout, whole_timeout=whole_timeout
         )
-        self._link.open(line)
+        context = Context(
+            self._link, channel, api_version=self._api_version, timeout=timeouts, options=options, keeps_alive=self
+        )
+        self._link.open(channel)
         return context
 
     # ---- all contexts at once
@@ -184,31 +191,31 @@ class Connection:
         context_id = fields.get("context_id")
         if not isinstance(context_id, str) or not context_id:
             raise ValueError(f"a message names its context by context_id, a text; got {context_id!r}")
-        line = self._link.find(context_id)
+        channel = self._link.registry.get(context_id)
         if fields.get("cancel"):
-            if line is not None:
-                self._link.cancel(line, discard=True)
+            if channel is not None:
+                self._link.cancel(channel, discard=True)
             return
         if "voice" in fields:
             fields["voice"] = voice_on_the_wire(fields["voice"], self._api_version)
         message = codec.encode(fields)
-        if line is None:
-            line = Line(context_id)
-            self._link.open(line)
-            self._link.hold(line)
-        self._link.say(
-            line,
+        if channel is None:
+            channel = Channel(context_id)
+            self._link.open(channel)
+            self._link.registry.retain(channel)
+        self._link.send(
+            channel,
             Message(
                 message,
                 transcript=fields.get("transcript") or "",
-                move=Move.SEND if fields.get("continue") else Move.FINISH,
+                move=ChannelMove.SEND if fields.get("continue") else ChannelMove.FINISH,
                 flushes=bool(fields.get("flush")),
                 output_format=fields.get("output_format"),
             ),
         )
 
     def recv(self, *, timeout: Optional[float] = None) -> Event:
-        """Give the next event of any context, in the order of arrival.
+        """Return the next event of any context, in the order of arrival.
 
         An event goes to one taker: to this, or to the ``receive`` of its context, whichever asks first. So route by
         hand or by context, and not the same context by both. A context that nobody holds is cancelled: keep what
@@ -226,14 +233,14 @@ class Connection:
         Threads: one at a time. Waits for the service.
         """
         while True:
-            line, event = self._await_next(timeout)
+            channel, event = self._await_next(timeout)
             try:
-                for _ in line.mailbox.taking:  # the last act: no place for an interrupt until the return
+                for _ in channel.mailbox.taking:  # the last act: no place for an interrupt until the return
                     return event
             except IndexError:
                 pass  # a receive() was faster
 
-    def _await_next(self, timeout: Optional[float]) -> tuple[Line, Event]:
+    def _await_next(self, timeout: Optional[float]) -> tuple[Channel, Event]:
         """Wait for the next event of any context, and leave it where it is; raises as ``recv``."""
         self._link.check_process()
         try:
@@ -241,9 +248,9 @@ class Connection:
                 if not is_ours:
                     raise NotAcquiredError
                 # To make one for each event costs more than the event; what an interrupt leaves behind is made anew.
-                merge, self._merge = self._merge or Merge(self._link), None
-                found = self._first_of(merge, Deadline(timeout))
-                self._merge = merge
+                selector, self._selector = self._selector or ArrivalSelector(self._link), None
+                found = self._first_of(selector, Deadline(timeout))
+                self._selector = merge
         except RuntimeError as error:
             raise_unless_not_acquired(error)
             message = "another thread is in this connection's recv(); use contexts for several threads"
@@ -252,21 +259,21 @@ class Connection:
             raise found
         return found
 
-    def _first_of(self, merge: Merge, deadline: Deadline) -> Union[tuple[Line, Event], BaseException]:
+    def _first_of(self, merge: ArrivalSelector, deadline: Deadline) -> Union[tuple[Channel, Event], BaseException]:
         while True:
             try:
-                line = merge.await_first(lambda: self._link.is_spent, deadline)
+                channel = selector.await_first(lambda: self._link.is_spent, deadline)
             except queue.Empty:
                 message = f"No event of any context came within {deadline.seconds} s."
                 return GapTimeoutError(message, timeout=deadline.seconds)
-            if line is None:
+            if channel is None:
                 return self._link.lost()
-            found = line.mailbox.look()
+            found = channel.mailbox.peek()
             if found is None:
                 continue  # somebody else was faster
             if isinstance(found, End):
-                self._link.let_go(line)
-                line.mailbox.is_used_up = True
+                self._link.registry.release(channel)
+                channel.mailbox.is_used_up = True
                 if found.make_error is not None:
                     return found.make_error()
                 continue
@@ -274,13 +281,13 @@ class Connection:
             if event.context_id is None:
                 if event is self._last_notice:
                     with contextlib.suppress(IndexError):
-                        next(line.mailbox.taking)
+                        next(channel.mailbox.taking)
                     continue  # each context has a copy
                 self._last_notice = event
-            line.prepare(event)
+            channel.prepare(event)
             if isinstance(event, Chunk):
-                line.has_given_audio = True
-            return line, event
+                channel.has_given_audio = True
+            return channel, event
 
     def __iter__(self) -> Iterator[Event]:
         """Iterate the events of all contexts, in the order of arrival, until the connection is closed.
@@ -309,7 +316,7 @@ class Connection:
                 raise ValueError(
                     f"receive_any takes contexts of its own connection; {context.context_id!r} is another one's"
                 )
-        return receive_any(self._link, contexts, raise_on_error=raise_on_error)
+        return _receive_any(self._link, contexts, raise_on_error=raise_on_error)
 
     @staticmethod
     def parse_event(data: Union[str, bytes]) -> Event:
@@ -341,6 +348,42 @@ class Connection:
         self._link.close(code, reason)
 
 
+def _receive_any(link: Link, contexts: Sequence[Context], *, raise_on_error: bool) -> Iterator[tuple[Context, Event]]:
+    """Iterate several contexts; see ``Connection.receive_any``."""
+    for context in contexts:
+        context._channel.mailbox.restore()
+    left = {context._channel: context for context in contexts if not context._channel.mailbox.is_used_up}
+    receivers = {channel: context.receive(raise_on_error=raise_on_error) for channel, context in left.items()}
+    selector = ArrivalSelector(link, list(left))
+    try:
+        while True:
+            if not left:
+                break
+            first = selector.first()
+            if first is None:
+                times = [channel.time_left(context._timeout) for channel, context in left.items()]
+                deadline = Deadline(min((time for time in times if time is not None), default=None))
+                with contextlib.suppress(queue.Empty):
+                    first = selector.await_first(lambda: False, deadline)
+            # Where nothing has come a clock has run out: asking that context raises what is to be raised.
+            ready = (
+                [first] if first is not None else [each for each in left if each.time_left(left[each]._timeout) == 0]
+            )
+            for channel in ready:
+                event = receivers[channel].peek()
+                if isinstance(event, End):
+                    del left[channel]
+                    continue
+                pair, has_given_audio = (left[channel], event), channel.has_given_audio or isinstance(event, Chunk)
+                with contextlib.suppress(IndexError):  # connection.recv() was faster
+                    for _ in channel.mailbox.taking:  # no place for an interrupt from here on
+                        channel.has_given_audio = has_given_audio
+                        yield pair
+                        break
+    finally:
+        selector.close()
+
+
 class _Events:
     """What iterating a connection gives."""
 
@@ -353,13 +396,13 @@ class _Events:
     def __next__(self) -> Event:
         while True:
             try:
-                line, event = self._connection._await_next(None)
+                channel, event = self._connection._await_next(None)
             except TruncatedError:
                 raise
             except WebSocketConnectionClosedError:
                 raise StopIteration from None
             try:
-                for _ in line.mailbox.taking:  # as in recv
+                for _ in channel.mailbox.taking:  # as in recv
                     return event
             except IndexError:
                 pass

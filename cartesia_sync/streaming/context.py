@@ -1,27 +1,27 @@
-"""The user's handle to one context: send text, hear its events."""
+"""The user's handle to one context: send text, receive its events."""
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import weakref
+import functools
+import warnings
 from collections import deque
 from collections.abc import Mapping
-from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
-from ..errors import APIError, ConcurrencyError, ContextStateError, status_error
+from ..errors import ContextStateError
 from ..protocol import codec
-from ..protocol.events import Chunk, Done, Error, Event
+from ..protocol.events import Chunk, Done, Event
 from ..protocol.formats import DEFAULT_OUTPUT_FORMAT, RawFormat, voice_on_the_wire
-from ..protocol.lifecycle import Move, State
-from ..protocol.requests import GenerationRequest, Omit, given_or_unset, omit
+from ..protocol.lifecycle import ChannelMove, ChannelState
+from ..protocol.requests import GenerationRequest, Omit, SpeechOptions, omit
 from ..protocol.timeouts import Timeout
-from .channel import Line, Message
+from .channel import Channel, Message
 from .flushes import by_flush
-from .locks import NotAcquiredError, TimedLock, raise_unless_not_acquired
+from .link import Link
 from .mailbox import End
+from .pump import Speech
+from .receiver import Receiver, Turn, raise_if_error
 
 if TYPE_CHECKING:
     import os
@@ -30,10 +30,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .connection import Connection
-    from .pump import Speech
-
 T = TypeVar("T")
+
+_OPTIONS = frozenset((*SpeechOptions.__annotations__, "speed"))
 
 DEFAULT_MODEL_ID = "sonic-latest"
 DEFAULT_VOICE_ID = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
@@ -53,43 +52,24 @@ class Context:
 
     def __init__(
         self,
-        connection: Connection,
-        line: Line,
+        link: Link,
+        channel: Channel,
         *,
         api_version: str,
         timeout: Timeout,
-        model_id: Optional[str],
-        voice: Union[str, Mapping[str, Any], None],
-        output_format: Optional[Mapping[str, Any]],
-        language: Optional[str],
-        add_timestamps: Optional[bool],
-        add_phoneme_timestamps: Optional[bool],
-        generation_config: Optional[Mapping[str, Any]],
-        max_buffer_delay_ms: Optional[int],
-        pronunciation_dict_id: Optional[str],
-        use_normalized_timestamps: Optional[bool],
+        options: SpeechOptions,
+        keeps_alive: object,
     ) -> None:
-        self._connection = connection  # keeps it open for as long as somebody holds the context
-        self._link = connection.link
-        self._line = line
+        self._keeps_alive = keeps_alive  # the connection, which stays open for as long as somebody holds the context
+        self._link = link
+        self._channel = channel
         self._api_version = api_version
         self._timeout = timeout
-        self._model_id = model_id
-        self._voice = voice
-        self._output_format = output_format
-        self._language = language
-        self._add_timestamps = add_timestamps
-        self._add_phoneme_timestamps = add_phoneme_timestamps
-        self._generation_config = generation_config
-        self._max_buffer_delay_ms = max_buffer_delay_ms
-        self._pronunciation_dict_id = pronunciation_dict_id
-        self._use_normalized_timestamps = use_normalized_timestamps
-        self._taking = TimedLock()  # held by the thread that waits for an event; guards the next two
-        self._receiver: Optional[weakref.ref[Receiver]] = None
-        self._receiving_thread: Optional[int] = None
+        self._options: dict[str, Any] = {**options}  # what a request has unless it is told otherwise
+        self._turn = Turn(channel, link)
 
     def __repr__(self) -> str:
-        return f"<Context {self.context_id!r} {self._line.state.value}>"
+        return f"<Context {self.context_id!r} {self._channel.state.value}>"
 
     def __enter__(self) -> Context:
         return self
@@ -100,13 +80,13 @@ class Context:
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        if not self._line.mailbox.is_sealed:
+        if not self._channel.mailbox.is_sealed:
             self.cancel()
 
     def __del__(self) -> None:
-        line = getattr(self, "_line", None)
-        if line is not None and not line.mailbox.is_sealed:
-            self._link.forget(line)
+        channel = getattr(self, "_channel", None)
+        if channel is not None and not channel.mailbox.is_sealed:
+            self._link.discard(channel)
 
     def __reduce__(self) -> str:
         raise TypeError(
@@ -117,7 +97,7 @@ class Context:
     def set_defaults(
         self, *, model_id: str, voice: Union[str, Mapping[str, Any]], output_format: Mapping[str, Any]
     ) -> None:
-        """Say how the context is to be spoken, after it was made; before its first push.
+        """Set how the context is to be spoken, after it was made; before its first push.
 
         Args:
             model_id: For all pushes, such as ``sonic-latest``.
@@ -126,27 +106,29 @@ class Context:
 
         Threads: the one that pushes. Does not wait, and sends nothing.
         """
-        self._model_id, self._voice, self._output_format = model_id, voice, output_format
+        self._options = {**self._options, "model_id": model_id, "voice": voice, "output_format": output_format}
 
     @property
-    def line(self) -> Line:
-        """The inside, for the rooms beside this one."""
-        return self._line
+    def line(self) -> Channel:
+        """The inside, which was never meant for users; it goes with version 0.3."""
+        warnings.warn("Context.line is private; what users need of it is on Context", DeprecationWarning, stacklevel=2)
+        return self._channel
 
     @property
     def clocks(self) -> Timeout:
-        """The clocks that ``receive`` goes by unless it is told otherwise."""
+        """The timeouts of ``receive``, which were never meant to be read here; it goes with version 0.3."""
+        warnings.warn("Context.clocks is private; give timeouts to context()", DeprecationWarning, stacklevel=2)
         return self._timeout
 
     @property
     def context_id(self) -> str:
         """The id under which the service knows this context."""
-        return self._line.context_id
+        return self._channel.context_id
 
     @property
     def transcripts(self) -> tuple[str, ...]:
         """The pieces of text that were sent, in order; after a push that was interrupted it says whether it was."""
-        return tuple(self._line.transcripts)
+        return tuple(self._channel.transcripts)
 
     # ---- sending
 
@@ -172,15 +154,16 @@ class Context:
             ValueError: There is no voice, here or on the context.
             ContextStateError: After ``no_more_inputs``, ``cancel`` or the context's end.
             TruncatedError: The connection was lost after this context's first push.
+            ForkedError: The connection is the parent process's.
             APIConnectionError: The connection cannot be opened, broke, or was closed by us.
 
         Threads: any. Messages of one connection leave one after the other; waits at most for the write clock, and
             where a lost connection must be reopened for the connect clock too.
         """
         if isinstance(voice, Omit):
-            if self._voice is None:
+            voice = self._options.get("voice")
+            if voice is None:
                 raise ValueError("a push needs a voice: give one to connection.context() or to push()")
-            voice = self._voice
         self.send(transcript=transcript, voice=voice, continue_=continue_, **fields)
 
     def send(
@@ -188,68 +171,55 @@ class Context:
         *,
         transcript: str,
         voice: Union[str, Mapping[str, Any]],
-        model_id: Optional[str] = None,
-        output_format: Optional[Mapping[str, Any]] = None,
         continue_: bool = True,
-        language: Union[str, Omit, None] = omit,
-        speed: Optional[str] = None,
-        add_timestamps: Union[bool, Omit, None] = omit,
-        add_phoneme_timestamps: Union[bool, Omit, None] = omit,
         flush: Union[bool, Omit, None] = omit,
-        generation_config: Union[Mapping[str, Any], Omit, None] = omit,
         **fields: Any,
     ) -> None:
-        """Send one generation request with everything said in the call; what is left out comes from the context.
+        """Send one generation request with everything that the call names; what is left out comes from the context.
 
         Args:
             transcript: Text to speak.
             voice: A voice's id, or a mapping with the key ``id``; it is put in the shape of the API version in use.
-            model_id: Such as ``sonic-latest``, the default.
-            output_format: ``{"container": "raw", "encoding": ..., "sample_rate": ...}``; 32-bit float at 44100 Hz
-                by default.
             continue_: Whether more may follow on this context.
-            language: Of the transcript, such as ``en``; None leaves it to the service.
-            speed: ``slow``, ``normal`` or ``fast``; deprecated by the service.
-            add_timestamps: Whether to send word timestamps.
-            add_phoneme_timestamps: Whether to send phoneme timestamps.
             flush: Whether to speak what is buffered now; see ``flush()``.
-            generation_config: ``speed``, ``volume``, ``emotion``.
-            **fields: Any further field of the request, as it is to stand in the JSON, such as ``locale``.
+            **fields: Any of ``SpeechOptions``, such as ``model_id`` (default ``sonic-latest``), ``output_format``
+                (default raw 32-bit float at 44100 Hz) or ``language``, in place of the context's; None leaves it to the
+                service. ``speed``: ``slow``, ``normal`` or ``fast``, deprecated by the service. Any further field of
+                the request, as it is to stand in the JSON.
 
         Raises:
             TypeError: The transcript is no text, or a field has no form in JSON.
-            ContextStateError, TruncatedError, APIConnectionError: As ``push``.
+            ContextStateError, TruncatedError, APIConnectionError, ForkedError: As ``push``.
 
         Threads: as ``push``.
         """
         if not isinstance(transcript, str):
             raise TypeError(f"a transcript is a str; got {type(transcript).__name__}")
-        wanted_format = _first_given(output_format, self._output_format, dict(DEFAULT_OUTPUT_FORMAT))
+        options = {name: fields.pop(name) for name in [*fields] if name in _OPTIONS}
+        options = {**self._options, **{name: value for name, value in options.items() if value is not omit}}
+        model_id = _first_given(options.pop("model_id", None), self._options.get("model_id"), DEFAULT_MODEL_ID)
+        output_format = _first_given(
+            options.pop("output_format", None), self._options.get("output_format"), dict(DEFAULT_OUTPUT_FORMAT)
+        )
+        options.pop("voice", None)
         request = GenerationRequest(
-            context_id=self.context_id,
-            model_id=_first_given(model_id, self._model_id, DEFAULT_MODEL_ID),
+            context_id=self._channel.wire_id,
+            model_id=model_id,
             transcript=transcript,
             voice=voice_on_the_wire(voice, self._api_version),
-            output_format=wanted_format,
+            output_format=output_format,
             continue_=continue_,
-            language=given_or_unset(language, self._language),
-            add_timestamps=given_or_unset(add_timestamps, self._add_timestamps),
-            add_phoneme_timestamps=given_or_unset(add_phoneme_timestamps, self._add_phoneme_timestamps),
-            generation_config=given_or_unset(generation_config, self._generation_config),
-            max_buffer_delay_ms=given_or_unset(omit, self._max_buffer_delay_ms),
-            pronunciation_dict_id=given_or_unset(omit, self._pronunciation_dict_id),
-            use_normalized_timestamps=given_or_unset(omit, self._use_normalized_timestamps),
             flush=flush,
-            speed=given_or_unset(omit, speed),
+            **{name: value for name, value in options.items() if value is not None},
         )
-        self._link.say(
-            self._line,
+        self._link.send(
+            self._channel,
             Message(
                 codec.encode(request.with_fields(fields)),
                 transcript=transcript,
-                move=Move.SEND if continue_ else Move.FINISH,
+                move=ChannelMove.SEND if continue_ else ChannelMove.FINISH,
                 flushes=flush is True,
-                output_format=wanted_format,
+                output_format=output_format,
             ),
         )
 
@@ -260,7 +230,7 @@ class Context:
         The service numbers from 1 (docs page ``context-flushing-and-flush-i-ds``); not every version puts the number
         on chunks.
         """
-        return self._line.flushes + 1
+        return self._channel.flushes + 1
 
     def flush(self) -> int:
         """Speak what is buffered now, rather than wait for more; the context stays open.
@@ -281,18 +251,18 @@ class Context:
         service is not asked, since it refuses an empty first transcript: the context just ends.
 
         Raises:
-            APIConnectionError: As ``push``.
+            APIConnectionError, ForkedError: As ``push``.
 
         Threads: as ``push``.
         """
-        line = self._line
+        channel = self._channel
         self._link.check_process()
-        if line.state is not State.OPEN or self._link.finish_unsaid(line):
+        if channel.state is not ChannelState.OPEN or self._link.finish_unsent(channel):
             return
         try:
-            self.send(transcript="", voice=self._voice or DEFAULT_VOICE_ID, continue_=False)
+            self.send(transcript="", voice=self._options.get("voice") or DEFAULT_VOICE_ID, continue_=False)
         except ContextStateError:
-            if line.state is State.OPEN:
+            if channel.state is ChannelState.OPEN:
                 raise
             # it ended while we spoke: by another thread's call, or by the service, whose word receive() passes on
 
@@ -309,7 +279,7 @@ class Context:
             it takes no lock. The receiver is woken at once, and the reader tells the service. Does not wait. A service
             that cannot be told is not an error.
         """
-        self._link.cancel(self._line, discard=discard)
+        self._link.cancel(self._channel, discard=discard)
 
     # ---- hearing
 
@@ -343,10 +313,10 @@ class Context:
 
         Threads: any, one at a time. Waits for the service, as long as the clocks allow.
         """
-        clocks = self._timeout.of_context(
+        timeouts = self._timeout.of_context(
             timeout=timeout, first_event_timeout=first_event_timeout, whole_timeout=whole_timeout
         )
-        return Receiver(self, clocks, raise_on_error=raise_on_error)
+        return Receiver(self._channel, self._turn, timeouts, raise_on_error=raise_on_error, keeps_alive=self)
 
     def receive_flushes(self, *, raise_on_error: bool = False) -> Iterator[tuple[int, Iterator[Event]]]:
         """Iterate the events by flush: for each, its number and an iterator over its events.
@@ -363,8 +333,8 @@ class Context:
         receiver = self.receive(raise_on_error=raise_on_error)
 
         def begin() -> deque[Event]:
-            receiver.look()  # which takes over what an earlier one had looked at ahead
-            return self._line.mailbox.ahead()
+            receiver.peek()  # which takes over what an earlier one had looked at ahead
+            return self._channel.mailbox.ahead()
 
         return by_flush(receiver, begin)
 
@@ -386,12 +356,19 @@ class Context:
 
         Raises:
             TypeError: The text is no iterable of texts.
+            ForkedError: The connection is the parent process's.
             APIConnectionError: The system gives no thread for it; the context is as it was.
             Others, and threads: As ``receive`` for the iterator. Does not wait.
         """
-        from .pump import Speech
-
-        return Speech(self, self._line, self._link, text, fields)
+        return Speech(
+            self._channel,
+            self._turn,
+            self._timeout,
+            text,
+            push=functools.partial(self.push, **fields),
+            finish=self.no_more_inputs,
+            keeps_alive=self,
+        )
 
     def __iter__(self) -> Iterator[Event]:
         """Do what ``receive()`` does."""
@@ -413,17 +390,17 @@ class Context:
 
         Threads: as ``receive``.
         """
-        mailbox = self._line.mailbox
+        mailbox = self._channel.mailbox
         self._check_nothing_was_given()
         receiver = self.receive(raise_on_error=True)
         last: Optional[Event] = None
-        while not (isinstance(receiver.look(), End) or isinstance(last, Done)):
+        while not (isinstance(receiver.peek(), End) or isinstance(last, Done)):
             for event in mailbox.collect():
-                last = _raised_if_error(event)
+                last = raise_if_error(event)
         audio = b"".join([event.audio for event in mailbox.collected if isinstance(event, Chunk)])
         self._check_whole(audio_bytes=len(audio), last=last)
         nothing = deque[Event]()
-        self._line.has_given_audio = True
+        self._channel.has_given_audio = True
         mailbox.collected = nothing
         return audio
 
@@ -432,7 +409,7 @@ class Context:
         from ..audio.samples import to_samples
 
         audio = self.audio()
-        return to_samples(audio, self._sound().encoding)
+        return to_samples(audio, self._raw_format().encoding)
 
     def save(self, path: Union[str, os.PathLike[str]]) -> float:
         """Write the whole audio to a WAV file; give its length in seconds.
@@ -455,18 +432,18 @@ class Context:
         """
         from ..audio.wav import WavWriter
 
-        mailbox = self._line.mailbox
+        mailbox = self._channel.mailbox
         self._check_nothing_was_given()
         receiver = self.receive(raise_on_error=True)
         last: Optional[Event] = None
         dropped_bytes = 0  # of the audio that was written, and that the context holds no more
         with WavWriter(path) as wav:
             try:
-                while not (isinstance(receiver.look(), End) or isinstance(last, Done)):
+                while not (isinstance(receiver.peek(), End) or isinstance(last, Done)):
                     for event in mailbox.collect():
-                        last = _raised_if_error(event)
+                        last = raise_if_error(event)
                         if isinstance(event, Chunk):
-                            wav.format = self._sound()
+                            wav.format = self._raw_format()
                             wav.write(event.audio)
                     written_bytes, kept = wav.audio_bytes, deque[Event]([last] if isinstance(last, Done) else [])
                     dropped_bytes, mailbox.collected = written_bytes, kept  # one step: no interrupt parts the two
@@ -481,194 +458,40 @@ class Context:
                     mailbox.give_back(Chunk(context_id=self.context_id, audio=wav.written()[:dropped_bytes]))
                 raise
         nothing = deque[Event]()
-        self._line.has_given_audio = True
+        self._channel.has_given_audio = True
         mailbox.collected = nothing
         return wav.seconds
 
     def _check_nothing_was_given(self) -> None:
         self._link.check_process()
-        if self._line.has_given_audio:
+        if self._channel.has_given_audio:
             raise ContextStateError(
                 f"context {self.context_id!r} cannot be handed over whole: some of it was received already"
             )
 
     def _check_whole(self, *, audio_bytes: int, last: Optional[Event]) -> None:
         """Raise what keeps so much audio from being the whole."""
-        line = self._line
+        channel = self._channel
         if not isinstance(last, Done):
-            raise ContextStateError(f"context {self.context_id!r} is not whole: it is {line.state.value}")
-        if line.unspoken is not None:
-            raise line.unfinished()
-        if audio_bytes != line.mailbox.audio_bytes:
+            raise ContextStateError(f"context {self.context_id!r} is not whole: it is {channel.state.value}")
+        if channel.unspoken is not None:
+            raise channel.unfinished()
+        if audio_bytes != channel.mailbox.audio_bytes:
             raise ContextStateError(
-                f"context {self.context_id!r} cannot be handed over whole: {line.mailbox.audio_bytes} bytes of audio "
+                f"context {self.context_id!r} cannot be handed over whole: {channel.mailbox.audio_bytes} bytes of audio "
                 f"came, and {audio_bytes} of them are left (an interrupt has cost the rest)"
             )
 
     def _sound(self) -> RawFormat:
-        if self._line.sound is None:
+        if self._channel.audio_format is None:
             raise ContextStateError(
                 f"context {self.context_id!r} has no samples: nothing was pushed, or its encoding is unknown"
             )
-        return self._line.sound
-
-    # ---- for the receiver
-
-    def _await(self, receiver: Receiver, clocks: Timeout) -> Union[Event, End]:
-        """Wait for the next event or the end, keep other receivers out, and leave it where it is."""
-        self._link.check_process()
-        try:
-            with self._taking.within(0.0) as is_ours:
-                if not is_ours:
-                    raise NotAcquiredError
-                self._claim(receiver)
-                return self._await_event(clocks)
-        except RuntimeError as error:
-            raise_unless_not_acquired(error)
-            raise self._second_receiver() from None
-
-    def _claim(self, receiver: Receiver) -> None:
-        """Let a receiver in that is the latest, and in the same thread, or that follows one which nobody holds."""
-        current = self._receiver() if self._receiver is not None else None
-        thread = get_ident()
-        if current is not receiver:
-            if current is not None and not current.has_ended and self._receiving_thread != thread:
-                raise self._second_receiver()
-            self._line.mailbox.restore()
-            self._receiver = receiver._ref
-        self._receiving_thread = thread
-
-    def _second_receiver(self) -> ConcurrencyError:
-        return ConcurrencyError(
-            f"another thread is receiving context {self.context_id!r}; one at a time, or its audio would be torn apart"
-        )
-
-    def _await_event(self, clocks: Timeout) -> Union[Event, End]:
-        line = self._line
-        while True:
-            found = line.mailbox.look()  # what is there costs no look at the clocks
-            if isinstance(found, End):
-                return found
-            if found is not None:
-                line.prepare(found[1])
-                return found[1]
-            if line.is_set_aside:
-                self._link.resume(line)
-                continue
-            try:
-                line.mailbox.wait(line.time_left(clocks))
-            except queue.Empty:
-                if line.time_left(clocks) != 0.0:
-                    continue  # a push or an event has put it off
-                error = line.timed_out(clocks)
-                self.cancel()
-                raise error from None
-
-
-class Receiver:
-    """What ``receive()`` gives: an iterator over a context's events.
-
-    It holds nothing back when it is left: the next one goes on where it stopped. Nor does an interrupt lose an event
-    inside of it: it looks first, and takes as its last act.
-    """
-
-    def __init__(self, context: Context, clocks: Timeout, *, raise_on_error: bool) -> None:
-        self._context = context
-        self._clocks = clocks
-        self._raise_on_error = raise_on_error
-        self._line = context.line
-        self._ref = weakref.ref(self)  # one object for all: who is let in is known by it
-        self.has_ended = False
-
-    def __iter__(self) -> Receiver:
-        return self
-
-    def __next__(self) -> Event:
-        line = self._line
-        while True:
-            event = self.look()
-            if isinstance(event, End):
-                raise StopIteration
-            has_given_audio = line.has_given_audio or isinstance(event, Chunk)
-            try:
-                # The last act: from the pop to the return there is no call and no jump, so that nothing can strike.
-                for taken in line.mailbox.taking:
-                    line.has_given_audio = has_given_audio
-                    return taken[1]
-            except IndexError:
-                pass  # connection.recv() was faster
-
-    def look(self) -> Union[Event, End]:
-        """Wait for what is next, and leave it there; at the end return that, or raise what it ended with."""
-        if self.has_ended:
-            return _OVER
-        context = self._context
-        try:
-            if context._receiver is self._ref and context._receiving_thread == get_ident():
-                # As nearly always: it was let in before, nobody else can be, and something is there.
-                context._link.check_process()
-                head = self._line.mailbox.look()
-                if head is None or isinstance(head, End):
-                    found = context._await(self, self._clocks)
-                else:
-                    found = head[1]
-                    self._line.prepare(found)
-            else:
-                found = context._await(self, self._clocks)
-            if isinstance(found, End):
-                self._line.mailbox.is_used_up = True
-                if found.make_error is not None:
-                    raise found.make_error()
-                self.has_ended = True
-            elif self._raise_on_error and isinstance(found, Error) and found.context_id is not None:
-                failure = error_of(found)
-                with contextlib.suppress(IndexError):
-                    for _ in self._line.mailbox.taking:
-                        raise failure
-            else:
-                self._check(found)
-        except ConcurrencyError:
-            raise
-        except Exception:  # whatever ends it; after Ctrl-C one may go on
-            self.has_ended = True
-            raise
-        return found
-
-    def _check(self, event: Event) -> None:
-        """Raise what keeps an event from being given."""
-
-    def close(self) -> None:
-        """Let another thread receive, while somebody still holds this iterator."""
-        self.has_ended = True
-
-
-_OVER = End()
-
-
-def _raised_if_error(event: Event) -> Event:
-    """Return an event that is no error of its context."""
-    if isinstance(event, Error) and event.context_id is not None:
-        raise error_of(event)
-    return event
-
-
-def error_of(event: Error) -> APIError:
-    """Make the exception of an error event."""
-    if event.status_code is None:
-        return APIError(event.error, body=event)
-    return status_error(
-        event.status_code,
-        event.error,
-        body=event,
-        error_code=event.error_code,
-        title=event.title,
-        request_id=event.request_id,
-        doc_url=event.doc_url,
-    )
+        return self._channel.audio_format
 
 
 def _first_given(call: Optional[T], context: Optional[T], default: T) -> T:
-    """Choose the call's value, else the context's; an empty one counts: it is the service's to refuse."""
+    """Return the call's value, else the context's; an empty one counts: it is the service's to refuse."""
     if call is not None:
         return call
     return default if context is None else context

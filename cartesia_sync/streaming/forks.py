@@ -7,18 +7,28 @@ daemon thread still receives or pushes, over the program's last words, and would
 from __future__ import annotations
 
 import os
+import threading
 import weakref
-from typing import TYPE_CHECKING
+from typing import Optional, Protocol
 
-if TYPE_CHECKING:
-    from .link import Link
+
+class Link(Protocol):
+    """What a fork concerns; see ``link.Link``."""
+
+    @property
+    def reader(self) -> Optional[threading.Thread]:
+        """The thread that reads."""
+
+    def leave_to_parent(self) -> None:
+        """End everything here, in a child, without touching the parent's connection."""
+
 
 _links: dict[int, weakref.ref[Link]] = {}
 """By id(). Not a WeakSet: to iterate that is not safe beside a thread that adds."""
 
 
 def remember(link: Link) -> None:
-    """See to a link after a fork."""
+    """Have a link leave its connection to the parent after a fork."""
     key = id(link)
     _links[key] = weakref.ref(link, lambda gone: _forget(key, gone))
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ..protocol.events import Event
 
-Bell = queue.SimpleQueue[Optional["Ring"]]
-"""What wakes a receiver that waits for several mailboxes at once, and tells it which of them; None is none of them."""
+Notifications = queue.SimpleQueue[Optional["Subscription"]]
+"""What wakes a receiver that waits for several mailboxes at once, and names the one; None: look at the connection."""
 
 if TYPE_CHECKING:
     _Queue = queue.Queue[Any]
@@ -55,39 +55,37 @@ _NO_EVENTS: deque[Event] = deque()  # likewise
 _EVENT = operator.itemgetter(1)
 
 
-class Ring:
-    """A mailbox's string to a bell: once pulled it is not pulled again before it is answered.
+class Subscription:
+    """Notifies one subscriber of a mailbox, and stays silent until ``rearm()``, so at most one entry of each waits.
 
-    So a bell that nobody hears holds no more than one ring of each mailbox.
-
-    ``_is_pulled`` is set by who puts, and cleared by the receiver: what is put in between either is seen, since the
-    receiver looks after it has cleared, or rings once more than it must.
+    ``_is_notified`` is set by whoever puts, and cleared by the subscriber: what is put in between is seen either way,
+    since the subscriber looks after it has cleared, or is notified once more than it must be.
 
     Args:
-        bell: What rings.
-        who: Whom the receiver is to look at then.
+        notifications: Where the subscriber waits.
+        subject: What the subscriber is to look at.
     """
 
-    __slots__ = ("_is_pulled", "bell", "who")
+    __slots__ = ("_is_notified", "notifications", "subject")
 
-    def __init__(self, bell: Bell, who: object) -> None:
-        self.bell = bell
-        self.who = who
-        self._is_pulled = False
+    def __init__(self, notifications: Notifications, subject: object) -> None:
+        self.notifications = notifications
+        self.subject = subject
+        self._is_notified = False
 
-    def pull(self) -> None:
-        """Ring. Threads: any."""
-        if not self._is_pulled:
-            self._is_pulled = True
-            self.bell.put(self)
+    def notify(self) -> None:
+        """Put one entry, unless one waits. Threads: any."""
+        if not self._is_notified:
+            self._is_notified = True
+            self.notifications.put(self)
 
-    def answer(self) -> None:
-        """Let it be pulled again; before the mailbox is looked into, or what comes meanwhile is missed."""
-        self._is_pulled = False
+    def rearm(self) -> None:
+        """Allow the next entry. Call it before you look into the mailbox, or what comes meanwhile is missed."""
+        self._is_notified = False
 
 
 def arrived(event: Event, weight: int) -> Item:
-    """Give an event of so many bytes its place in the order of arrival."""
+    """Return an event of so many bytes with its place in the order of arrival."""
     return next(_arrivals), event, weight
 
 
@@ -118,8 +116,8 @@ class Mailbox(_Queue):
         "_items",
         "_popping",
         "_put_bytes",
-        "_rings",
         "_set_aside",
+        "_subscriptions",
         "_wake",
         "audio_bytes",
         "collected",
@@ -136,7 +134,7 @@ class Mailbox(_Queue):
         self._ends: list[End] = []  # the first one counts
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._is_waiting = False  # the receiver is, or is about to look once more and wait then
-        self._rings: tuple[Ring, ...] = ()  # replaced under the link's state lock
+        self._subscriptions: tuple[Subscription, ...] = ()  # replaced under the link's state lock
         self._put_bytes = 0  # the reader's own, as is the next
         self.audio_bytes = 0
         self.is_used_up = False
@@ -192,7 +190,7 @@ class Mailbox(_Queue):
         self._notify()
         return True
 
-    def excuse(self, end: End) -> None:
+    def replace_end(self, end: End) -> None:
         """End with this end, whatever the end was until now.
 
         Threads: any. Does not wait.
@@ -249,10 +247,10 @@ class Mailbox(_Queue):
         if self._is_waiting:
             self._is_waiting = False
             self._wake.put(None)
-        for ring in self._rings:
-            ring.pull()
+        for subscription in self._subscriptions:
+            subscription.notify()
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Wake the receiver, so that it looks at its clocks again.
 
         Threads: any. Does not wait.
@@ -261,16 +259,17 @@ class Mailbox(_Queue):
             self._is_waiting = False
             self._wake.put(None)
 
-    def add_bell(self, bell: Bell, who: object, *, closed: Sequence[Bell] = ()) -> None:
-        """Ring for whatever is put from now on, in somebody's name, and no more for those that are closed.
+    def subscribe(self, notifications: Notifications, subject: object, *, closed: Sequence[Notifications] = ()) -> None:
+        """Notify a subscriber of whatever is put from now on, and those that are closed no more.
 
-        Threads: any, under the link's state lock. Does not wait.
+        Threads: any, under the link's lock. Does not wait.
         """
-        self._rings = (*(ring for ring in self._rings if ring.bell not in closed), Ring(bell, who))
+        kept = (each for each in self._subscriptions if each.notifications not in closed)
+        self._subscriptions = (*kept, Subscription(notifications, subject))
 
     # ---- what comes out
 
-    def look(self) -> Union[_Queued, End, None]:
+    def peek(self) -> Union[_Queued, End, None]:
         """Return what is next, the end included, and leave it there; None if nothing is.
 
         Threads: any. Does not wait.
@@ -289,20 +288,20 @@ class Mailbox(_Queue):
         """What pops what is next, the end excepted; an IndexError says that somebody else has taken it."""
         return iter(self._set_aside.popleft, None) if self._set_aside else self._popping
 
-    def head(self) -> Optional[int]:
+    def next_number(self) -> Optional[int]:
         """Return the number of arrival of the item that is next, the end included; None if there is none.
 
         Threads: any. Does not wait.
         """
         if self.is_used_up:
-            return None  # a late excuse may have put another end before the one that was taken
-        found = self.look()
+            return None  # replace_end() may have put another end before the one that was taken
+        found = self.peek()
         if found is None:
             return None
         return found.number if isinstance(found, End) else found[0]
 
     def wait(self, timeout: Optional[float]) -> None:
-        """Wait until there is something to look at, or a nudge.
+        """Wait until there is something to look at, or ``wake()``.
 
         Raises:
             queue.Empty: Nothing came in time.
@@ -310,7 +309,7 @@ class Mailbox(_Queue):
         Threads: one at a time. Waits for the reader, at most ``timeout`` seconds (None: until something comes).
         """
         self._is_waiting = True
-        if self.look() is None:
+        if self.peek() is None:
             self._wake.get(timeout=timeout)
         self._is_waiting = False
 
@@ -339,7 +338,7 @@ class Mailbox(_Queue):
 
     def get(self, block: bool = True, timeout: Optional[float] = None) -> Any:
         """Take the next event; queue.Empty where none comes, also at the end."""
-        if block and self.look() is None:
+        if block and self.peek() is None:
             self.wait(timeout)
         for _, event, _ in _empty_unless(self):
             return event

@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Callable, Optional
 
 from ..errors import APIConnectionError, ContextStateError
 from ..protocol.events import Event
-from .channel import Line
-from .context import Receiver
+from ..protocol.timeouts import Timeout
+from .channel import Channel
 from .link import Link
-
-if TYPE_CHECKING:
-    from .context import Context
+from .receiver import Receiver, Turn
 
 _numbers = itertools.count(1)
 
@@ -28,33 +26,41 @@ class Speech(Receiver):
     """
 
     def __init__(
-        self, context: Context, line: Line, link: Link, text: Iterable[str], fields: Mapping[str, Any]
+        self,
+        channel: Channel,
+        turn: Turn,
+        timeout: Timeout,
+        text: Iterable[str],
+        *,
+        push: Callable[[str], None],
+        finish: Callable[[], None],
+        keeps_alive: object,
     ) -> None:
-        link.check_process()  # before any of the text is taken
+        turn.link.check_process()  # before any of the text is taken
         pieces = _pieces_of(text)
-        super().__init__(context, context.clocks, raise_on_error=True)
-        self._link = link
-        line.waits_for_text = True
+        super().__init__(channel, turn, timeout, raise_on_error=True, keeps_alive=keeps_alive)
+        self._link = turn.link
+        channel.waits_for_text = True
         # A daemon: nobody can interrupt an iterable that does not yield, and it must not hold the interpreter. It does
         # not hold this iterator, so that one which nobody holds any more stops it.
         pump = threading.Thread(
             target=_pump,
-            args=(context, line, link, pieces, fields),
+            args=(channel, turn.link, pieces, push, finish),
             name=f"cartesia-sync-pump-{next(_numbers)}",
             daemon=True,
         )
         try:
             pump.start()
         except RuntimeError as error:  # no more threads: the system's limit, or the interpreter is at its end
-            line.waits_for_text = False
-            self._line = None  # type: ignore[assignment]  # so that the end of this object ends no context
+            channel.waits_for_text = False
+            self._channel = None  # type: ignore[assignment]  # so that the end of this object ends no context
             raise APIConnectionError(f"The thread that takes the text cannot be started: {error}") from error
 
     def _check(self, event: Event) -> None:
-        if event.type == "done" and self._line.waits_for_text:
+        if event.type == "done" and self._channel.waits_for_text:
             self.close()
             raise ContextStateError(
-                f"the service ended context {self._line.context_id!r} before all of its text was there: it does so "
+                f"the service ended context {self._channel.context_id!r} before all of its text was there: it does so "
                 "about a second after a context's last audio"
             )
 
@@ -70,17 +76,17 @@ class Speech(Receiver):
         self.close()
 
     def __del__(self) -> None:
-        line = getattr(self, "_line", None)
-        if line is not None and not line.mailbox.is_sealed:
-            self._link.forget(line)
+        channel = getattr(self, "_channel", None)
+        if channel is not None and not channel.mailbox.is_sealed:
+            self._link.discard(channel)
 
     def close(self) -> None:
         """Cancel the context if it has not ended, and stop the pump before its next piece. Idempotent.
 
         Threads: any, at any time, as ``Context.cancel``.
         """
-        if not self._line.mailbox.is_sealed:
-            self._context.cancel()
+        if not self._channel.mailbox.is_sealed:
+            self._link.cancel(self._channel, discard=True)
         super().close()
 
 
@@ -96,27 +102,29 @@ def _pieces_of(text: Any) -> Iterator[str]:
 # ---- pump thread only
 
 
-def _pump(context: Context, line: Line, link: Link, text: Iterator[str], fields: Mapping[str, Any]) -> None:
+def _pump(
+    channel: Channel, link: Link, text: Iterator[str], push: Callable[[str], None], finish: Callable[[], None]
+) -> None:
     try:
         try:
-            if all(_push(context, line, piece, fields) for piece in text):
-                line.waits_for_text = False
-                context.no_more_inputs()
+            if all(_push(channel, piece, push) for piece in text):
+                channel.waits_for_text = False
+                finish()
         finally:
             if isinstance(text, Generator):
                 text.close()
     except BaseException as error:  # whatever the user's iterable raises is the receiver's to see
-        link.fail(line, error)
+        link.fail(channel, error)
     finally:
-        line.mailbox.nudge()  # the clocks run again
+        channel.mailbox.wake()  # the timeouts run again
 
 
-def _push(context: Context, line: Line, piece: str, fields: Mapping[str, Any]) -> bool:
+def _push(channel: Channel, piece: str, push: Callable[[str], None]) -> bool:
     """Push a piece; False where the context has ended, of which its receiver has been told."""
     if not piece:
         return True  # as models yield them at times; the service refuses an empty first transcript
     try:
-        context.push(piece, **fields)
+        push(piece)
     except ContextStateError:
         return False
-    return not line.mailbox.is_sealed
+    return not channel.mailbox.is_sealed

@@ -1,0 +1,149 @@
+"""Which channels a connection has, and who is subscribed to all of them."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Optional
+
+from ..errors import CartesiaError
+from ..protocol.lifecycle import ChannelMove
+from ..protocol.router import Router
+from .channel import Channel
+from .locks import is_owned
+from .mailbox import Notifications
+
+
+class Registry:
+    """The channels of one connection: those that events are routed to, and those that somebody can still receive.
+
+    The router holds a channel from ``open`` until its end, by the id that it has on the wire. ``readable`` holds it by
+    a weak reference for as long as anybody has it, ended or not. ``retain`` keeps one that has no handle.
+
+    Attributes:
+        lock: The link's lock. It guards the router and ``_subscribers``, and is never held across I/O, users' code or a
+            wait.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._router: Router[Channel] = Router()
+        self._readable: dict[weakref.ref[Channel], None] = {}  # each change is one call of C code
+        self._retained: dict[str, Channel] = {}  # likewise
+        self._subscribers: tuple[Notifications, ...] = ()
+        self._closed_subscribers: list[Notifications] = []  # by unsubscribe(), which takes no lock
+
+    @property
+    def late_events(self) -> int:
+        """How many events came for a channel that had ended; they were dropped."""
+        return self._router.late
+
+    # ---- with the lock held
+
+    def open_locked(self, channel: Channel) -> None:
+        """Route events to a channel from now on.
+
+        Raises:
+            ContextStateError: The id is taken, or was used before.
+        """
+        assert is_owned(self.lock)
+        self._router.open(channel.wire_id, channel)
+        readable = self._readable
+        readable[weakref.ref(channel, lambda gone: readable.pop(gone, None))] = None
+        for subscriber in self._subscribers:
+            channel.mailbox.subscribe(subscriber, weakref.ref(channel))
+
+    def route_locked(self, context_id: str) -> Optional[Channel]:
+        """Return the live channel of an event; count an event that comes too late."""
+        assert is_owned(self.lock)
+        return self._router.route(context_id)
+
+    def get_locked(self, context_id: str) -> Optional[Channel]:
+        """Return the live channel of an id."""
+        assert is_owned(self.lock)
+        return self._router.get(context_id)
+
+    def has_ended_locked(self, context_id: str) -> bool:
+        """Whether a channel of that id ended here."""
+        assert is_owned(self.lock)
+        return self._router.has_ended(context_id)
+
+    def is_live_locked(self, channel: Channel) -> bool:
+        """Whether events are routed to this channel, and not to another one that has its id."""
+        assert is_owned(self.lock)
+        return self._router.get(channel.wire_id) is channel
+
+    def end_locked(self, channel: Channel, *, loss: Optional[CartesiaError] = None) -> None:
+        """End a live channel; where its connection was lost, with the reason."""
+        assert is_owned(self.lock)
+        if loss is None:
+            channel.move(ChannelMove.END)
+        else:
+            channel.move(ChannelMove.END, loss=loss)
+        self._router.end(channel.wire_id)
+
+    def cancel_locked(self, channel: Channel) -> None:
+        """End a live channel because its user asked for it."""
+        assert is_owned(self.lock)
+        channel.move(ChannelMove.CANCEL)
+        self._router.end(channel.wire_id)
+
+    def rename_locked(self, channel: Channel, wire_id: str) -> None:
+        """Let a live channel speak under another id from now on; what still comes for the old one is dropped.
+
+        Raises:
+            ContextStateError: The id is taken, or was used before.
+        """
+        assert is_owned(self.lock)
+        self._router.open(wire_id, channel)
+        self._router.end(channel.wire_id)
+        channel.wire_id = wire_id
+
+    # ---- any thread, without the lock
+
+    def get(self, context_id: str) -> Optional[Channel]:
+        """Return the live channel of that id, unless it is cancelled."""
+        channel = self._router.get(context_id)
+        return None if channel is None or channel.is_cancel_requested else channel
+
+    def live(self) -> list[Channel]:
+        """Return all channels to which events are routed, in the order in which they were opened."""
+        return self._router.live()
+
+    def readable(self) -> list[Channel]:
+        """Return every channel that somebody can still receive, ended or not."""
+        return [channel for channel in (each() for each in list(self._readable)) if channel is not None]
+
+    def retain(self, channel: Channel) -> None:
+        """Keep a channel that has no handle, until ``release``."""
+        self._retained[channel.context_id] = channel
+
+    def release(self, channel: Channel) -> None:
+        """Keep it no longer."""
+        self._retained.pop(channel.context_id, None)
+
+    # ---- subscribers to all channels
+
+    def subscribe(self, subscriber: Notifications) -> list[Channel]:
+        """Notify a subscriber of every item of every channel from now on, new channels included, and of a loss.
+
+        Returns the channels that there are, in which something may be waiting. Takes the lock.
+        """
+        with self.lock:
+            closed = self._closed_subscribers
+            self._subscribers = (*(each for each in self._subscribers if each not in closed), subscriber)
+            channels = self.readable()
+            for channel in channels:
+                channel.mailbox.subscribe(subscriber, weakref.ref(channel), closed=closed)
+            for each in [each for each in list(closed) if each not in self._subscribers]:
+                closed.remove(each)
+        return channels
+
+    def unsubscribe(self, subscriber: Notifications) -> None:
+        """Notify it no more, from the next ``subscribe`` on. Takes no lock: a finalizer calls it."""
+        self._closed_subscribers.append(subscriber)
+
+    @property
+    def subscribers(self) -> tuple[Notifications, ...]:
+        """Who is to be told of a loss."""
+        return self._subscribers
