@@ -1,4 +1,4 @@
-"""What we say: generation requests and cancels, with the fields of the service's ``GenerationRequest``.
+"""What the client sends: generation requests and cancels, with the fields of the service's ``GenerationRequest``.
 
 A field that is left unset is not sent. Source: the AsyncAPI page ``api-reference/tts/websocket`` and the official
 client's ``GenerationRequestParam``; the order of the fields is the official client's too.
@@ -7,11 +7,58 @@ client's ``GenerationRequestParam``; the order of the fields is the official cli
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Optional, Union
+from typing import Any, Optional, TypedDict, Union
 
 from msgspec import UNSET, Struct, UnsetType, field, structs
 
 VoiceOnWire = Union[str, Mapping[str, Any]]
+
+Omit = UnsetType
+omit = UNSET
+"""Stands for an argument that was not given, where None is a value of its own."""
+
+
+class SpeechOptions(TypedDict, total=False):
+    """How a text is to be spoken: the fields of a generation request that a context keeps for all its requests.
+
+    A new field is added here and in ``GenerationRequest``. On a WebSocket None is the same as a field left out: it is
+    not sent, and the service's default holds.
+
+    Attributes:
+        model_id: Such as ``sonic-latest``.
+        voice: A voice's id, or a mapping with the key ``id``; it is put in the shape of the API version in use.
+        output_format: ``{"container": "raw", "encoding": ..., "sample_rate": Hz}``; ``/tts/bytes`` takes ``wav`` and
+            ``mp3`` too.
+        language: Of the transcript, such as ``en``; excludes ``locale``.
+        locale: Of the transcript, as BCP 47 writes it, such as ``en-GB``; from API version 2026-08-14 on, for Sonic 3.6
+            and later; excludes ``language``.
+        normalization: How numbers and the like are read: ``auto``, which is the service's default, ``off``, or a
+            locale; from API version 2026-08-14 on.
+        add_timestamps: Whether to send ``timestamps`` events, which say when each word is spoken.
+        add_phoneme_timestamps: Whether to send ``phoneme_timestamps`` events, which say when each phoneme is spoken.
+        generation_config: ``speed`` 0.6 to 1.5, ``volume`` 0.5 to 2.0, ``emotion``; Sonic 3 and later.
+        max_buffer_delay_ms: How long the service may hold text back while it waits for more, in ms, 0 to 5000.
+        pronunciation_dict_id: A pronunciation dictionary; see ``client.pronunciation_dicts``.
+        use_normalized_timestamps: Whether timestamps name words as they are spoken, rather than as they are written.
+
+    Source: the AsyncAPI page ``api-reference/tts/websocket``; for ``locale`` and ``normalization`` the docs pages
+    ``api-reference/tts/bytes`` and ``api-reference/tts/sse`` (API version 2026-08-14). The official client's type of a
+    WebSocket request does not have these two; there they are passed on as they are, and no page says what the service
+    does with them.
+    """
+
+    model_id: Optional[str]
+    voice: Optional[VoiceOnWire]
+    output_format: Optional[Mapping[str, Any]]
+    language: Union[str, Omit, None]
+    locale: Union[str, Omit, None]
+    normalization: Union[str, Omit, None]
+    add_timestamps: Union[bool, Omit, None]
+    add_phoneme_timestamps: Union[bool, Omit, None]
+    generation_config: Union[Mapping[str, Any], Omit, None]
+    max_buffer_delay_ms: Union[int, Omit, None]
+    pronunciation_dict_id: Union[str, Omit, None]
+    use_normalized_timestamps: Union[bool, Omit, None]
 
 
 class GenerationRequest(Struct, kw_only=True):
@@ -24,6 +71,8 @@ class GenerationRequest(Struct, kw_only=True):
     output_format: Mapping[str, Any]
     continue_: bool = field(name="continue")
     language: Union[str, UnsetType] = UNSET
+    locale: Union[str, UnsetType] = UNSET
+    normalization: Union[str, UnsetType] = UNSET
     add_timestamps: Union[bool, UnsetType] = UNSET
     add_phoneme_timestamps: Union[bool, UnsetType] = UNSET
     generation_config: Union[Mapping[str, Any], UnsetType] = UNSET
@@ -34,7 +83,7 @@ class GenerationRequest(Struct, kw_only=True):
     speed: Union[str, UnsetType] = UNSET
 
     def with_fields(self, more: Mapping[str, Any]) -> Union[GenerationRequest, dict[str, Any]]:
-        """Add fields that have no name here, such as ``locale`` or ``duration``; they win over ours."""
+        """Add fields that have no name here, such as ``accent`` or ``duration``; they win over ours."""
         if not more:
             return self
         ours = {each.encode_name: getattr(self, each.name) for each in structs.fields(self)}
@@ -49,12 +98,7 @@ class CancelRequest(Struct, kw_only=True):
     cancel: bool = True
 
 
-Omit = UnsetType
-omit = UNSET
-"""Stands for an argument that was not given, where None is a value of its own."""
-
-
 def given_or_unset(given: Any, otherwise: Optional[Any]) -> Any:
-    """Choose what goes on the wire: the call's value, else the context's; None on either side is not sent."""
+    """Return what goes on the wire: the call's value, else the context's; None on either side is not sent."""
     value = otherwise if given is UNSET else given
     return UNSET if value is None else value
