@@ -20,7 +20,7 @@ SEARCHED = 100
 
 
 def load() -> Any:
-    path = Path(__file__).resolve().parent.parent.parent / "scripts" / "stress" / "fuzz.py"
+    path = Path(__file__).resolve().parents[2] / "scripts" / "stress" / "fuzz.py"
     spec = importlib.util.spec_from_file_location("fuzz", path)
     assert spec is not None
     assert spec.loader is not None

@@ -17,7 +17,7 @@ MESSAGES = 1000
 
 
 def load() -> Any:
-    path = Path(__file__).resolve().parent.parent.parent / "scripts" / "stress" / "tls_race.py"
+    path = Path(__file__).resolve().parents[2] / "scripts" / "stress" / "tls_race.py"
     spec = importlib.util.spec_from_file_location("tls_race", path)
     assert spec is not None
     assert spec.loader is not None

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 BOUND = 25
 ZEROS = ("unexpected", "wrong_bytes", "hung", "threads_left", "descriptors_left", "contexts_left")
 
