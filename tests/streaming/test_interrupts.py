@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.timeout(120),
     # Where an interrupt strikes in a finalizer Python says so, and goes on.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.skipif(LOCKS_LEAK, reason="on 3.9 `with` itself leaks; scripts/stress_interrupts.py counts how often"),
+    pytest.mark.skipif(LOCKS_LEAK, reason="on 3.9 `with` itself leaks; scripts/stress/interrupts.py counts how often"),
 ]
 AUDIO = [bytes([number, 0]) for number in range(1, 6)]
 

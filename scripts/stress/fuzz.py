@@ -488,7 +488,7 @@ def run(seed: int, numbers: Iterable[int], *, progress: Callable[[int], None] = 
             try:
                 fuzzer.run(item)
             except FailureError as failure:
-                repeat = f"scripts/fuzz.py --seed {seed} --only {number}"
+                repeat = f"scripts/stress/fuzz.py --seed {seed} --only {number}"
                 story = (
                     f"input {number}: {failure}\nagain: {repeat}\nstream, its first 4000 bytes: {item.stream[:4000]!r}"
                 )

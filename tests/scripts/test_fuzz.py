@@ -1,4 +1,4 @@
-"""A short run of ``scripts/fuzz.py``, and a proof that it sees what it looks for."""
+"""A short run of ``scripts/stress/fuzz.py``, and a proof that it sees what it looks for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SEARCHED = 100
 
 
 def load() -> Any:
-    path = Path(__file__).resolve().parent.parent.parent / "scripts" / "fuzz.py"
+    path = Path(__file__).resolve().parents[2] / "scripts" / "stress" / "fuzz.py"
     spec = importlib.util.spec_from_file_location("fuzz", path)
     assert spec is not None
     assert spec.loader is not None
@@ -72,7 +72,7 @@ BUGS = {
     "a reader that dies": (Link, "read", bug, "left .* open"),
     "a wire that loses messages": (Wire, "_assemble", lambda self, frame, data: None, "the wire gave"),
     "a wire that makes messages up": (Wire, "_assemble", lambda self, frame, data: b"{}", "the wire gave"),
-    "a wire that keeps its socket": (Wire, "free", lambda self: None, "the socket is not closed"),
+    "a wire that keeps its socket": (Wire, "release", lambda self: None, "the socket is not closed"),
 }
 
 
@@ -80,7 +80,9 @@ BUGS = {
 def test_the_fuzzer_sees(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     where, method, replacement, failure = BUGS[name]
     monkeypatch.setattr(where, method, replacement)
-    with pytest.raises(fuzz.FailureError, match=rf"(?s){failure}.*again: scripts/fuzz.py --seed {SEED} --only \d+\n"):
+    with pytest.raises(
+        fuzz.FailureError, match=rf"(?s){failure}.*again: scripts/stress/fuzz.py --seed {SEED} --only \d+\n"
+    ):
         fuzz.run(SEED, range(FEW))
 
 

@@ -1,4 +1,4 @@
-"""A short run of ``scripts/tls_race.py``, on this Python and on those that have the dependencies already.
+"""A short run of ``scripts/stress/tls_race.py``, on this Python and on those that have the dependencies already.
 
 The script's full run, on every Python of the machine and with the ways that lose connections, is made by hand.
 """
@@ -17,7 +17,7 @@ MESSAGES = 1000
 
 
 def load() -> Any:
-    path = Path(__file__).resolve().parent.parent.parent / "scripts" / "tls_race.py"
+    path = Path(__file__).resolve().parents[2] / "scripts" / "stress" / "tls_race.py"
     spec = importlib.util.spec_from_file_location("tls_race", path)
     assert spec is not None
     assert spec.loader is not None

@@ -1,4 +1,4 @@
-"""One client of ``bench.py``, in a process of its own: does one job, and prints what it measured as one line of JSON.
+"""One client of ``scripts/bench``, in a process of its own: does one job, and prints its figures as one line of JSON.
 
 Each client is used as its users use it: this package with one plain thread a context, the official package's sync
 client with one context after the other, its async client with one task a context. The floor is websocket-client's
@@ -21,7 +21,7 @@ import tracemalloc
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable
 
-from bench_server import STAMP_BYTES, order
+from server import STAMP_BYTES, order
 
 VOICE = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
 FORMAT = {"container": "raw", "encoding": "pcm_f32le", "sample_rate": 44100}
@@ -380,7 +380,7 @@ def first_audio(name: str, url: str, times: int) -> dict[str, float]:
 
 def memory(url: str, contexts: int) -> dict[str, float]:
     """Count what this package holds for audio that nobody has taken, for idle contexts, and its idle threads."""
-    from bench_server import chunk
+    from server import chunk
 
     from cartesia_sync.protocol import codec
     from cartesia_sync.streaming.channel import Line

@@ -1,6 +1,6 @@
 """Interrupt threads that speak, with real signals and as time limits do, until it would show.
 
-    .venv/bin/python scripts/stress_interrupts.py [--interrupts 5000] [--threads 3] [--seed N]
+    .venv/bin/python scripts/stress/interrupts.py [--interrupts 5000] [--threads 3] [--seed N]
 
 The main thread is struck by a timer's signal, whose handler raises or calls cancel(); the others by
 ``PyThreadState_SetAsyncExc``. All share one connection to a small service in a process of its own, whose audio is a

@@ -1,7 +1,7 @@
 """Measure what this package costs beside the official client, side by side in one run; prints tables.
 
 Every figure comes from a client in a process of its own, against a server in another one that treats all alike
-(``bench_server.py``); the clients take turns, and each figure is the median of all turns, with the least and the most.
+(``server.py``); the clients take turns, and each figure is the median of all turns, with the least and the most.
 The clients are ``ours`` (one plain thread a context), ``sync`` and ``async`` (the official package, used as it must
 be), and ``floor`` (websocket-client's frames and decoding in a bare loop, without threads, queues and contexts). The
 ratio is ours to the better of the two official ones: less is better for us.
@@ -76,7 +76,7 @@ Figures = dict[str, dict[str, list[float]]]
 def serving(*, tls: bool) -> Iterator[tuple[str, dict[str, str]]]:
     """Start the server; give its address, and the environment in which clients trust it."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        command = [sys.executable, str(HERE / "bench_server.py")]
+        command = [sys.executable, str(HERE / "server.py")]
         environment = {**os.environ, "NO_PROXY": "localhost", "no_proxy": "localhost"}
         if tls:
             import certifi
@@ -96,7 +96,7 @@ def serving(*, tls: bool) -> Iterator[tuple[str, dict[str, str]]]:
 
 def measure(environment: Optional[dict[str, str]] = None, **call: Any) -> dict[str, float]:
     """Let one client do one job in a process of its own."""
-    command = [sys.executable, str(HERE / "bench_clients.py"), json.dumps(call)]
+    command = [sys.executable, str(HERE / "clients.py"), json.dumps(call)]
     for _ in range(TRIES):
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=BOUND)
         if done.returncode == 0:
@@ -324,7 +324,9 @@ def plot(found: dict[str, Any], path: Path) -> None:
 
 
 def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"which parts: {', '.join(PARTS)} (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="how many turns each client has (default: 5)")
     parser.add_argument(

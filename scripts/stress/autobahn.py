@@ -1,6 +1,6 @@
 """An echo client over the wire, tried by Autobahn's own test suite on loopback; prints how many cases pass, by chapter.
 
-    .venv/bin/python scripts/autobahn.py --wstest "COMMAND" [--cases "1.*,6.4.*"] [--port 9001]
+    .venv/bin/python scripts/stress/autobahn.py --wstest "COMMAND" [--cases "1.*,6.4.*"] [--port 9001]
 
 COMMAND starts the suite's ``wstest``, which only Python 2.7 can install (``pip install autobahntestsuite``). Chapters
 12 and 13 are compression, which is not offered. Status 0: no case failed. ``tests/support/autobahn_like.py`` has

@@ -1,6 +1,6 @@
 """Many threads use a few connections for long, while contexts and connections end in every way; then all is counted.
 
-    .venv/bin/python scripts/soak.py [--contexts 20000] [--minutes M] [--seed N] [--server stub|local] [--json]
+    .venv/bin/python scripts/stress/soak.py [--contexts 20000] [--minutes M] [--seed N] [--server stub|local] [--json]
 
 The stub is a small server in a process of its own whose audio is a function of context id and text, so that every
 byte is checked without speech. The local server runs in this process; its audio is recorded once, before the storm.

@@ -1,6 +1,6 @@
 """There are no more threads, since the system gives none or the interpreter shuts down: what needs one says so.
 
-The scenes of the shutdown are in ``process/at_shutdown.py``, each in a process of its own.
+The scenes of the shutdown are in ``scenes/at_shutdown.py``, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 from cartesia_sync import APIConnectionError, Cartesia, Timeout
 from cartesia_sync.local import LocalServer
 
-from .test_process import BOUND, STRICT, VOICE, assert_quiet, script, serving
+from ..support.processes import BOUND, STRICT, VOICE, assert_quiet, script, serving
 
 
 @pytest.fixture(scope="module")

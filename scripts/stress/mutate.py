@@ -1,6 +1,6 @@
 """Change one line of the core at a time, and see whether a test notices; by hand, after a change of the core.
 
-    .venv/bin/python scripts/mutate.py [--only TEXT] [--list]
+    .venv/bin/python scripts/stress/mutate.py [--only TEXT] [--list]
 
 Each change is made in a copy of the tree, in a temporary folder, and the tests named for it are run there. "killed":
 one failed. "survived": all passed, so that nothing holds that line. "stale": what is to be changed is not there any
@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 BOUND = 120.0  # seconds for the tests of one change; what hangs is noticed, too
 TESTS_FAILED = 1  # pytest's exit status
 

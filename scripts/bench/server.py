@@ -1,4 +1,4 @@
-"""The service's side of ``bench.py``: frames that are encoded beforehand, sent as fast as they go or by the clock.
+"""The service's side of ``scripts/bench``: frames that are encoded beforehand, sent as fast as they go or by the clock.
 
 It does the same for every client. A transcript is an order, in JSON: how many chunks of how many bytes, for how many
 contexts together, and how many milliseconds lie between two chunks of a context (0: as fast as they go). When as many

@@ -1,6 +1,6 @@
 """The life of the process around a connection: its exit, Ctrl-C, fork, and what nobody holds any more.
 
-The scenes are scripts in ``process``, each run in a process of its own. Unless a test says otherwise it has to
+The scenes are scripts in ``scenes``, each run in a process of its own. Unless a test says otherwise it has to
 end with status 0 and must not have written a word to stderr.
 """
 
@@ -12,13 +12,11 @@ import importlib.util
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 
@@ -28,80 +26,10 @@ from cartesia_sync.local.faults import Fault, Hold, Reset, StopReading
 from cartesia_sync.streaming.connection import Connection
 from cartesia_sync.transport.deadline import Deadline
 
-BOUND = 25.0
-"""A little more than the scripts' own, which shows where they hang."""
-HERE = Path(__file__).parent
-SCRIPTS = HERE / "process"
-VOICE = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
-WARNED = ("-W", "error")
-STRICT = ("-X", "dev", *WARNED)
+from ..support.processes import BOUND, SCENES, STRICT, VOICE, WARNED, Run, assert_goes_on, assert_quiet, script, serving
+
+ROOT = Path(__file__).resolve().parents[2]
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
-
-
-class Run:
-    """A process with pipes; what it says is read by the line."""
-
-    def __init__(self, *command: object, **environment: str) -> None:
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith("CARTESIA_") and not name.lower().endswith("_proxy")
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, *map(str, command)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**inherited, "PYTHONUNBUFFERED": "1", **environment},
-            cwd=SCRIPTS,  # "-m" looks there first, and is to find the package that all others find
-            start_new_session=True,
-        )
-
-    def __enter__(self) -> Run:
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        if hasattr(os, "killpg"):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)  # children that hang would hold the pipes
-        self.process.kill()
-        _, errors = self.process.communicate()
-        if error is not None:
-            print(errors, file=sys.stderr)  # which pytest shows
-
-    def line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().rstrip("\n")
-
-    def go(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-
-    def end(self) -> tuple[int, str, str]:
-        """Wait for its end; give its status, what it said that was not read, and what it wrote to stderr."""
-        output, errors = self.process.communicate(timeout=BOUND)
-        return self.process.returncode, output, errors
-
-
-def script(name: str, scene: str, url: str, *options: str) -> Run:
-    return Run(*options, SCRIPTS / f"{name}.py", scene, url)
-
-
-def assert_quiet(run: Run, status: int = 0, output: str = "") -> None:
-    assert run.end() == (status, output, "")
-
-
-@contextlib.contextmanager
-def serving(*faults: Fault, **settings: Any) -> Iterator[LocalServer]:
-    with LocalServer(engine="signal", chunk_bytes=4096, faults=faults, **settings) as server:
-        yield server
 
 
 @contextlib.contextmanager
@@ -271,7 +199,7 @@ def test_a_say_that_is_interrupted_in_the_middle_of_its_file_leaves_none_and_kee
     holding: LocalServer, tmp_path: Path
 ) -> None:
     (tmp_path / "out.wav").write_bytes(b"old")
-    command = (SCRIPTS / "interrupted.py", "in_say_with_half_a_file", tmp_path / "out.wav")
+    command = (SCENES / "interrupted.py", "in_say_with_half_a_file", tmp_path / "out.wav")
     with Run(*STRICT, *command, CARTESIA_API_KEY="x", CARTESIA_BASE_URL=holding.url) as run:
         assert run.line() == "waiting"
         assert len(list(tmp_path.iterdir())) == 2  # the part too
@@ -317,7 +245,7 @@ def test_a_signal_ends_serve_and_its_speech_process(number: int) -> None:
 
 @posix
 def test_an_interrupted_demo_ends_with_130_and_leaves_no_file(tmp_path: Path) -> None:
-    with Run(*WARNED, HERE.parent.parent / "scripts" / "demo.py", tmp_path) as run:
+    with Run(*WARNED, ROOT / "scripts" / "demo.py", tmp_path) as run:
         while "#" not in run.line():
             assert run.process.poll() is None
         run.process.send_signal(signal.SIGINT)  # wherever it is
@@ -328,7 +256,7 @@ def test_an_interrupted_demo_ends_with_130_and_leaves_no_file(tmp_path: Path) ->
 
 @posix
 def test_an_interrupted_demo_waits_for_its_threads_to_take_their_files_away(tmp_path: Path) -> None:
-    with Run(*WARNED, SCRIPTS / "interrupted_demo.py", HERE.parent.parent / "scripts" / "demo.py", tmp_path) as run:
+    with Run(*WARNED, SCENES / "interrupted_demo.py", ROOT / "scripts" / "demo.py", tmp_path) as run:
         status, output, errors = run.end()
     assert (status, output.splitlines()[-1], errors) == (0, "0", "")
 
@@ -459,13 +387,6 @@ def test_a_speech_keeps_its_connection(plain: LocalServer) -> None:
 # ---- fork
 
 needs_fork = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="fork without exec is for Linux here")
-
-
-def assert_goes_on(run: Run, until: threading.Event) -> None:
-    assert run.line() == "forked"
-    until.set()
-    run.go()
-    assert_quiet(run)
 
 
 @needs_fork

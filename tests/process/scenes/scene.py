@@ -1,4 +1,4 @@
-"""What the scripts of this folder share: each is run by test_process.py as ``python SCRIPT SCENE URL``."""
+"""What the scripts of this folder share: each is run by a test in the folder above as ``python SCRIPT SCENE URL``."""
 
 from __future__ import annotations
 

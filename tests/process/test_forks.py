@@ -2,7 +2,7 @@
 
 ``os`` is ``os.fork``. ``bare`` is the C library's, as uWSGI uses it: no hook of Python's tells the child that it is a
 child.
-The scenes are scripts in ``process``; their clocks are off, so that a wait on the parent's socket is a hang.
+The scenes are scripts in ``scenes``; their clocks are off, so that a wait on the parent's socket is a hang.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 from cartesia_sync.local import LocalServer
 from cartesia_sync.local.faults import Fault, Hold, Reset, StopReading
 
-from .test_process import SCRIPTS, WARNED, Run, assert_goes_on, assert_quiet, serving
+from ..support.processes import SCENES, WARNED, Run, assert_goes_on, assert_quiet, serving
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="fork without exec is for Linux here")
 forks = pytest.mark.parametrize("fork", ["os", "bare"])
@@ -30,7 +30,7 @@ def plain() -> Iterator[LocalServer]:
 
 
 def forking(name: str, scene: str, server: LocalServer, fork: str) -> Run:
-    return Run(*WARNED, SCRIPTS / f"{name}.py", scene, server.url, FORK=fork)
+    return Run(*WARNED, SCENES / f"{name}.py", scene, server.url, FORK=fork)
 
 
 def said(server: LocalServer) -> list[str]:

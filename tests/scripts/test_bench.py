@@ -1,4 +1,4 @@
-"""A short run of ``scripts/bench.py``: it runs, and its figures are whole; what they are is for a quiet machine."""
+"""A short run of ``scripts/bench``: it runs, and its figures are whole; what they are is for a quiet machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-BENCH = Path(__file__).resolve().parent.parent.parent / "scripts" / "bench.py"
+BENCH = Path(__file__).resolve().parents[2] / "scripts" / "bench"
 BOUND = 120
 
 

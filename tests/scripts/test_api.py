@@ -12,7 +12,7 @@ import pytest
 
 from cartesia_sync import Cartesia
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "api.py"
 
 

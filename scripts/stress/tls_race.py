@@ -33,7 +33,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Optional, Protocol, cast
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 WRITERS = 3
 FILLER = "x" * 4096
 END = "end"

@@ -1,4 +1,4 @@
-"""The short form of ``scripts/soak.py``, and that it finds what it looks for."""
+"""The short form of ``scripts/stress/soak.py``, and that it finds what it looks for."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 BOUND = 25
 ZEROS = ("unexpected", "wrong_bytes", "hung", "threads_left", "descriptors_left", "contexts_left")
 
 
 def start(*options: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "scripts/soak.py", "--json", "--seed", 1, "--threads", 16, *options]
+    command = [sys.executable, "scripts/stress/soak.py", "--json", "--seed", 1, "--threads", 16, *options]
     return subprocess.Popen(
         [str(part) for part in command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
