@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from cartesia_sync import Cartesia
+from cartesia_sync import Cartesia, types
+from cartesia_sync.local import ServerOptions, faults
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "api.py"
@@ -62,6 +63,22 @@ def test_the_listing_goes_down_to_the_last_noun() -> None:
         METHODS
     )
     assert "\n## `client.agents.metrics.results`\n" in API.listing()
+
+
+def test_the_listing_holds_every_type_fault_and_option() -> None:
+    headings = set(re.findall(r"^## `(\w+)`$", API.listing(), re.M))
+    assert {*types.__all__, *faults.__all__, "LocalServer", "ServerOptions", "Timeout"} <= headings
+    options = API.listing().partition("## `ServerOptions`")[2].partition("\n## ")[0]
+    names = list(inspect.signature(ServerOptions).parameters)
+    assert re.findall(r"^(\w+): ", options, re.M) == names
+    assert re.findall(r"^    (\w+): ", options.partition("Args:")[2].partition("Raises:")[0], re.M) == names
+
+
+def test_the_listing_holds_arguments_and_errors() -> None:
+    push = API.listing().partition("\npush(")[2].partition("\n\n")[0]
+    assert "    Args:\n        transcript: " in push
+    assert "    Raises:\n" in push
+    assert "        TruncatedError: " in push
 
 
 @pytest.mark.parametrize("name", [*METHODS, *ANSWERS])

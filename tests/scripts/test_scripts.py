@@ -61,7 +61,8 @@ def test_the_packages_hold_what_they_should_and_no_tests(tmp_path: Path) -> None
     with tarfile.open(sdist) as archive:
         in_sdist = {name.partition("/")[2] for name in archive.getnames()}
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "cartesia_sync").rglob("*.py")}
-    data = {"cartesia_sync/api.md", "cartesia_sync/py.typed", "cartesia_sync/local/NOTICE"}
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "cartesia_sync" / "docs").glob("*.md")}
+    data = {*pages, "cartesia_sync/py.typed", "cartesia_sync/local/NOTICE"}
     assert modules | data == {name for name in in_wheel if ".dist-info/" not in name}
     assert any(name.endswith("licenses/LICENSE") for name in in_wheel)
     assert modules | data | {"README.md", "LICENSE", "setup.cfg", "pyproject.toml"} <= in_sdist
