@@ -179,7 +179,7 @@ class WholeFile:
 
 
 def _part_of(path: str) -> str:
-    """Name the file that is written until it is whole: hidden, in the same folder, with a name that shows whose part it is."""
+    """Return the path of the file that is written until it is whole: hidden, unique, in the same folder."""
     folder, name = os.path.split(path)
     ending = f".{os.urandom(8).hex()}.part"
     try:
