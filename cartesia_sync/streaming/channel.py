@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from ..audio.framing import Tuner
+from ..audio.framing import SampleFramer
 from ..errors import (
     APITimeoutError,
     CartesiaError,
@@ -83,7 +83,7 @@ class Line:
         self.context_id = context_id
         self.replays = replays  # and whatever the service may have heard of it
         self.mailbox = Mailbox(limit_bytes)
-        self._tuner = Tuner()
+        self._framer = SampleFramer()
         self.messages: list[Message] = []
         self.frames: list[Frame] = []  # of the messages, on the wire in use or the last one
         self.wire: Optional[Wire] = None
@@ -244,8 +244,8 @@ class Line:
 
     def prepare(self, event: Event) -> None:
         """Let an event that is about to be taken know what it must; the next time does nothing."""
-        if isinstance(event, Chunk) and self.sound is not None and "sound" not in event.__dict__:
-            self._tuner.tune(event, self.sound)
+        if isinstance(event, Chunk) and self.sound is not None and "audio_format" not in event.__dict__:
+            self._framer.attach(event, self.sound)
 
     def time_left(self, timeout: Timeout) -> Optional[float]:
         """Seconds until the first of the clocks runs out, 0 if one has; None if none runs.
