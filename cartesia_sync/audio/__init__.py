@@ -8,7 +8,7 @@ _MOVED = ("to_samples", "to_integers")
 
 
 def __getattr__(name: str) -> object:
-    """Give what stood in ``cartesia_sync.audio`` when that was one file."""
+    """Return what stood in ``cartesia_sync.audio`` when that was one file."""
     if name in _MOVED:
         from . import samples
 

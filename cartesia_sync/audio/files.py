@@ -97,7 +97,7 @@ class WholeFile:
             self._discard()
 
     def __del__(self) -> None:
-        self._discard()  # where an exception struck before the block had begun, or its end
+        self._discard()  # where an exception came before the block had begun, or its end
 
     def _discard(self) -> None:
         """Close the file, and remove the part of it. Nothing of this may hide what went wrong; idempotent.
@@ -116,7 +116,7 @@ class WholeFile:
 
     @contextlib.contextmanager
     def _naming_the_path(self) -> Iterator[None]:
-        """Let an error of the system name the path as it was given, and not the part's."""
+        """Raise the errors of the system with the path as it was given, and not the part's."""
         try:
             yield
         except OSError as error:
@@ -136,7 +136,7 @@ class WholeFile:
             _take_over(self._file.fileno(), old)
 
     def _replaced(self) -> os.stat_result | None:
-        """Give what is known of the file that is to be replaced; None where there is none."""
+        """Return the status of the file that is to be replaced; None where there is none."""
         try:
             old = os.stat(self._path)
         except FileNotFoundError:
@@ -179,12 +179,12 @@ class WholeFile:
 
 
 def _part_of(path: str) -> str:
-    """Name the file that is written until it is whole: hidden, in the same folder, and telling whose part it is."""
+    """Return the path of the file that is written until it is whole: hidden, unique, in the same folder."""
     folder, name = os.path.split(path)
     ending = f".{os.urandom(8).hex()}.part"
     try:
         longest = os.pathconf(folder, "PC_NAME_MAX")
-    except (AttributeError, OSError, ValueError):  # Windows; or the folder is not there, as open() will say
+    except (AttributeError, OSError, ValueError):  # Windows; or the folder is not there, as open() will report
         longest = LONGEST_NAME
     room = longest - len(ending) - 1
     # Whole characters: half of one is no name on some systems.
@@ -202,7 +202,7 @@ def _created(path: str, mode: int) -> IO[bytes]:
 
 
 def _take_over(file: int, old: os.stat_result) -> None:
-    """Give a file the owner, the group and the mode of another, as far as this process may; never more rights.
+    """Copy to a file the owner, the group and the mode of another, as far as this process may; never more rights.
 
     Args:
         file: Its descriptor.

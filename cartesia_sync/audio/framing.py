@@ -1,4 +1,4 @@
-"""What a stream of chunks knows of its encoding, so that each chunk can give its samples."""
+"""Attaches a stream's audio format to its chunks, so that each chunk can return its samples."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Tuner:
-    """Tells each chunk of one stream its encoding; a sample that is split between two chunks is the later one's.
+class SampleFramer:
+    """Attaches its encoding to each chunk of one stream.
+
+    A sample that is split between two chunks counts as the later one's.
 
     Threads: the stream's receiver alone.
     """
@@ -23,18 +25,18 @@ class Tuner:
     def __init__(self) -> None:
         self._split_sample = b""
 
-    def tune(self, chunk: Chunk, sound: RawFormat) -> None:
-        """Let the chunk know its encoding, and the start of its first sample if that came with the chunk before."""
+    def attach(self, chunk: Chunk, audio_format: RawFormat) -> None:
+        """Attach to the chunk its encoding, and the start of its first sample if that came with the chunk before."""
         start = self._split_sample
-        rest = (len(start) + len(chunk.audio)) % sound.sample_bytes
+        rest = (len(start) + len(chunk.audio)) % audio_format.sample_bytes
         split = (start + chunk.audio[-rest:])[-rest:] if rest else b""
-        chunk_sound = _ChunkSound(sound.encoding, start, rest)
-        known = chunk.__dict__
-        self._split_sample = split  # with the store below one step: an interrupt finds none of them or both
-        known["sound"] = chunk_sound
+        chunk_format = _ChunkFormat(audio_format.encoding, start, rest)
+        attached = chunk.__dict__
+        self._split_sample = split  # one step with the store below: an interrupt finds neither or both
+        attached["audio_format"] = chunk_format
 
 
-class _ChunkSound:
+class _ChunkFormat:
     """The encoding of a chunk, and the bytes that its first sample began with in the chunk before."""
 
     __slots__ = ("_encoding", "_rest", "_start")

@@ -32,7 +32,7 @@ def _wav_header(fmt: RawFormat, audio_bytes: int) -> bytes:
     if fmt.encoding == "pcm_s16le":
         fact = b""
     else:
-        # All but plain PCM say how long their extension is (0), and how many samples there are ("fact").
+        # All but plain PCM hold the length of their extension (0), and the number of samples ("fact").
         description += struct.pack("<H", 0)
         fact = struct.pack("<4sII", b"fact", 4, audio_bytes // sample_bytes)
     chunks = struct.pack("<4sI", b"fmt ", len(description)) + description + fact
@@ -51,7 +51,7 @@ class WavWriter:
                 wav.write(chunk)
 
     The file is opened when the block begins, so that a path which cannot be written to is found before there is any
-    audio; what the audio is may be said later, before the first ``write``: ``wav.format = fmt``. For the errors of the
+    audio; the format may be set later, before the first ``write``: ``wav.format = fmt``. For the errors of the
     file, its permissions and its links see ``WholeFile``.
 
     Threads: one writer belongs to one thread; waits for the disk alone.
@@ -99,7 +99,7 @@ class WavWriter:
     def write(self, audio: Buffer) -> None:
         """Add audio; the pieces need not end with whole samples, only all of them together.
 
-        Where it is interrupted (Ctrl-C, a time limit), ``audio_bytes`` tells whether the piece was added; the next
+        Where it is interrupted (Ctrl-C, a time limit), ``audio_bytes`` shows whether the piece was added; the next
         one follows what was.
 
         Raises:

@@ -8,7 +8,7 @@ Rooms, from the ground up; each imports only from those before it:
 
     voice/        text to sound, knows no HTTP: eSpeak NG and its process, samples, encodings, containers, transcripts,
                   times of words and phonemes, pronunciation
-    requests      what the client says                  events       what the server says
+    requests      what the client sends                 events       what the server sends
     faults        what can go wrong, one class each     fault_plan   which faults are still to be applied, and to what
     settings      the server's options                  recorder     what the server has seen
     generation    a text spoken sentence by sentence, at the pace and within the limits that the options set

@@ -18,7 +18,7 @@ GRANTS = ("tts", "stt", "agent")
 LONGEST_LIFE = 3600  # seconds
 
 _ALGORITHM = "HS256"
-_KEY_ID = "cartesia-sync-local"  # tells our tokens from API keys, which may be any text
+_KEY_ID = "cartesia-sync-local"  # distinguishes our tokens from API keys, which may be any text
 _REQUIRED_CLAIMS = ["exp", "grants"]
 
 

@@ -154,7 +154,7 @@ class App:
     async def _serve(self, responder: Responder, answer: _Answer) -> web.StreamResponse:
         try:
             await responder.read(self._recorder)
-            response = await answer(responder) if responder.refusal is None else responder.refusal
+            response = await answer(responder) if responder.fault_response is None else responder.fault_response
         except ApiError as exc:
             if responder.has_begun:
                 await responder.cut()  # too late for a status; a cut shows that the answer is not complete
@@ -176,8 +176,8 @@ class App:
         query, headers = dict(request.query), CIMultiDict(request.headers)
         responder.number = self._recorder.add_handshake(Handshake(request.path, query, headers))
         await self._fault_plan.apply(Moment.HANDSHAKE, responder)
-        if responder.refusal is not None:
-            return responder.refusal
+        if responder.fault_response is not None:
+            return responder.fault_response
         socket = web.WebSocketResponse(autoping=False, autoclose=False, compress=False, max_msg_size=0)
         try:
             self._admission.admit(query, headers, "tts")

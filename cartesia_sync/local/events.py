@@ -1,4 +1,4 @@
-"""What the server says: events, and the errors of HTTP, as JSON in the shape of the API version. Pure."""
+"""What the server sends: events, and the errors of HTTP, as JSON in the shape of the API version. Pure."""
 
 from __future__ import annotations
 

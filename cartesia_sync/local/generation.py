@@ -1,4 +1,4 @@
-"""Speaking a text: sentences in, chunks of audio out, in the sizes and at the pace that the server's options say.
+"""Speaking a text: sentences in, chunks of audio out, in the sizes and at the pace that the server's options set.
 
 What a context on a WebSocket and a request over HTTP have in common.
 """

@@ -1,4 +1,4 @@
-"""What the client says: its WebSocket messages and the bodies of its HTTP requests, read and checked.
+"""What the client sends: its WebSocket messages and the bodies of its HTTP requests, read and checked.
 
 Pure. Written from the service's documents alone, and shares no code with the client: a mistake in one of the two
 readings shows in the tests, instead of cancelling out.

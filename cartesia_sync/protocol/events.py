@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Sound(Protocol):
-    """What turns a chunk's bytes into samples; the context that hears the chunk knows the encoding."""
+class ChunkFormat(Protocol):
+    """Turns a chunk's bytes into samples. The context that receives the chunk attaches it, and knows the encoding."""
 
     def samples(self, audio: bytes) -> NDArray[np.float32]:
-        """Give float32 samples, shape (n,), -1 to 1."""
+        """Return float32 samples, shape (n,), -1 to 1."""
 
     def raw(self, audio: bytes) -> NDArray[np.int16]:
-        """Give 16-bit integer samples, shape (n,)."""
+        """Return 16-bit integer samples, shape (n,)."""
 
 
 _UNREADABLE = "unreadable_fields"
@@ -118,20 +118,20 @@ class Chunk(Heard, tag_field="type", tag="chunk", forbid_unknown_fields=True):
         Raises:
             ValueError: If the chunk did not come out of a context's ``receive()``: only that knows the encoding.
         """
-        return self._sound().samples(self.audio)
+        return self._audio_format().samples(self.audio)
 
     def raw(self) -> NDArray[np.int16]:
         """Give the chunk's audio as 16-bit integer samples, shape (n,); see ``samples``."""
-        return self._sound().raw(self.audio)
+        return self._audio_format().raw(self.audio)
 
-    def _sound(self) -> Sound:
-        sound: Optional[Sound] = self.__dict__.get("sound")
-        if sound is None:
+    def _audio_format(self) -> ChunkFormat:
+        audio_format: Optional[ChunkFormat] = self.__dict__.get("audio_format")
+        if audio_format is None:
             raise ValueError(
                 "this chunk does not know its encoding, since it did not come out of a context's receive(); "
                 "its bytes are in .audio"
             )
-        return sound
+        return audio_format
 
 
 class Timestamps(Heard, tag_field="type", tag="timestamps", forbid_unknown_fields=True):

@@ -23,8 +23,8 @@ class ChannelState(enum.Enum):
     """The state of a channel, which its user knows as a context.
 
     OPEN: text may be sent, whether or not any was. FINISHING: after ``no_more_inputs()``; all text is sent, and audio
-    is still coming. CANCELLED: after ``cancel()``; what still comes is dropped. ENDED: by the service's last event, by an
-    error, or with the connection.
+    is still coming. CANCELLED: after ``cancel()``; what still comes is dropped. ENDED: by the service's last event, by
+    an error, or with the connection.
     """
 
     OPEN = "open"

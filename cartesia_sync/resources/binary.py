@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar, Union
 
 from ..audio.files import BinaryTarget, WholeFile
-from ..audio.framing import Tuner
+from ..audio.framing import SampleFramer
 from ..errors import APIConnectionError, APIResponseValidationError
 from ..protocol.events import Chunk
 from ..protocol.formats import RawFormat
@@ -288,14 +288,14 @@ class EventOf(Generic[_T]):
 
     def __init__(self, output_format: Mapping[str, Any], decoder: Callable[[bytes], _T]) -> None:
         self._decoder = decoder
-        self._tuner = Tuner()
-        self._sound = RawFormat.if_known(output_format)
+        self._framer = SampleFramer()
+        self._audio_format = RawFormat.if_known(output_format)
 
     def __call__(self, data: bytes) -> _T:
         """Decode one event."""
         event = self._decoder(data)
-        if isinstance(event, Chunk) and self._sound is not None:
-            self._tuner.tune(event, self._sound)
+        if isinstance(event, Chunk) and self._audio_format is not None:
+            self._framer.attach(event, self._audio_format)
         return event
 
 

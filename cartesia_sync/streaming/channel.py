@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from ..audio.framing import Tuner
+from ..audio.framing import SampleFramer
 from ..errors import (
     APITimeoutError,
     CartesiaError,
@@ -80,8 +80,8 @@ class Channel:
     """One conversation, which its user holds as a ``Context``. It may speak on several wires, one after another.
 
     Guarded by the link's lock: ``wire_id``, ``messages``, ``frames``, ``wire``, ``_state``, ``_replay``, ``sent_at``,
-    ``first_sent_at``, ``audio_format``, ``loss``, ``ended_by``, ``unspoken``. Written by the reader alone: ``heard_at``,
-    ``audio_at``, ``notice``. By the receiver: ``has_given_audio``. By the thread that takes the text:
+    ``first_sent_at``, ``audio_format``, ``loss``, ``ended_by``, ``unspoken``. Written by the reader alone:
+    ``heard_at``, ``audio_at``, ``notice``. By the receiver: ``has_given_audio``. By the thread that takes the text:
     ``waits_for_text``. By ``cancel()``, in any thread and without a lock: ``is_cancel_requested``. To read one of these
     without a lock gives a value that was true a moment ago, which is enough for a timeout or an error's text.
     """
@@ -90,7 +90,7 @@ class Channel:
         self.context_id = context_id  # the user's, for good
         self.wire_id = context_id  # the one on the wire, which the registry may change
         self.mailbox = Mailbox(limit_bytes)
-        self._framer = Tuner()
+        self._framer = SampleFramer()
         self.messages: list[Message] = []
         self.frames: list[Frame] = []  # of the messages, on the wire in use or the last one
         self.wire: Optional[Wire] = None
@@ -177,8 +177,7 @@ class Channel:
         has_left = any(frame.has_left for frame in self.frames)
         facts: dict[str, Any] = {"messages": messages, "frames": frames, "wire": wire}
         if not is_new:
-            move_of_replay = ReplayMove.REPLAY if has_left else ReplayMove.MOVE
-            facts["_replay"] = followed(REPLAY, self._replay, move_of_replay)
+            facts.update(self._move_replay(ReplayMove.REPLAY if has_left else ReplayMove.MOVE))
         facts["audio_format"] = self.audio_format or messages[0].audio_format
         facts["first_sent_at"] = facts["sent_at"] = messages[0].sent_at if is_new else time.monotonic()
         unsent = map(wire.unsent.extend, (frames,))
@@ -189,7 +188,11 @@ class Channel:
 
     def set_aside(self) -> None:
         """Leave a wire that was lost; ``send_all`` goes on with another one. The caller holds the link's lock."""
-        self._store(_replay=followed(REPLAY, self._replay, ReplayMove.SET_ASIDE), wire=None)
+        self._store(**self._move_replay(ReplayMove.SET_ASIDE), wire=None)
+
+    def _move_replay(self, move: ReplayMove) -> dict[str, Any]:
+        """Return what ``_store`` is to store for a move of the replay: nothing else moves it."""
+        return {"_replay": followed(REPLAY, self._replay, move)}
 
     @property
     def is_set_aside(self) -> bool:
@@ -267,8 +270,8 @@ class Channel:
 
     def prepare(self, event: Event) -> None:
         """Give an event that is about to be taken its audio format. A second call does nothing."""
-        if isinstance(event, Chunk) and self.audio_format is not None and "sound" not in event.__dict__:
-            self._framer.tune(event, self.audio_format)
+        if isinstance(event, Chunk) and self.audio_format is not None and "audio_format" not in event.__dict__:
+            self._framer.attach(event, self.audio_format)
 
     def time_left(self, timeout: Timeout) -> Optional[float]:
         """Seconds until the first of the clocks runs out, 0 if one has; None if none runs.

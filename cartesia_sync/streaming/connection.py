@@ -250,7 +250,7 @@ class Connection:
                 # To make one for each event costs more than the event; what an interrupt leaves behind is made anew.
                 selector, self._selector = self._selector or ArrivalSelector(self._link), None
                 found = self._first_of(selector, Deadline(timeout))
-                self._selector = merge
+                self._selector = selector
         except RuntimeError as error:
             raise_unless_not_acquired(error)
             message = "another thread is in this connection's recv(); use contexts for several threads"
@@ -259,7 +259,7 @@ class Connection:
             raise found
         return found
 
-    def _first_of(self, merge: ArrivalSelector, deadline: Deadline) -> Union[tuple[Channel, Event], BaseException]:
+    def _first_of(self, selector: ArrivalSelector, deadline: Deadline) -> Union[tuple[Channel, Event], BaseException]:
         while True:
             try:
                 channel = selector.await_first(lambda: self._link.is_spent, deadline)

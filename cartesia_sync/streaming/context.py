@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_OPTIONS = frozenset((*SpeechOptions.__annotations__, "speed"))
+_NONE_IS_NOT_SENT = frozenset(
+    ("model_id", "output_format", "language", "speed", "add_timestamps", "add_phoneme_timestamps", "generation_config")
+)
+"""The arguments of a request whose None the official client leaves out; of all others it sends null."""
 
 DEFAULT_MODEL_ID = "sonic-latest"
 DEFAULT_VOICE_ID = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
@@ -160,11 +163,10 @@ class Context:
         Threads: any. Messages of one connection leave one after the other; waits at most for the write clock, and
             where a lost connection must be reopened for the connect clock too.
         """
-        if isinstance(voice, Omit):
-            voice = self._options.get("voice")
-            if voice is None:
-                raise ValueError("a push needs a voice: give one to connection.context() or to push()")
-        self.send(transcript=transcript, voice=voice, continue_=continue_, **fields)
+        chosen: Any = self._options.get("voice") if isinstance(voice, Omit) else voice
+        if chosen is None:
+            raise ValueError("a push needs a voice: give one to connection.context() or to push()")
+        self.send(transcript=transcript, voice=chosen, continue_=continue_, **fields)
 
     def send(
         self,
@@ -183,9 +185,10 @@ class Context:
             continue_: Whether more may follow on this context.
             flush: Whether to speak what is buffered now; see ``flush()``.
             **fields: Any of ``SpeechOptions``, such as ``model_id`` (default ``sonic-latest``), ``output_format``
-                (default raw 32-bit float at 44100 Hz) or ``language``, in place of the context's; None leaves it to the
-                service. ``speed``: ``slow``, ``normal`` or ``fast``, deprecated by the service. Any further field of
-                the request, as it is to stand in the JSON.
+                (default raw 32-bit float at 44100 Hz) or ``language``, in place of the context's. ``speed``: ``slow``,
+                ``normal`` or ``fast``, deprecated by the service. Any further field of the request, as it is to stand
+                in the JSON. None leaves ``language``, ``speed``, the timestamps and ``generation_config`` to the
+                service; in any other field it is sent as null.
 
         Raises:
             TypeError: The transcript is no text, or a field has no form in JSON.
@@ -195,7 +198,7 @@ class Context:
         """
         if not isinstance(transcript, str):
             raise TypeError(f"a transcript is a str; got {type(transcript).__name__}")
-        options = {name: fields.pop(name) for name in [*fields] if name in _OPTIONS}
+        options = {name: fields.pop(name) for name in [*fields] if name in _NONE_IS_NOT_SENT}
         options = {**self._options, **{name: value for name, value in options.items() if value is not omit}}
         model_id = _first_given(options.pop("model_id", None), self._options.get("model_id"), DEFAULT_MODEL_ID)
         output_format = _first_given(
@@ -478,11 +481,11 @@ class Context:
             raise channel.unfinished()
         if audio_bytes != channel.mailbox.audio_bytes:
             raise ContextStateError(
-                f"context {self.context_id!r} cannot be handed over whole: {channel.mailbox.audio_bytes} bytes of audio "
-                f"came, and {audio_bytes} of them are left (an interrupt has cost the rest)"
+                f"context {self.context_id!r} cannot be handed over whole: {channel.mailbox.audio_bytes} bytes of "
+                f"audio came, and {audio_bytes} of them are left (an interrupt has cost the rest)"
             )
 
-    def _sound(self) -> RawFormat:
+    def _raw_format(self) -> RawFormat:
         if self._channel.audio_format is None:
             raise ContextStateError(
                 f"context {self.context_id!r} has no samples: nothing was pushed, or its encoding is unknown"

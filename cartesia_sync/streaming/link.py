@@ -1,4 +1,4 @@
-"""A connection's send side and its end: messages put in line on a wire, and what becomes of channels when it is lost."""
+"""A connection's send side and its end: messages in line on a wire, and what becomes of channels when it is lost."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class Link:
 
     Each is taken by ``with`` over C code alone (see locks.py), and what is done under Registry.lock is done in one step
     at its end, so that an interrupt before it changes nothing. A thread that holds one may be interrupted by a signal's
-    handler or a finalizer. So ``cancel``, ``close``, ``discard`` and ``abandon`` take none: they leave a note, which the
-    reader carries out, or where there is none the next ``open``. A mailbox has no lock.
+    handler or a finalizer. So ``cancel``, ``close``, ``discard`` and ``abandon`` take none: they leave a note, which
+    the reader carries out, or where there is none the next ``open``. A mailbox has no lock.
 
     Who wakes whom:
 

@@ -19,7 +19,7 @@ from cartesia_sync import APIConnectionError, Cartesia, Timeout
 from cartesia_sync import client as client_module
 from cartesia_sync.local import LocalServer
 
-from .test_process import STRICT, assert_quiet, script, serving
+from ..support.processes import STRICT, assert_quiet, script, serving
 
 KEY = "sk_car_a-very-secret-key"
 VOICE = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"

@@ -40,7 +40,12 @@ ALLOWED = {
 }
 """Where one of these may be named all the same, and why."""
 
-NO_LOCKS = {("transport/http/response.py", "self.release"): "gives an HTTP connection back to its pool"}
+NO_LOCKS = {
+    ("streaming/connection.py", "self._link.registry.release"): "keeps a channel no longer",
+    ("streaming/link.py", "wire.release"): "closes a socket",
+    ("streaming/reader.py", "wire.release"): "closes a socket",
+    ("transport/http/response.py", "self.release"): "gives an HTTP connection back to its pool",
+}
 """What is named like a lock's method, and is none."""
 
 CLOSED_ANYHOW = {

@@ -235,7 +235,7 @@ def test_unknown_fields_are_kept_on_every_event(sample: bytes) -> None:
         "audio": "not ours",
         "legacy_text": 1,
         "extra_fields": True,
-        "sound": "loud",
+        "audio_format": "loud",
     }
     event = codec.decode(frame(**{**json.loads(sample), **new}))
     assert event == codec.decode(sample)

@@ -81,7 +81,7 @@ def test_a_chunk_that_no_context_heard_says_why_it_has_no_samples() -> None:
 
 def test_a_chunk_hands_its_audio_to_who_knows_the_encoding() -> None:
     chunk = Chunk(audio=b"\x00\xff")
-    chunk.__dict__["sound"] = Loudness()
+    chunk.__dict__["audio_format"] = Loudness()
     assert chunk.samples().tolist() == [0.0, 255.0]
     assert chunk.raw().tolist() == [0, 255]
     assert chunk == Chunk(audio=b"\x00\xff")

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import queue
+import re
 from collections.abc import Iterator
 from typing import Any, Callable, Optional
 from unittest import mock
@@ -13,11 +14,12 @@ from unittest import mock
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from cartesia_sync import Cartesia
 from cartesia_sync.errors import WebSocketConnectionClosedError
 from cartesia_sync.protocol import codec
-from cartesia_sync.protocol.requests import CancelRequest, GenerationRequest, given_or_unset, omit
+from cartesia_sync.protocol.requests import CancelRequest, GenerationRequest, SpeechOptions, given_or_unset, omit
 from cartesia_sync.streaming.connection import Connection
 from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.websocket import wire
@@ -365,6 +367,16 @@ def test_a_request_sends_what_is_set_and_no_more() -> None:
         "output_format": FORMAT,
         "continue": True,
     }
+
+
+def test_every_speech_option_is_a_field_of_the_request_and_documented() -> None:
+    """A new field is added in the two types and nowhere else."""
+    options = list(SpeechOptions.__annotations__)
+    fields = [each.encode_name for each in structs.fields(GenerationRequest)]
+    of_one_request = {"context_id", "transcript", "continue", "flush", "speed"}
+    assert sorted(options) == sorted(set(fields) - of_one_request)
+    attributes = (SpeechOptions.__doc__ or "").partition("Attributes:")[2].partition("Source:")[0]
+    assert re.findall(r"^ {8}(\w+): ", attributes, re.MULTILINE) == options
 
 
 def test_a_request_without_more_fields_is_itself() -> None:

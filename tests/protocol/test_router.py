@@ -13,7 +13,7 @@ def test_an_event_reaches_its_own_context_or_nobody() -> None:
     router: Router[str] = Router()
     router.open("a", "A")
     router.open("b", "B")
-    assert (router.find("a"), router.find("b"), router.find("c"), router.find("")) == ("A", "B", None, None)
+    assert (router.route("a"), router.route("b"), router.route("c"), router.route("")) == ("A", "B", None, None)
     assert router.late == 0
     assert len(router) == 2
 
@@ -23,7 +23,7 @@ def test_an_id_in_use_is_refused_and_keeps_its_context() -> None:
     router.open("a", "first")
     with pytest.raises(ContextStateError, match="a context with the id 'a' is open on this connection already"):
         router.open("a", "second")
-    assert router.find("a") == "first"
+    assert router.route("a") == "first"
     assert len(router) == 1
 
 
@@ -33,7 +33,7 @@ def test_an_id_that_was_used_is_refused_and_the_message_says_what_to_do() -> Non
     assert router.end("a") == "first"
     with pytest.raises(ContextStateError, match=r"the id 'a' was used on this connection before: .*; use a new id"):
         router.open("a", "second")
-    assert router.find("a") is None
+    assert router.route("a") is None
     assert not router.is_live("a")
 
 
@@ -42,7 +42,7 @@ def test_late_events_are_counted_and_strangers_are_not() -> None:
     router.open("a", "A")
     router.end("a")
     for context_id in ("a", "stranger", "a"):
-        assert router.find(context_id) is None
+        assert router.route(context_id) is None
     assert router.late == 2
     assert (router.has_ended("a"), router.has_ended("stranger")) == (True, False)
 
@@ -66,7 +66,7 @@ def test_asking_whether_it_ended_counts_nothing() -> None:
 def test_a_context_that_is_falsy_is_one_all_the_same() -> None:
     router: Router[int] = Router()
     router.open("a", 0)
-    assert router.find("a") == 0
+    assert router.route("a") == 0
     assert router.end("a") == 0
     assert router.has_ended("a")
 
@@ -89,7 +89,7 @@ def test_only_the_latest_ends_are_remembered() -> None:
         router.end(str(number))
     assert [router.has_ended(str(number)) for number in range(4)] == [False, False, True, True]
     router.open("0", 0)  # forgotten, and free again
-    assert router.find("0") == 0
+    assert router.route("0") == 0
 
 
 def test_a_router_remembers_so_many_ends_and_no_more() -> None:
@@ -130,7 +130,7 @@ class RouterAgainstModel(RuleBasedStateMachine):
     @rule(context_id=st.sampled_from("abcdef"))
     def hear(self, context_id: str) -> None:
         self.late += context_id in self.remembered() and context_id not in self.live
-        assert self.router.find(context_id) == self.live.get(context_id)
+        assert self.router.route(context_id) == self.live.get(context_id)
 
     @rule(context_id=st.sampled_from("abcdef"))
     def end(self, context_id: str) -> None:

@@ -29,17 +29,40 @@ from cartesia_sync import (
     TruncatedError,
     WebSocketConnectionClosedError,
 )
-from cartesia_sync.streaming import arrivals as merge
-from cartesia_sync.streaming import channel as line
-from cartesia_sync.streaming import connection, context, flushes, link, mailbox
-from cartesia_sync.streaming import forks as process
-from cartesia_sync.streaming import pump as speech
-from cartesia_sync.streaming.link import Reader
-from cartesia_sync.streaming.mailbox import Bell
+from cartesia_sync.streaming import (
+    arrivals,
+    channel,
+    connection,
+    context,
+    flushes,
+    forks,
+    link,
+    mailbox,
+    pump,
+    reader,
+    receiver,
+    registry,
+)
+from cartesia_sync.streaming.mailbox import Notifications
+from cartesia_sync.streaming.reader import Reader
 
 BOUND = 10.0
 CORE = frozenset(
-    module.__file__ for module in (connection, context, flushes, line, link, mailbox, merge, process, speech)
+    module.__file__
+    for module in (
+        arrivals,
+        channel,
+        connection,
+        context,
+        flushes,
+        forks,
+        link,
+        mailbox,
+        pump,
+        reader,
+        receiver,
+        registry,
+    )
 )
 Action = Callable[[], object]
 
@@ -228,7 +251,7 @@ def make_traced(make_stage: Callable[..., Any], monkeypatch: pytest.MonkeyPatch)
         wake_once(stage.wire)
         dial = stage.link._dial
         stage.link._dial = lambda deadline: wake_once(dial(deadline))
-        stage.link._state_lock = WatchedLock(stage.link._state_lock, collector)
+        stage.link.registry.lock = WatchedLock(stage.link.registry.lock, collector)
         stage.link._connect_lock._lock = WatchedLock(stage.link._connect_lock._lock, collector)
         return stage
 
@@ -266,7 +289,7 @@ def what_is_left(stage: Any, make_stage: Callable[..., Any]) -> tuple[list[Any],
     actions: deque[Action] = deque()
     for each in victims[:10]:
         actions.append(each.cancel)
-        actions.append(functools.partial(stage.link.forget, each.line))
+        actions.append(functools.partial(stage.link.discard, each._channel))
     for each in victims[10:20]:
         user = leave_context(each)
         next(user)
@@ -310,12 +333,14 @@ def test_what_finalizers_do_at_every_step_takes_no_lock_and_hurts_nobody(
         victims, once = what_is_left(stage, make_stage)
         # A generator ends once. Of all else there may be any number.
         others = [each for each in once if not inspect.isgenerator(getattr(each, "__self__", None))]
-        again = itertools.cycle([*others, lambda: stage.link.take_down(Bell())])
+        again = itertools.cycle([*others, lambda: stage.link.registry.unsubscribe(Notifications())])
         turns = itertools.count(shift)
         deque(itertools.islice(again, 11 * shift), 0)  # so that other things meet other steps
 
         def act() -> None:
-            if len(stage.link._notes) + len(stage.link._closed_bells) < 30:  # or each that is seen to would make more
+            if (
+                len(stage.link.notes) + len(stage.link.registry._closed_subscribers) < 30
+            ):  # or each that is seen to would make more
                 (next(again) if next(turns) % 7 or not once else once.popleft())()
 
         collector.act = act
@@ -326,7 +351,7 @@ def test_what_finalizers_do_at_every_step_takes_no_lock_and_hurts_nobody(
     speak(stage, "after")
     for each in victims[:20]:
         assert list(each.receive()) == []
-    assert is_free(stage.link._state_lock)
+    assert is_free(stage.link.registry.lock)
     assert is_free(stage.link._connect_lock._lock)
 
 
@@ -377,7 +402,7 @@ def test_close_at_any_step_returns_at_once_and_ends_the_connection(
         assert not isinstance(outcome, APITimeoutError), step
         steps = max(steps, collector.steps)
         if 0 < step <= collector.steps:
-            assert is_free(stage.link._state_lock)
+            assert is_free(stage.link.registry.lock)
             stage.link.reader.join(BOUND)
             assert not stage.link.reader.is_alive()
             with pytest.raises(WebSocketConnectionClosedError, match="closed by close"):
@@ -450,7 +475,7 @@ def test_an_iterator_left_in_a_cycle_is_collected_inside_of_context(stage: Any, 
     gc.collect()
     with pytest.raises(GapTimeoutError):
         stage.connection.recv(timeout=0)  # which hangs up a bell, and takes down those that are left
-    assert len(stage.link._bells) == 1
+    assert len(stage.link.registry._subscribers) == 1
 
 
 def test_whatever_users_leave_to_the_collector_hurts_nobody(make_stage: Callable[..., Any], eager: None) -> None:
@@ -486,7 +511,7 @@ def test_whatever_users_leave_to_the_collector_hurts_nobody(make_stage: Callable
     kept.push("x", continue_=False)
     hear_whole(stage.wire, "kept")
     assert kept.audio() == b"12"
-    assert [line.context_id for line in stage.link.readable_lines()] == ["kept"]
+    assert [line.context_id for line in stage.link.registry.readable()] == ["kept"]
 
 
 def test_a_connection_left_in_a_cycle_ends_and_so_does_one_that_is_closed_by_it(
@@ -510,9 +535,9 @@ def test_a_connection_left_in_a_cycle_ends_and_so_does_one_that_is_closed_by_it(
 
     in_time(go_on)
     gc.collect()
-    for reader in readers:
-        reader.join(BOUND)
-        assert not reader.is_alive()
+    for thread in readers:
+        thread.join(BOUND)
+        assert not thread.is_alive()
 
 
 def test_live_links_can_be_asked_beside_threads_that_connect(make_stage: Callable[..., Any], eager: None) -> None:
@@ -526,7 +551,7 @@ def test_live_links_can_be_asked_beside_threads_that_connect(make_stage: Callabl
     def ask() -> int:
         asked = 0
         while not is_over.is_set():
-            process.live_links()
+            forks.live_links()
             asked += 1
         return asked
 

@@ -142,7 +142,7 @@ def test_an_error_of_the_whole_connection_is_given_once_by_recv(stage: Any) -> N
 
 def test_a_second_thread_in_recv_is_refused_at_once(stage: Any, entered: Any) -> None:
     with ThreadPoolExecutor(1) as pool:
-        is_in = entered(stage.link, "hang")
+        is_in = entered(stage.link, "subscribe")
         waiting = pool.submit(stage.connection.recv)
         assert is_in.wait(BOUND)
         with pytest.raises(ConcurrencyError):
@@ -217,15 +217,20 @@ def test_receive_any_goes_by_each_contexts_own_clock(stage: Any) -> None:
     assert kinds(event for _, event in stage.connection.receive_any(silent, busy)) == [("b", "done")]
 
 
-def test_receive_any_leaves_one_bell_behind_at_most(stage: Any) -> None:
-    """A finalizer may end it, which takes no lock: the next one takes the last one's bell down."""
+def test_receive_any_leaves_one_subscriber_behind_at_most(stage: Any) -> None:
+    """A finalizer may end it, which takes no lock: the next one drops the last one's subscription."""
     kept = stage.context("b")
     for _ in range(3):
         context = stage.context(None, first_event_timeout=0.01)
         context.push("x")
         with pytest.raises(FirstEventTimeoutError):
             list(stage.connection.receive_any(context))
-        assert len(stage.link._bells) == len(kept.line.mailbox._rings) == len(stage.link._closed_bells) == 1
+        assert (
+            len(stage.link.registry._subscribers)
+            == len(kept._channel.mailbox._subscriptions)
+            == len(stage.link.registry._closed_subscribers)
+            == 1
+        )
 
 
 # ---- reconnecting

@@ -225,7 +225,7 @@ def test_a_thread_that_waits_and_a_second_one_the_second_is_refused(stage: Any, 
     context = stage.context("a")
     context.push("x")
     with ThreadPoolExecutor(1) as pool:
-        is_in = entered(type(context.line.mailbox), "wait")
+        is_in = entered(type(context._channel.mailbox), "wait")
         waiting = pool.submit(lambda: list(context.receive()))
         assert is_in.wait(BOUND)
         with pytest.raises(ConcurrencyError):
@@ -343,7 +343,7 @@ def test_a_side_event_that_names_no_context_is_counted_and_ends_nothing(stage: A
     stage.wire.hear_bytes(message)
     stage.wire.hear_done("a")
     assert [event.type for event in context.receive()] == ["done"]
-    assert stage.link.stray_events == 1
+    assert stage.link.stats.stray_events == 1
 
 
 # ---- routing of late events
@@ -361,7 +361,7 @@ def test_late_events_of_an_ended_context_reach_nobody_and_end_nobody(stage: Any)
     stage.wire.hear_done("b")
     assert audio_of(other) == [b"b"]
     assert audio_of(ended) == []
-    assert (stage.link.late_events, stage.link.stray_events) == (2, 1)
+    assert (stage.link.registry.late_events, stage.link.stats.stray_events) == (2, 1)
 
 
 def test_an_id_that_was_used_is_refused(stage: Any) -> None:
@@ -425,7 +425,7 @@ def test_events_of_a_cancelled_context_never_reach_another(stage: Any) -> None:
     stage.wire.hear_chunk("b", b"b")
     stage.wire.hear_done("b")
     assert audio_of(other) == [b"b"]
-    assert stage.link.late_events == 20
+    assert stage.link.registry.late_events == 20
 
 
 def test_cancel_drops_what_was_not_received_unless_asked_to_keep_it(stage: Any) -> None:
@@ -434,12 +434,12 @@ def test_cancel_drops_what_was_not_received_unless_asked_to_keep_it(stage: Any) 
         context.push("x")
         stage.wire.hear_chunk(context.context_id, b"1")
         stage.wire.hear_chunk("marker", b"")
-        strays = stage.link.stray_events
+        strays = stage.link.stats.stray_events
         other = stage.context(f"other-{discard}")
         other.push("x")
         stage.wire.hear_done(other.context_id)
         list(other.receive())  # so that the reader is past the chunk
-        assert stage.link.stray_events >= strays
+        assert stage.link.stats.stray_events >= strays
         context.cancel(discard=discard)
         assert audio_of(context) == expected
 
@@ -545,7 +545,7 @@ def test_our_own_close_is_no_normal_end_for_a_context_that_is_not_whole(stage: A
     stage.wire.hear_chunk("b", b"b")
     assert next(part.receive()).audio == b"b"
     with ThreadPoolExecutor(1) as pool:
-        is_in = entered(type(part.line.mailbox), "wait")
+        is_in = entered(type(part._channel.mailbox), "wait")
         waiting = pool.submit(lambda: list(part.receive()))
         assert is_in.wait(BOUND)
         stage.connection.close()
@@ -723,7 +723,7 @@ def test_a_timeout_alone_means_the_first_event_too(stage: Any) -> None:
 def test_no_clock_runs_before_the_first_push_and_the_push_starts_it_for_who_waits(stage: Any, entered: Any) -> None:
     context = stage.context("a", first_event_timeout=0.01)
     with ThreadPoolExecutor(1) as pool:
-        is_in = entered(type(context.line.mailbox), "wait")
+        is_in = entered(type(context._channel.mailbox), "wait")
         waiting = pool.submit(lambda: list(context.receive()))
         assert is_in.wait(BOUND)
         context.push("x")
@@ -763,7 +763,7 @@ def test_a_context_that_is_not_read_ends_alone_at_its_limit(stage: Any) -> None:
         next(receiver)
     assert (caught.value.limit_bytes, caught.value.audio_bytes, caught.value.context_id) == (3000, 2700, "a")
     assert stage.wire.wait_said(3)[-1] == {"context_id": "a", "cancel": True}
-    assert len(stage.link._router) == 0
+    assert len(stage.link.registry._router) == 0
 
 
 def test_one_event_alone_may_be_larger_than_the_limit(stage: Any) -> None:
@@ -820,7 +820,7 @@ def test_a_context_that_nobody_holds_is_cancelled_and_forgotten(stage: Any) -> N
     stage.wire.hear_done("b")
     list(other.receive())
     assert stage.wire.wait_said(3)[2] == {"context_id": "a", "cancel": True}
-    assert len(stage.link._router) == 0
+    assert len(stage.link.registry._router) == 0
 
 
 def test_a_finished_context_leaves_nothing_in_the_router(stage: Any) -> None:
@@ -829,4 +829,4 @@ def test_a_finished_context_leaves_nothing_in_the_router(stage: Any) -> None:
         context.push("x")
         stage.wire.hear_done(str(n))
         list(context.receive())
-    assert len(stage.link._router) == 0
+    assert len(stage.link.registry._router) == 0

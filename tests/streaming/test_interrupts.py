@@ -21,6 +21,9 @@ CODE = (
     "/streaming/channel.py",
     "/streaming/mailbox.py",
     "/streaming/context.py",
+    "/streaming/receiver.py",
+    "/streaming/reader.py",
+    "/streaming/registry.py",
     "/streaming/connection.py",
     "/streaming/arrivals.py",
     "/streaming/flushes.py",
@@ -32,7 +35,7 @@ pytestmark = [
     pytest.mark.timeout(120),
     # Where an interrupt strikes in a finalizer Python says so, and goes on.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.skipif(LOCKS_LEAK, reason="on 3.9 `with` itself leaks; scripts/stress_interrupts.py counts how often"),
+    pytest.mark.skipif(LOCKS_LEAK, reason="on 3.9 `with` itself leaks; scripts/stress/interrupts.py counts how often"),
 ]
 AUDIO = [bytes([number, 0]) for number in range(1, 6)]
 
@@ -188,7 +191,7 @@ def test_what_an_interrupted_audio_took_is_received_by_the_next(make_stage: Any)
     for strike, stage in each_strike(make_stage):
         context, got = speaking(stage), []
         strike.run(lambda context=context, got=got: got.extend(map(type(context).audio, (context,))))
-        if not got and not context.line.has_given_audio:
+        if not got and not context._channel.has_given_audio:
             assert heard(list(context.receive())) == [*AUDIO, "done"], str(strike.place)
 
 
@@ -254,7 +257,7 @@ def test_recv_loses_nothing(make_stage: Any, way: str) -> None:
         while len(events) < 6:
             events.append(connection.recv(timeout=BOUND))
         assert heard(events) == [*AUDIO, "done"], str(strike.place)
-        assert context.line.mailbox.is_sealed
+        assert context._channel.mailbox.is_sealed
 
 
 def test_speak_says_each_piece_once_and_can_be_left(make_stage: Any) -> None:

@@ -18,6 +18,7 @@ from cartesia_sync.streaming import compat_v2 as v2
 from cartesia_sync.streaming.compat_v2 import TtsWebsocket
 from cartesia_sync.streaming.context import Context
 from cartesia_sync.streaming.mailbox import Mailbox
+from cartesia_sync.streaming.receiver import Turn
 
 BOUND = 10.0
 CHUNK = 900
@@ -65,7 +66,7 @@ def test_what_waits_in_all_contexts_is_never_more_than_the_limit_and_one_message
 
     def deliver_and_weigh(mailbox: Mailbox, *args: Any, **fields: Any) -> bool:
         was_room = deliver(mailbox, *args, **fields)
-        seen.append(sum(context.line.mailbox.waiting_bytes for context in contexts))
+        seen.append(sum(context._channel.mailbox.waiting_bytes for context in contexts))
         return was_room
 
     monkeypatch.setattr(Mailbox, "deliver", deliver_and_weigh)
@@ -77,14 +78,14 @@ def test_what_waits_in_all_contexts_is_never_more_than_the_limit_and_one_message
             stage.wire.hear_chunk(name, bytes(rng.randrange(1, largest)))
     settle(stage)
     assert limit / 2 < max(seen) <= limit + largest
-    assert sum(context.line.mailbox.waiting_bytes for context in contexts) <= limit
+    assert sum(context._channel.mailbox.waiting_bytes for context in contexts) <= limit
     full = [context for context in contexts if is_full(context)]
     assert 0 < len(full) < len(contexts)
 
 
 def is_full(context: Any) -> bool:
     """Whether the connection's limit ended it; what came of the others is left there."""
-    found = context.line.mailbox.look()
+    found = context._channel.mailbox.peek()
     return getattr(found, "make_error", None) is not None and isinstance(found.make_error(), MailboxFullError)
 
 
@@ -95,11 +96,11 @@ def test_what_arrives_in_one_piece_is_bound_too(make_stage: Callable[..., Any]) 
     for context in contexts:
         context.push("x", continue_=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cartesia_sync.streaming.link._TURN", 0.0)
+        patch.setattr("cartesia_sync.streaming.reader._TURN", 0.0)
         frames = [chunk(context.context_id, bytes(900)) for _ in range(3) for context in contexts]
         stage.wire.hear_together(*frames)
         settle(stage)
-    assert sum(context.line.mailbox.waiting_bytes for context in contexts) <= 5000
+    assert sum(context._channel.mailbox.waiting_bytes for context in contexts) <= 5000
 
 
 def chunk(context_id: str, audio: bytes) -> dict[str, Any]:
@@ -119,14 +120,14 @@ def test_a_finished_context_that_nobody_reads_counts_and_may_be_the_one(make_sta
     for _ in range(3):
         stage.wire.hear_chunk("awake", bytes(1000))
     settle(stage, "probe-2")
-    assert unread.line.mailbox.waiting_bytes > 6000  # there is room for all that, and for the end of the one
+    assert unread._channel.mailbox.waiting_bytes > 6000  # there is room for all that, and for the end of the one
     stage.wire.hear_chunk("awake", bytes(1000))
     stage.wire.hear_done("awake")
     settle(stage, "probe-3")
     assert sum(len(event.audio) for event in receiver if event.type == "chunk") == 4000
     with pytest.raises(MailboxFullError, match="connection's limit of 10000 bytes"):
         unread.audio()
-    assert unread.line.mailbox.waiting_bytes == 0
+    assert unread._channel.mailbox.waiting_bytes == 0
     settle(stage, "probe-4")
     assert {"context_id": "unread", "cancel": True} not in stage.wire.said  # it had ended
 
@@ -147,7 +148,7 @@ def test_whoever_keeps_up_is_never_the_one(make_stage: Callable[..., Any]) -> No
     assert [event.type for event in receiver] == ["done"]
     assert heard == 80_000
     settle(stage)
-    assert sum(hog.line.mailbox.waiting_bytes for hog in hogs) <= 10_000
+    assert sum(hog._channel.mailbox.waiting_bytes for hog in hogs) <= 10_000
 
 
 def test_taking_makes_room_again(make_stage: Callable[..., Any]) -> None:
@@ -252,7 +253,7 @@ again = pytest.mark.parametrize("again", ASK_AGAIN, ids=["audio", "samples", "sa
 
 
 @pytest.mark.parametrize(
-    ("target", "name"), [(Context, "_check_whole"), (Mailbox, "collect"), (Mailbox, "look"), (Context, "_await")]
+    ("target", "name"), [(Context, "_check_whole"), (Mailbox, "collect"), (Mailbox, "peek"), (Turn, "await_next")]
 )
 @pytest.mark.parametrize("after", range(3))
 @again
@@ -329,7 +330,7 @@ def test_save_whose_writing_fails_can_be_asked_again(
 
 
 @pytest.mark.parametrize(
-    ("target", "name"), [(Context, "_check_whole"), (Mailbox, "collect"), (Mailbox, "look"), (WavWriter, "_go_to_end")]
+    ("target", "name"), [(Context, "_check_whole"), (Mailbox, "collect"), (Mailbox, "peek"), (WavWriter, "_go_to_end")]
 )
 @pytest.mark.parametrize("after", range(3))
 def test_save_that_is_interrupted_anywhere_gives_the_whole_or_raises_when_asked_again(
@@ -368,7 +369,7 @@ def test_save_whose_last_step_fails_leaves_no_part_that_is_taken_for_the_whole(
 
 def test_what_another_has_taken_by_the_queue_is_missed(stage: Any, spoken: Any, tmp_path: Path) -> None:
     hear_all(stage.wire)
-    assert spoken.line.mailbox.get(timeout=BOUND).audio == AUDIO[0]
+    assert spoken._channel.mailbox.get(timeout=BOUND).audio == AUDIO[0]
     for _ in range(2):
         with pytest.raises(ContextStateError, match="7200 bytes of audio came, and 6300 of them are left"):
             spoken.audio()
@@ -457,7 +458,7 @@ def speak_by_v2(stage: Any, socket: TtsWebsocket, **fields: Any) -> Any:
 def test_outputs_of_version_2_lose_nothing_to_an_interrupt_inside_of_them(stage: Any, after: int) -> None:
     socket = TtsWebsocket(Manager(stage))  # type: ignore[arg-type]  # it is only entered
     outputs = speak_by_v2(stage, socket)
-    line = stage.link.find("a")
+    line = stage.link.registry.get("a")
     hear_all(stage.wire)
     settle(stage)
     heard: list[bytes] = []
@@ -505,4 +506,4 @@ def test_one_that_keeps_up_is_not_the_one_though_its_message_is_the_largest(make
     stage.wire.hear_chunk("awake", bytes(2000))
     stage.wire.hear_done("awake")
     assert len(awake.audio()) == 2000
-    assert 0 < sum(context.line.mailbox.is_sealed for context in asleep) < 6
+    assert 0 < sum(context._channel.mailbox.is_sealed for context in asleep) < 6

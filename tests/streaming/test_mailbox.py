@@ -10,16 +10,16 @@ import pytest
 
 from cartesia_sync.errors import CartesiaError
 from cartesia_sync.protocol.events import Chunk, Done
-from cartesia_sync.streaming.mailbox import Bell, End, Mailbox, arrived
+from cartesia_sync.streaming.mailbox import End, Mailbox, Notifications, arrived
 
 BOUND = 10.0
 
 
 def take(box: Mailbox, timeout: Optional[float] = 0) -> Any:
-    """Take as a receiver does; None after a nudge."""
-    if box.look() is None:
+    """Take as a receiver does; None after a wake."""
+    if box.peek() is None:
         box.wait(timeout)
-    found = box.look()
+    found = box.peek()
     if isinstance(found, End):
         box.is_used_up = True
         return found
@@ -64,7 +64,7 @@ def test_an_excuse_ends_without_error_and_drops_if_told(was_sealed: bool, discar
     box.deliver([arrived(event, 0)])
     if was_sealed:
         box.seal(End(CartesiaError))
-    box.excuse(End(discards=discard))
+    box.replace_end(End(discards=discard))
     taken, end = take_all(box)
     assert taken == ([] if discard else [event])
     assert end.make_error is None
@@ -76,7 +76,7 @@ def test_an_excuse_after_the_end_was_taken_excuses_it() -> None:
     box = Mailbox()
     box.seal(End(CartesiaError))
     take_all(box)
-    box.excuse(End(discards=True))
+    box.replace_end(End(discards=True))
     end = take(box)
     assert isinstance(end, End)
     assert end.make_error is None
@@ -87,7 +87,7 @@ def test_taking_from_an_empty_mailbox_is_bound() -> None:
         take(Mailbox())
 
 
-def test_a_nudge_wakes_the_receiver_with_nothing() -> None:
+def test_a_wake_wakes_the_receiver_with_nothing() -> None:
     box, waits = Mailbox(), threading.Event()
 
     class Wake:
@@ -105,7 +105,7 @@ def test_a_nudge_wakes_the_receiver_with_nothing() -> None:
     with ThreadPoolExecutor(1) as pool:
         taken = pool.submit(take, box, None)
         assert waits.wait(BOUND)
-        box.nudge()
+        box.wake()
         assert taken.result(BOUND) is None
 
 
@@ -116,7 +116,7 @@ def test_audio_is_counted_whether_or_not_it_is_taken_and_weight_until_it_is() ->
     assert (box.audio_bytes, box.waiting_bytes) == (4, 70)
     take(box)
     assert (box.audio_bytes, box.waiting_bytes) == (4, 10)
-    box.excuse(End(discards=True))
+    box.replace_end(End(discards=True))
     assert (box.audio_bytes, box.waiting_bytes) == (4, 0)
 
 
@@ -152,16 +152,16 @@ def test_a_look_at_the_head_takes_nothing_from_a_receiver_that_waits() -> None:
         for _ in range(200):
             taken = pool.submit(take, box, BOUND)
             box.deliver([arrived(event, 0), arrived(event, 0)])
-            assert box.head() is not None
+            assert box.next_number() is not None
             assert taken.result(BOUND) is event
             assert take(box) is event
-            assert box.head() is None
+            assert box.next_number() is None
 
 
 def test_what_comes_while_the_receiver_is_about_to_wait_wakes_it() -> None:
     """It looks once more after it has said that it waits."""
     box, event = Mailbox(), Chunk(context_id="a")
-    assert box.look() is None
+    assert box.peek() is None
     box._is_waiting = True
     box.deliver([arrived(event, 0)])
     box.wait(0)
@@ -176,17 +176,17 @@ def test_a_mailbox_wakes_once_for_all_that_comes_before_its_receiver_looks() -> 
     assert box._wake.qsize() == 1
 
 
-def test_a_bell_rings_once_until_it_is_answered() -> None:
-    box, bell = Mailbox(), Bell()
-    box.add_bell(bell, "who")
+def test_a_subscriber_is_notified_once_until_it_rearms() -> None:
+    box, notifications = Mailbox(), Notifications()
+    box.subscribe(notifications, "who")
     for _ in range(10):
         box.deliver([arrived(Chunk(context_id="a"), 0)])
-    assert bell.qsize() == 1
-    ring = bell.get_nowait()
-    assert ring is not None
-    ring.answer()
+    assert notifications.qsize() == 1
+    subscription = notifications.get_nowait()
+    assert subscription is not None
+    subscription.rearm()
     box.seal(End())
-    assert bell.qsize() == 1
+    assert notifications.qsize() == 1
 
 
 def test_what_was_collected_can_be_taken_again_before_all_else() -> None:
@@ -194,12 +194,12 @@ def test_what_was_collected_can_be_taken_again_before_all_else() -> None:
     events = [Chunk(context_id="a", audio=bytes([number])) for number in range(4)]
     box.deliver([arrived(event, 10) for event in events[:2]])
     assert box.collect() == events[:2]
-    assert (box.waiting_bytes, box.look()) == (0, None)
+    assert (box.waiting_bytes, box.peek()) == (0, None)
     box.deliver([arrived(events[2], 10)])
     assert box.collect() == events[2:3]
     box.deliver([arrived(events[3], 10)])
     box.restore()
-    assert box.head() is not None
+    assert box.next_number() is not None
     assert [take(box) for _ in events] == events
     box.give_back(events[0])
     box.restore()

@@ -149,7 +149,7 @@ def test_a_slow_text_does_not_run_down_the_gap_clock_and_its_end_starts_it(make_
     stage.wire.hear_chunk("a", b"12")
     assert next(speech).type == "chunk"
     assert asked.wait(BOUND)
-    assert context.line.time_left(context.clocks) is None
+    assert context._channel.time_left(context._timeout) is None
     more.set()
     with pytest.raises(GapTimeoutError):
         next(speech)

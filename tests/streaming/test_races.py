@@ -11,7 +11,7 @@ import pytest
 
 from cartesia_sync import Timeout
 from cartesia_sync.errors import FirstEventTimeoutError, GapTimeoutError, TruncatedError, WebSocketConnectionClosedError
-from cartesia_sync.streaming.arrivals import Merge
+from cartesia_sync.streaming.arrivals import ArrivalSelector
 from cartesia_sync.streaming.link import Link
 from cartesia_sync.streaming.mailbox import Mailbox
 
@@ -111,7 +111,7 @@ def test_the_reader_keeps_nothing_of_a_context_that_was_dropped(make_stage: Any)
     stage.wire.hear_chunk("b", b"12")
     assert next(other.receive()).type == "chunk"  # so the reader is past the first
     gc.collect()
-    assert [line.context_id for line in stage.link.readable_lines()] == ["b"]
+    assert [line.context_id for line in stage.link.registry.readable()] == ["b"]
 
 
 def test_a_first_message_that_cannot_leave_ends_the_context_for_its_receiver_too(make_stage: Any) -> None:
@@ -233,9 +233,9 @@ def test_recv_hears_of_a_context_that_ends_between_its_two_questions(
     """Whether something is there, and whether all is over: else an iteration ended as if nothing had been lost."""
     context = stage.context("a")
     context.push("x")
-    first, lost = Merge.first, threading.Event()
+    first, lost = ArrivalSelector.first, threading.Event()
 
-    def lose_after_it(merge: Merge) -> Any:
+    def lose_after_it(merge: ArrivalSelector) -> Any:
         found = first(merge)
         if not lost.is_set():
             lost.set()
@@ -243,7 +243,7 @@ def test_recv_hears_of_a_context_that_ends_between_its_two_questions(
             stage.link.reader.join(BOUND)
         return found
 
-    monkeypatch.setattr(Merge, "first", lose_after_it)
+    monkeypatch.setattr(ArrivalSelector, "first", lose_after_it)
     with pytest.raises(TruncatedError):
         list(stage.connection)
 

@@ -171,8 +171,8 @@ class Conversation(RuleBasedStateMachine):
 
     def next_item(self, known: Known) -> None:
         """Receive one item by the context, which has one, and compare."""
-        mailbox = known.context.line.mailbox
-        assert mailbox.is_used_up or mailbox.head() is not None  # else it would wait for ever
+        mailbox = known.context._channel.mailbox
+        assert mailbox.is_used_up or mailbox.next_number() is not None  # else it would wait for ever
         got = outcome(lambda: next(known.context.receive()))
         if known.pending:
             number, kind, told = known.pending.pop(0)
@@ -300,7 +300,7 @@ class Conversation(RuleBasedStateMachine):
     )
     @rule()
     def receive_any_context_by_hand(self) -> None:
-        heads = {known.context_id: known.context.line.mailbox.head() for known in self.held()}
+        heads = {known.context_id: known.context._channel.mailbox.next_number() for known in self.held()}
         got = outcome(lambda: self.stage.connection.recv(timeout=0))
         while True:
             ready = [known for known in self.held() if known.head is not None]
@@ -316,7 +316,9 @@ class Conversation(RuleBasedStateMachine):
                 # It stands in all contexts with one number, and whose copy is given is not laid down.
                 notice = known.pending[0][1:]
                 copies = [each for each in ready if each.pending and each.pending[0][1:] == notice]
-                known = next(each for each in copies if each.context.line.mailbox.head() != heads[each.context_id])
+                known = next(
+                    each for each in copies if each.context._channel.mailbox.next_number() != heads[each.context_id]
+                )
             if known.pending:
                 _, kind, told = known.pending.pop(0)
                 if kind == "notice" and told == self.last_notice:
@@ -450,14 +452,14 @@ class Conversation(RuleBasedStateMachine):
         link = self.stage.link
         for known in self.known.values():
             if known not in self.forgotten:  # these are seen to at some time before the next open
-                assert (link.find(known.context_id) is not None) == known.registered
+                assert (link.registry.get(known.context_id) is not None) == known.registered
         for known in self.held():
-            mailbox = known.context.line.mailbox
+            mailbox = known.context._channel.mailbox
             assert mailbox.is_sealed == (known.end is not None)
             assert mailbox.is_used_up == known.end_is_taken
-            assert (mailbox.head() is not None) == (known.head is not None)
+            assert (mailbox.next_number() is not None) == (known.head is not None)
             assert mailbox.audio_bytes == known.audio_bytes
-        assert (link.stray_events, link.late_events) == (self.strays, self.late)
+        assert (link.stats.stray_events, link.registry.late_events) == (self.strays, self.late)
         assert len(self.stage.wires) == len(self.said)
         for number, wire in enumerate(self.stage.wires):
             assert [meaning(message) for message in wire.said] == self.said[number]
@@ -519,7 +521,7 @@ def test_a_cancel_after_the_end_was_received_leaves_nothing_to_read(stage: Any) 
     stage.wire.hear_done("a")
     assert [event.type for event in context.receive()] == ["done"]
     context.cancel()
-    assert context.line.mailbox.head() is None  # else recv() would look at it for ever
+    assert context._channel.mailbox.next_number() is None  # else recv() would look at it for ever
     assert isinstance(outcome(lambda: stage.connection.recv(timeout=0)), GapTimeoutError)
 
 
@@ -535,12 +537,12 @@ def test_a_dropped_context_is_cancelled_even_if_the_next_one_is_refused(stage: A
 
 def test_the_reader_holds_nothing_of_a_context_that_was_dropped(stage: Any) -> None:
     dropped = open_and_push(stage, "a")
-    line = weakref.ref(dropped.line)
+    line = weakref.ref(dropped._channel)
     del dropped
     kept = open_and_push(stage, "b")  # forgets the other
     last = open_and_push(stage, "d")
     also_dropped = open_and_push(stage, "c")
-    another_line = weakref.ref(also_dropped.line)
+    another_line = weakref.ref(also_dropped._channel)
     del also_dropped
     gc.collect()
     stage.wire.hear_chunk("b", b"1")  # by which the reader forgets that one

@@ -1,4 +1,4 @@
-"""Places that no other test held: each of these fails when one line of the core is changed (see scripts/mutate.py)."""
+"""Places that no other test held: each fails when one line of the core is changed (see scripts/stress/mutate.py)."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def notes_left(monkeypatch: pytest.MonkeyPatch, are_left: bool) -> Iterator[None
     """Have nobody carry out the notes, as where the reader has not come to them yet."""
     with monkeypatch.context() as patch:
         if are_left:
-            patch.setattr(Link, "_see_to_notes", lambda link, wire: None)
+            patch.setattr(Link, "carry_out_notes", lambda link, wire: None)
         yield
 
 
@@ -206,7 +206,7 @@ def test_what_comes_right_after_the_merge_has_looked_rings_again(stage: Any, mon
         stage.connection.recv(timeout=0)  # it listens from now on
     stage.wire.hear_chunk("a", b"1")
     assert next(context.receive()).audio == b"1"  # so the ring is for nothing
-    head, box = Mailbox.head, context.line.mailbox
+    head, box = Mailbox.next_number, context._channel.mailbox
     looked = threading.Event()
 
     def look_and_hear(mailbox: Mailbox) -> Any:
@@ -224,7 +224,7 @@ def test_what_comes_right_after_the_merge_has_looked_rings_again(stage: Any, mon
         arrived.set()
         return was_room
 
-    monkeypatch.setattr(Mailbox, "head", look_and_hear)
+    monkeypatch.setattr(Mailbox, "next_number", look_and_hear)
     monkeypatch.setattr(Mailbox, "deliver", deliver_and_tell)
     assert stage.connection.recv(timeout=BOUND).audio == b"2"
     assert looked.is_set()
@@ -235,12 +235,12 @@ def test_a_second_cancel_leaves_the_end_where_it_is_and_brings_nothing_back(stag
     context.push("x")
     other.push("x", continue_=False)
     context.cancel()
-    first = context.line.mailbox.head()
+    first = context._channel.mailbox.next_number()
     stage.wire.hear_done("b")
     assert next(other.receive()).type == "done"
     context.cancel(discard=False)
-    assert context.line.mailbox.head() == first
-    context.line.mailbox._items.extend([(0, object(), 0)])  # as by a reader that was about to, at the first cancel
+    assert context._channel.mailbox.next_number() == first
+    context._channel.mailbox._items.extend([(0, object(), 0)])  # as by a reader that was about to, at the first cancel
     assert list(context.receive()) == []
 
 
@@ -374,7 +374,7 @@ def test_of_two_who_would_say_a_context_again_one_does(stage: Any) -> None:
     context = stage.context("a", on_disconnect="replay")
     context.push("One.", continue_=False)
     lose_now(stage.wire)
-    line = context.line
+    line = context._channel
     start = threading.Barrier(4)
 
     def resume() -> Any:
@@ -399,7 +399,7 @@ def test_recv_does_not_give_up_while_a_context_awaits_its_replay(stage: Any, ent
     if not is_waiting:
         lose_now(stage.wire)
     with ThreadPoolExecutor(1) as pool:
-        waits = entered(stage.link.__class__, "hang")
+        waits = entered(stage.link.__class__, "subscribe")
         heard = pool.submit(lambda: [stage.connection.recv(timeout=BOUND) for _ in range(2)])
         assert waits.wait(BOUND)
         if is_waiting:
@@ -424,7 +424,7 @@ def test_recv_waits_while_another_thread_says_a_context_again(stage: Any, entere
     lose_now(stage.wire)
     when_dialling(stage, hold)
     with ThreadPoolExecutor(2) as pool:
-        saying = pool.submit(stage.link.resume, context.line)
+        saying = pool.submit(stage.link.resume, context._channel)
         assert is_dialling.wait(BOUND)
         waits = entered(type(stage.link._connect_lock), "within")
         heard = pool.submit(stage.connection.recv, timeout=BOUND)

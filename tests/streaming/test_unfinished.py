@@ -110,7 +110,7 @@ def test_a_done_that_crossed_our_text_is_no_whole(
     assert caught.value.unspoken == ("Two. ", "Three.")
     assert caught.value.transcripts == ("One. ", "Two. ", "Three.")
     assert caught.value.audio_bytes == 4
-    assert stage.link.late_events == 1
+    assert stage.link.registry.late_events == 1
     assert list(tmp_path.iterdir()) == []
     assert [event.type for event in context.receive()] == ["chunk", "done"]
 

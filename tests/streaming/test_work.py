@@ -11,9 +11,9 @@ import pytest
 
 from cartesia_sync import MailboxFullError, MalformedEventError, Timeout, TruncatedError
 from cartesia_sync.protocol import codec
-from cartesia_sync.streaming import link as link_module
-from cartesia_sync.streaming.link import FEWEST_RECEIVERS, MOST_RECEIVERS
+from cartesia_sync.streaming import reader as reader_module
 from cartesia_sync.streaming.mailbox import Mailbox
+from cartesia_sync.streaming.reader import FEWEST_RECEIVERS, MOST_RECEIVERS
 
 BOUND = 10.0
 MANY = MOST_RECEIVERS + 3 * FEWEST_RECEIVERS
@@ -90,11 +90,11 @@ def test_a_taken_event_gives_its_room_back_though_others_came_with_it(stage: Any
     stage.wire.hear_together(chunk("a"), chunk("a"), done("a"))
     events = context.receive()
     next(events)
-    whole = context.line.mailbox.waiting_bytes
+    whole = context._channel.mailbox.waiting_bytes
     next(events)
-    assert 0 < context.line.mailbox.waiting_bytes < whole
+    assert 0 < context._channel.mailbox.waiting_bytes < whole
     assert next(events).type == "done"
-    assert context.line.mailbox.waiting_bytes == 0
+    assert context._channel.mailbox.waiting_bytes == 0
 
 
 # ---- and to a few receivers at a time
@@ -104,14 +104,14 @@ def test_a_taken_event_gives_its_room_back_though_others_came_with_it(stage: Any
 def test_no_more_than_a_few_receivers_are_woken_before_the_wire_is_looked_at_again(
     make_stage: Any, monkeypatch: pytest.MonkeyPatch, per_second: int, most: int
 ) -> None:
-    monkeypatch.setattr(link_module, "RECEIVERS_A_SECOND", per_second)
+    monkeypatch.setattr(reader_module, "RECEIVERS_A_SECOND", per_second)
     stage = make_stage(Timeout())
     names = [f"c{number}" for number in range(MANY)]
     contexts = speaking(stage, *names)
     read, sealed = stage.wire.read, []
 
     def counting(deadline: Any) -> Any:
-        sealed.append(sum(context.line.mailbox.is_sealed for context in contexts))
+        sealed.append(sum(context._channel.mailbox.is_sealed for context in contexts))
         return read(deadline)
 
     monkeypatch.setattr(stage.wire, "read", counting)
@@ -160,14 +160,14 @@ def test_what_came_before_an_unreadable_event_is_heard_before_its_error(stage: A
     with pytest.raises(MalformedEventError):
         next(events)
     assert hear_rest(other) == [b"..", "done"]
-    assert stage.link.late_events == 1
+    assert stage.link.registry.late_events == 1
 
 
 def test_what_comes_behind_the_end_in_one_piece_with_it_is_late(stage: Any) -> None:
     (context,) = speaking(stage, "a")
     stage.wire.hear_together(chunk("a"), done("a"), chunk("a"), done("a"))
     assert hear_rest(context) == [b"..", "done"]
-    assert stage.link.late_events == 2
+    assert stage.link.registry.late_events == 2
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
@@ -223,7 +223,7 @@ def test_an_event_costs_as_much_among_many_contexts_as_among_few(
         stage.wire.hear(chunk(f"{many}-0"))
         take()  # which hangs the bell
         with monkeypatch.context() as patch:
-            calls = count_calls(patch, Mailbox, "head", "add_bell")
+            calls = count_calls(patch, Mailbox, "next_number", "subscribe")
             for number in range(20):
                 stage.wire.hear(chunk(f"{many}-{number % 2}"))
                 assert take().audio == b".."
@@ -233,7 +233,7 @@ def test_an_event_costs_as_much_among_many_contexts_as_among_few(
     assert looks[100] <= 20 * 4
 
 
-def test_a_bell_that_nobody_hears_holds_one_ring_of_each_context(stage: Any) -> None:
+def test_notifications_that_nobody_takes_are_one_of_each_context(stage: Any) -> None:
     first, _ = speaking(stage, "a", "b")
     stage.wire.hear(chunk("a"))
     assert stage.connection.recv().context_id == "a"
@@ -241,4 +241,4 @@ def test_a_bell_that_nobody_hears_holds_one_ring_of_each_context(stage: Any) -> 
         stage.wire.hear_together(chunk("a"), chunk("b"))
     stage.wire.hear(done("a"))
     assert len(hear_rest(first)) == 51
-    assert stage.connection._merge._bell.qsize() <= 2
+    assert stage.connection._selector._notifications.qsize() <= 2

@@ -49,7 +49,7 @@ class Responder:
         request_id: The id in the answer's headers and errors.
         number: The recorder's.
         body: What was sent, in the form of ``Request.body``.
-        refusal: The answer that a fault has chosen, if one did. No other fault applies to it.
+        fault_response: The answer that a fault has chosen, if one did. No other fault applies to it.
 
     Threads: the server's loop only.
     """
@@ -62,7 +62,7 @@ class Responder:
         self.request_id = str(uuid.uuid4())
         self.number = 0
         self.body: Any = None
-        self.refusal: Optional[web.Response] = None
+        self.fault_response: Optional[web.Response] = None
         self._fault_plan = fault_plan
         self._stream: Optional[web.StreamResponse] = None
         self._body_faults: list[Any] = []  # those with an ``after``, in that order
@@ -84,7 +84,7 @@ class Responder:
         request = Request(self.request.method, self.request.path, query, headers, self.body)
         self.number = recorder.add_request(request)
         await self._fault_plan.apply(Moment.REQUEST, self)
-        if self.refusal is None:
+        if self.fault_response is None:
             # Taken now and not when they are due, so that each request has its own, however long its body is.
             faults = self._fault_plan.take_each_kind(Moment.BODY, self.place)
             self._body_faults = sorted(faults, key=lambda fault: getattr(fault, "after", 0))
@@ -228,7 +228,7 @@ class Responder:
     @property
     def has_ended(self) -> bool:
         """Whether a fault has already chosen the answer."""
-        return self.refusal is not None
+        return self.fault_response is not None
 
     def refuse(
         self,
@@ -238,14 +238,16 @@ class Responder:
     ) -> None:
         """Answer with this, instead of what the request asks for."""
         if body is None:
-            self.refusal = self.error_response(ApiError(status, "Refused", f"Answered with {status}."))
+            self.fault_response = self.error_response(ApiError(status, "Refused", f"Answered with {status}."))
         elif isinstance(body, bytes):
-            self.refusal = web.Response(status=status, body=body)
+            self.fault_response = web.Response(status=status, body=body)
         elif isinstance(body, str):
-            self.refusal = web.Response(status=status, text=body)
+            self.fault_response = web.Response(status=status, text=body)
         else:
-            self.refusal = web.json_response(dict(body), status=status, headers={"X-Request-Id": self.request_id})
-        self.refusal.headers.update(headers or {})
+            self.fault_response = web.json_response(
+                dict(body), status=status, headers={"X-Request-Id": self.request_id}
+            )
+        self.fault_response.headers.update(headers or {})
 
     async def cut(self, *, reset: bool = False) -> NoReturn:
         """End the connection here: by the end of the stream, or by a reset."""

@@ -1,7 +1,7 @@
 """``/voice-changer``: a recording comes back in the requested audio format.
 
 The voice is checked and *not* changed: the local server cannot speak a recording with another voice. Pitch, words and
-timing stay as they are, so that a client can be tried with sound that is known.
+timing stay as they are, so that a client can be tried with audio that is known.
 """
 
 from __future__ import annotations

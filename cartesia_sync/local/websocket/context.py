@@ -173,7 +173,7 @@ class Context:
         """Speak until the end, which is requested, or comes when nothing has been requested for a while.
 
         Raises:
-            ApiError: It cannot go on; the client is to be told.
+            ApiError: It cannot go on; the client is to be informed.
             ContextStoppedError: Raised by ``send``.
         """
         try:

@@ -13,7 +13,8 @@ import pytest
 
 from cartesia_sync import CartesiaError, Timeout
 from cartesia_sync.streaming.connection import Connection
-from cartesia_sync.streaming.link import Link, Reader
+from cartesia_sync.streaming.link import Link
+from cartesia_sync.streaming.reader import Reader
 from cartesia_sync.transport.websocket import duplex, stream, wire
 
 from ...support.peer import BOUND, CLOSE, chunk, done, frame
@@ -105,7 +106,7 @@ def test_a_cancel_at_every_step_takes_no_lock_and_hurts_nobody(
         victim.push("x")
 
         def act() -> None:
-            if len(connection.link._notes) < 10:
+            if len(connection._link.notes) < 10:
                 victim.cancel()
             ends.wire.wake()
 
@@ -151,7 +152,7 @@ def test_close_at_any_step_does_not_wait_for_a_reader_that_waits_for_it(
         count = max(count, steps.count)
         connection.close()
         heard.result(BOUND)
-        reader = connection.link.reader
+        reader = connection._link.reader
         assert reader is not None
         assert not reader.is_alive()
         step += 1 + count // 40

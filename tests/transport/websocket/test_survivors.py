@@ -1,4 +1,4 @@
-"""Places that no other test held: each of these fails when one line below is changed (see scripts/mutate.py)."""
+"""Places that no other test held: each of these fails when one line below is changed (see scripts/stress/mutate.py)."""
 
 from __future__ import annotations
 

@@ -5,9 +5,9 @@ Each test fails where the way round is taken out. Modules without a room are thi
      1  a socket timeout shared by a reader and writers loses TLS connections
             test_traps::test_recv_and_send_exclude_each_other
             test_duplex::test_one_reader_and_three_writers_lose_nothing_under_load
-            package/test_tls_race::test_one_reader_and_three_writers_on_one_tls_connection_lose_neither_it_nor_a_message
+            scripts/test_tls_race::test_one_reader_and_three_writers_on_one_tls_connection_lose_neither_it_nor_a_message
      2  close() waits for the lock that a blocked reader holds
-            package/test_faults::test_close_does_not_wait_for_ever_for_a_service_that_does_not_answer
+            whole/test_faults::test_close_does_not_wait_for_ever_for_a_service_that_does_not_answer
      3  abort() does nothing after the close frame was sent
             test_traps::test_a_reader_is_woken_though_our_close_was_sent
      4  shutdown() only closes, and leaves the reader blocked
@@ -47,7 +47,7 @@ Each test fails where the way round is taken out. Modules without a room are thi
             test_stalling_proxy::test_a_stall_in_the_middle_of_frames_loses_nothing
     16  a second reader takes the bytes of the first one's frame
             test_traps::test_only_the_reader_thread_reads
-            package/test_whole::test_one_connection_has_one_reader_thread_which_is_gone_after_close
+            whole/test_whole::test_one_connection_has_one_reader_thread_which_is_gone_after_close
     17  no compression is understood
             test_wire_upgrade::test_the_request_holds_nothing_that_was_not_asked_for
             test_wire::test_what_a_service_must_not_send_is_refused
@@ -73,8 +73,8 @@ Each test fails where the way round is taken out. Modules without a room are thi
             test_traps::test_the_librarys_log_does_not_hold_the_key_and_its_trace_stays_off
     25  a forked child shares the TLS state; gevent replaces locks
             test_duplex::test_drop_gives_back_the_descriptor_and_leaves_the_connection_alone
-            package/test_process::test_a_forked_child_is_refused_at_once_and_disturbs_nobody_with
-            package/test_process::test_greenlets_are_threads_enough_for
+            process/test_process::test_a_forked_child_is_refused_at_once_and_disturbs_nobody_with
+            process/test_process::test_greenlets_are_threads_enough_for
 """
 
 from __future__ import annotations
@@ -322,7 +322,7 @@ def test_only_the_reader_thread_reads(
         assert [each.result(BOUND) for each in hearing] == [b"audio", b"audio"]
         assert next(contexts[2].receive()).type == "chunk"
         contexts[2].cancel()
-        reader = connection.link.reader
+        reader = connection._link.reader
     assert readers == {reader}
 
 

@@ -1,0 +1,376 @@
+"""Measure what this package costs beside the official client, side by side in one run; prints tables.
+
+Every figure comes from a client in a process of its own, against a server in another one that treats all alike
+(``server.py``); the clients take turns, and each figure is the median of all turns, with the least and the most.
+The clients are ``ours`` (one plain thread a context), ``sync`` and ``async`` (the official package, used as it must
+be), and ``floor`` (websocket-client's frames and decoding in a bare loop, without threads, queues and contexts). The
+ratio is ours to the better of the two official ones: less is better for us.
+
+The parts:
+
+  cost      CPU time (user and system) of the client's process per frame, with its wall time and its memory
+  latency   from the server's send to the consumer's hands: contexts with a chunk each 50 ms; with one consumer
+            asleep; beside a thread that computes in Python all the time. There sync reads for all contexts by one
+            thread, since it has no other way to hear several at once on a connection; ours does so too in a column of
+            its own. Beside the thread that computes the official clients also serve plain threads, one a context: sync
+            by a connection for each, async by handing on what it hears
+  first     from a push to the first chunk in hand: on a warm connection, and with client and connection to be made
+  import    time and memory of the import
+  memory    what is held for audio that waits, and for contexts and connections that are idle (ours alone)
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Optional
+
+HERE = Path(__file__).resolve().parent
+BOUND = 300
+TRIES = 3
+"""A client that cannot open its TLS connection, which was seen of the official sync one, does not end a long run."""
+OFFICIAL = ("sync", "async")
+IN_THREADS = ("ours_apart", "sync_apart", "async_threads")
+PERCENTILES = ("p50_ms", "p99_ms", "max_ms")
+PARTS = ("cost", "latency", "first", "import", "memory")
+
+
+class Case(NamedTuple):
+    """How many contexts at once, how much audio in each chunk, and how many times one after the other."""
+
+    contexts: int
+    audio_bytes: int
+    groups: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.contexts} x {self.audio_bytes}" + (f", {self.groups} times" if self.groups > 1 else "")
+
+
+CASES = [Case(contexts, size) for size in (1024, 4096, 16384) for contexts in (1, 8, 64)]
+FEW, MANY = Case(10, 4096, groups=100), Case(1000, 4096)
+"""The same contexts, as long, ten at once and all at once: what is between them is how many are at once."""
+
+CASES += [FEW, MANY]
+FRAMES = {1024: 24_000, 4096: 12_000, 16384: 6_000}
+"""In one turn, by the audio in each."""
+
+LEAST_CHUNKS = 100
+"""Of each context, however many there are, since its thread and its push are counted too."""
+
+Figures = dict[str, dict[str, list[float]]]
+"""By client and by what was measured: one figure for each turn."""
+
+
+# ---- running
+
+
+@contextlib.contextmanager
+def serving(*, tls: bool) -> Iterator[tuple[str, dict[str, str]]]:
+    """Start the server; give its address, and the environment in which clients trust it."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        command = [sys.executable, str(HERE / "server.py")]
+        environment = {**os.environ, "NO_PROXY": "localhost", "no_proxy": "localhost"}
+        if tls:
+            import certifi
+            import trustme
+
+            authority = trustme.CA()
+            certificate, trusted = Path(folder) / "server.pem", Path(folder) / "authority.pem"
+            authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(certificate))
+            trusted.write_bytes(Path(certifi.where()).read_bytes() + authority.cert_pem.bytes())  # as many as usual
+            command += ["--certificate", str(certificate)]
+            environment.update({"SSL_CERT_FILE": str(trusted), "REQUESTS_CA_BUNDLE": str(trusted)})
+        process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        stack.callback(process.terminate)
+        assert process.stdout is not None
+        yield f"{'wss' if tls else 'ws'}://localhost:{int(process.stdout.readline())}", environment
+
+
+def measure(environment: Optional[dict[str, str]] = None, **call: Any) -> dict[str, float]:
+    """Let one client do one job in a process of its own."""
+    command = [sys.executable, str(HERE / "clients.py"), json.dumps(call)]
+    for _ in range(TRIES):
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=BOUND)
+        if done.returncode == 0:
+            figures: dict[str, float] = json.loads(done.stdout)
+            return figures
+        tell(f"failed, and is tried again: {call}")
+    raise RuntimeError(f"failed {TRIES} times: {call}")
+
+
+IMPORT = """
+import json, resource, time
+
+def resident_bytes():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+before, begun = resident_bytes(), time.perf_counter()
+import {package}
+print(json.dumps({{
+    "import_ms": (time.perf_counter() - begun) * 1e3,
+    "import_mib": (resident_bytes() - before) / 2**20,
+}}))
+"""
+
+
+def importing(rounds: int) -> Figures:
+    """Import each package into a bare interpreter; count what that adds."""
+    found: Figures = {"ours": {}, "official": {}}
+    for _ in range(rounds):
+        for name, package in (("ours", "cartesia_sync"), ("official", "cartesia")):
+            command = [sys.executable, "-c", IMPORT.format(package=package)]
+            done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=BOUND)
+            for what, figure in json.loads(done.stdout).items():
+                found[name].setdefault(what, []).append(figure)
+    return found
+
+
+def in_turns(names: Sequence[str], rounds: int, environment: dict[str, str], **call: Any) -> Figures:
+    """Let the clients do the same job one after the other, that many times round."""
+    found: Figures = {name: {} for name in names}
+    for _ in range(rounds):
+        for name in names:
+            for what, figure in measure(environment, name=name, **call).items():
+                found[name].setdefault(what, []).append(figure)
+    return found
+
+
+def run(options: argparse.Namespace, found: dict[str, Any]) -> None:
+    """Measure all parts that are wanted; put them into ``found`` by part, transport and case."""
+    rounds = options.rounds
+    for transport in options.transports if {"cost", "latency", "first"} & {*options.parts} else ():
+        with serving(tls=transport == "tls") as (url, environment):
+            if "cost" in options.parts:
+                for case in options.cases:
+                    fair = FRAMES.get(case.audio_bytes, 6000) // (case.contexts * case.groups)
+                    chunks = max(round(options.share * max(fair, LEAST_CHUNKS)), 1)
+                    tell(f"cost, {transport}, {case}")
+                    found.setdefault("cost", {}).setdefault(transport, {})[str(case)] = in_turns(
+                        ("ours", *OFFICIAL, "floor"),
+                        rounds,
+                        environment,
+                        job="cost",
+                        url=url,
+                        contexts=case.contexts,
+                        groups=case.groups,
+                        chunks=chunks,
+                        audio_bytes=case.audio_bytes,
+                    )
+            if "latency" in options.parts:
+                for beside in ("alone", "sleeper", "busy"):
+                    tell(f"latency, {transport}, {beside}")
+                    found.setdefault("latency", {}).setdefault(transport, {})[beside] = in_turns(
+                        ("ours", "ours_one", *OFFICIAL, *(IN_THREADS if beside == "busy" else ())),
+                        rounds,
+                        environment,
+                        job="latency",
+                        url=url,
+                        contexts=options.contexts,
+                        seconds=max(4 * options.share, 0.2),
+                        beside=beside,
+                    )
+            if "first" in options.parts:
+                tell(f"first audio, {transport}")
+                found.setdefault("first", {})[transport] = in_turns(
+                    ("ours", *OFFICIAL),
+                    rounds,
+                    environment,
+                    job="first_audio",
+                    url=url,
+                    times=int(1000 * options.share),
+                )
+    if "import" in options.parts:
+        tell("import")
+        found["import"] = importing(3 * rounds)
+    if "memory" in options.parts:
+        tell("memory")
+        with serving(tls=False) as (url, environment):
+            found["memory"] = {"ours": measure(environment, job="memory", url=url, contexts=1000)}
+
+
+def tell(what: str) -> None:
+    print(f"... {what}", file=sys.stderr, flush=True)
+
+
+# ---- printing
+
+
+def middle(figures: Sequence[float]) -> str:
+    """Write the median, and the least and the most."""
+    return f"{statistics.median(figures):.4g} ({min(figures):.3g}-{max(figures):.3g})"
+
+
+def ratio(found: Figures, what: str, others: Sequence[str] = OFFICIAL) -> float:
+    """Divide our median by the best of the others'."""
+    return statistics.median(found["ours"][what]) / min(statistics.median(found[name][what]) for name in others)
+
+
+def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    print(f"\n{title}")
+    for row in (head, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+def report(found: dict[str, Any]) -> None:
+    for transport, cases in found.get("cost", {}).items():
+        for what, title in (
+            ("cpu_us", "CPU microseconds a frame"),
+            ("wall_us", "wall microseconds a frame"),
+            ("frames_per_s", "frames a second"),
+            ("peak_mib", "peak memory, MiB"),
+        ):
+            rows = []
+            for case, figures in cases.items():
+                row = [case, *(middle(figures[name][what]) for name in ("ours", *OFFICIAL, "floor"))]
+                if what in ("cpu_us", "wall_us"):
+                    row += [f"{ratio(figures, what):.2f}", f"{ratio(figures, what, ['floor']):.2f}"]
+                rows.append(row)
+            head = ["contexts x bytes", "ours", *OFFICIAL, "floor"]
+            table(f"{title}, {transport}", head + ["ratio", "to floor"] * what.endswith("_us"), rows)
+        if {str(FEW), str(MANY)} <= {*cases}:
+            many, few = (statistics.median(cases[str(case)]["ours"]["cpu_us"]) for case in (MANY, FEW))
+            print(f"a frame at 1,000 contexts at once costs {many / few:.2f} of one at 10")
+    for transport, besides in found.get("latency", {}).items():
+        table(
+            f"latency in ms, {transport}",
+            ["beside", "figure", "ours", "ours, one thread", *OFFICIAL, "ours to async"],
+            [
+                [
+                    beside,
+                    what,
+                    *(middle(figures[name][what]) for name in ("ours", "ours_one", *OFFICIAL)),
+                    f"{to_async:.2f}",
+                ]
+                for beside, figures in besides.items()
+                for what in PERCENTILES
+                for to_async in [ratio(figures, what, ["async"])]
+            ],
+        )
+        if "busy" in besides:
+            names = ("ours", *IN_THREADS)
+            table(
+                f"latency in ms beside a busy thread, a thread a context, {transport}",
+                ["figure", "ours", "ours, a connection each", "sync, a connection each", "async, handing on"],
+                [[what, *(middle(besides["busy"][name][what]) for name in names)] for what in PERCENTILES],
+            )
+    for transport, figures in found.get("first", {}).items():
+        table(
+            f"first audio in ms, {transport}",
+            ["from", "ours", *OFFICIAL, "ratio"],
+            [
+                [what, *(middle(figures[name][what]) for name in ("ours", *OFFICIAL)), f"{ratio(figures, what):.2f}"]
+                for what in ("warm_ms", "from_nothing_ms")
+            ],
+        )
+    if "import" in found:
+        figures = found["import"]
+        table(
+            "import",
+            ["figure", "ours", "official", "ratio"],
+            [
+                [
+                    what,
+                    middle(figures["ours"][what]),
+                    middle(figures["official"][what]),
+                    f"{ratio(figures, what, ['official']):.2f}",
+                ]
+                for what in figures["ours"]
+            ],
+        )
+    if "memory" in found:
+        table(
+            "memory", ["figure", "ours"], [[what, f"{figure:.4g}"] for what, figure in found["memory"]["ours"].items()]
+        )
+
+
+def plot(found: dict[str, Any], path: Path) -> None:
+    """Draw the CPU time a frame of each case and client, one panel a transport."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    costs = found["cost"]
+    figure, panels = pyplot.subplots(len(costs), 1, figsize=(10, 4.5 * len(costs)), squeeze=False)
+    for panel, (transport, cases) in zip(panels[:, 0], costs.items()):
+        names = ("ours", *OFFICIAL, "floor")
+        for number, name in enumerate(names):
+            all_figures = [figures[name]["cpu_us"] for figures in cases.values()]
+            middles = [statistics.median(figures) for figures in all_figures]
+            reach = [
+                [each - min(figures) for each, figures in zip(middles, all_figures)],
+                [max(figures) - each for each, figures in zip(middles, all_figures)],
+            ]
+            panel.bar(
+                [place + 0.2 * number for place in range(len(cases))], middles, 0.2, yerr=reach, label=name, capsize=2
+            )
+        panel.set_xticks([place + 0.3 for place in range(len(cases))], list(cases))
+        panel.set_title(f"CPU time of the client's process per frame, {transport}")
+        panel.set_xlabel("contexts x bytes of audio in a chunk")
+        panel.set_ylabel("microseconds")
+        panel.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"which parts: {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--rounds", type=int, default=5, help="how many turns each client has (default: 5)")
+    parser.add_argument(
+        "--case", dest="cases", action="append", metavar="CONTEXTSxBYTES", help="such as 64x1024; for cost"
+    )
+    parser.add_argument(
+        "--transport", dest="transports", choices=["plain", "tls"], action="append", help="default: both"
+    )
+    parser.add_argument("--contexts", type=int, default=64, help="for latency (default: 64)")
+    parser.add_argument(
+        "--quick", action="store_true", help="a look in seconds: one turn, two cases, few frames, no TLS"
+    )
+    parser.add_argument("--json", action="store_true", help="print all figures as JSON in place of tables")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the costs, with matplotlib (extra: bench)")
+    options = parser.parse_args(arguments)
+    for part in options.parts:
+        if part not in PARTS:
+            parser.error(f"no such part: {part}")
+    options.parts = options.parts or list(PARTS)
+    if options.plot and "cost" not in options.parts:
+        parser.error("--plot draws the costs")
+    options.share = 0.02 if options.quick else 1.0
+    options.rounds = 1 if options.quick else options.rounds
+    options.transports = options.transports or (["plain"] if options.quick else ["plain", "tls"])
+    if options.cases:
+        options.cases = [Case(*map(int, case.split("x"))) for case in options.cases]
+    else:
+        options.cases = [Case(1, 1024), Case(8, 16384)] if options.quick else CASES
+    return options
+
+
+def main() -> None:
+    options = parse()
+    found: dict[str, Any] = {}
+    try:
+        run(options, found)
+    finally:  # what was measured before a failure, too
+        if options.json:
+            print(json.dumps(found, indent=1))
+        else:
+            report(found)
+    if options.plot:
+        plot(found, options.plot)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""The service's side of ``scripts/bench``: frames that are encoded beforehand, sent as fast as they go or by the clock.
+
+It does the same for every client. A transcript is an order, in JSON: how many chunks of how many bytes, for how many
+contexts together, and how many milliseconds lie between two chunks of a context (0: as fast as they go). When as many
+contexts as belong together have asked, their chunks leave in turns, and then their ``done``s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import heapq
+import json
+import random
+import socket
+import ssl
+import struct
+import threading
+import time
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, Optional, cast
+
+STAMP_BYTES = 9
+"""At the start of a chunk's audio that is sent by the clock: the nanosecond of the send. Nine are twelve in base64."""
+
+ONE_SEND_BYTES = 1 << 18
+TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+
+
+class Order(NamedTuple):
+    """What a transcript asks for."""
+
+    context_id: str
+    chunks: int
+    audio_bytes: int
+    together: int = 1
+    every_ms: float = 0.0
+
+
+def order(chunks: int, audio_bytes: int, together: int = 1, every_ms: float = 0.0) -> str:
+    """Write an order down, as a client pushes it."""
+    return json.dumps({"chunks": chunks, "audio_bytes": audio_bytes, "together": together, "every_ms": every_ms})
+
+
+def frame(data: bytes, opcode: int = TEXT) -> bytes:
+    length = len(data)
+    if length < 126:
+        return struct.pack("!BB", 0x80 | opcode, length) + data
+    if length < 1 << 16:
+        return struct.pack("!BBH", 0x80 | opcode, 126, length) + data
+    return struct.pack("!BBQ", 0x80 | opcode, 127, length) + data
+
+
+@cache
+def audio_in_base64(audio_bytes: int) -> bytes:
+    """Make audio once for all chunks of that size: none of the server's time is to count as a client's."""
+    return base64.b64encode(random.Random(audio_bytes).randbytes(audio_bytes))
+
+
+def chunk(context_id: str, audio_bytes: int) -> bytes:
+    """Give a chunk's frame as the service writes it."""
+    return frame(
+        b'{"type":"chunk","data":"%b","done":false,"status_code":206,"step_time":12.5,"context_id":"%b"}'
+        % (audio_in_base64(audio_bytes), context_id.encode())
+    )
+
+
+def done(context_id: str) -> bytes:
+    return frame(b'{"type":"done","done":true,"status_code":200,"context_id":"%b"}' % context_id.encode())
+
+
+def speak(sock: socket.socket, orders: list[Order]) -> None:
+    """Send what the contexts that belong together have asked for."""
+    first = orders[0]
+    if first.every_ms:
+        speak_by_the_clock(sock, orders)
+    else:
+        turn = b"".join(chunk(each.context_id, each.audio_bytes) for each in orders)
+        at_once = max(ONE_SEND_BYTES // len(turn), 1)
+        several = turn * at_once
+        for _ in range(first.chunks // at_once):
+            sock.sendall(several)
+        sock.sendall(turn * (first.chunks % at_once))
+    sock.sendall(b"".join(done(each.context_id) for each in orders))
+
+
+def speak_by_the_clock(sock: socket.socket, orders: list[Order]) -> None:
+    """Send each context's chunks at an even beat of its own; how the beats lie to each other is random, but fixed."""
+    seconds = orders[0].every_ms / 1000
+    phases = random.Random(len(orders))
+    begun = time.monotonic() + 0.05
+    due = [(begun + phases.random() * seconds, number, 0) for number in range(len(orders))]
+    heapq.heapify(due)
+    frames = [bytearray(chunk(each.context_id, each.audio_bytes)) for each in orders]
+    places = [each.index(b'"data":"') + len(b'"data":"') for each in frames]
+    while due:
+        at, number, count = due[0]
+        time.sleep(max(at - time.monotonic(), 0.0))  # the pace that was asked for
+        place = places[number]
+        stamp = base64.b64encode(time.monotonic_ns().to_bytes(STAMP_BYTES, "big"))
+        frames[number][place : place + len(stamp)] = stamp
+        sock.sendall(frames[number])
+        if count + 1 < orders[number].chunks:
+            heapq.heapreplace(due, (at + seconds, number, count + 1))
+        else:
+            heapq.heappop(due)
+
+
+def hear(file: BinaryIO) -> tuple[int, bytes]:
+    """Read one frame of a client."""
+    first, second = exactly(file, 2)
+    length = second & 0x7F
+    if length >= 126:
+        length = int.from_bytes(exactly(file, 2 if length == 126 else 8), "big")
+    mask, data = exactly(file, 4), exactly(file, length)
+    pad = (mask * (length // 4 + 1))[:length]
+    return first & 0x0F, (int.from_bytes(data, "big") ^ int.from_bytes(pad, "big")).to_bytes(length, "big")
+
+
+def exactly(file: BinaryIO, size: int) -> bytes:
+    data = file.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
+def upgrade(sock: socket.socket, file: BinaryIO) -> None:
+    key = b""
+    for line in iter(file.readline, b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"sec-websocket-key":
+            key = value.strip()
+    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    sock.sendall(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+    )
+
+
+def serve_one(sock: socket.socket, tls: Optional[ssl.SSLContext]) -> None:
+    """Serve one connection until it ends."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with suppress(OSError, EOFError), sock if tls is None else tls.wrap_socket(sock, server_side=True) as open_sock:
+        file = cast(BinaryIO, open_sock.makefile("rb", 1 << 16))
+        upgrade(open_sock, file)
+        waiting: list[Order] = []
+        while True:
+            opcode, data = hear(file)
+            if opcode in (CLOSE, PING):
+                open_sock.sendall(frame(data, CLOSE if opcode == CLOSE else PONG))
+            if opcode == CLOSE:
+                return
+            if opcode != TEXT:
+                continue
+            request: dict[str, Any] = json.loads(data)
+            waiting.append(Order(request["context_id"], **json.loads(request["transcript"])))
+            if len(waiting) == waiting[0].together:
+                speak(open_sock, waiting)
+                waiting = []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--certificate", type=Path, metavar="PEM", help="serve TLS with this key and certificate")
+    certificate = parser.parse_args().certificate
+    tls = None
+    if certificate is not None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate)
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+        print(listener.getsockname()[1], flush=True)
+        while True:
+            sock, _ = listener.accept()
+            threading.Thread(target=serve_one, args=(sock, tls), daemon=True).start()
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        main()

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import wave
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BOUND = 60
+
+
+@pytest.mark.timeout(BOUND)
+def test_the_demo_writes_two_whole_files_and_shows_them_interleaved(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "scripts/demo.py", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=BOUND
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    order = re.findall(r"^ *[\d.]+ s    (.)", done.stdout, flags=re.MULTILINE)
+    assert sum(a != b for a, b in zip(order, order[1:])) > 20  # "#" where context 1 spoke
+    for number in (1, 2):
+        with wave.open(str(tmp_path / f"context-{number}.wav")) as file:
+            seconds = file.getnframes() / file.getframerate()
+            assert (file.getframerate(), file.getsampwidth()) == (44100, 2)
+        assert 5 < seconds < 20
+        assert f"{seconds:.2f} s of audio, {tmp_path / f'context-{number}.wav'}" in done.stdout
+
+
+def test_the_demo_fails_with_a_status_and_leaves_no_part_of_a_file(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "scripts/demo.py", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "CARTESIA_API_KEY": "sk_car_x", "CARTESIA_BASE_URL": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("demo: ")
+    assert "sk_car_x" not in done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.timeout(BOUND)
+def test_the_packages_hold_what_they_should_and_no_tests(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)],
+        check=True,
+        capture_output=True,
+        timeout=BOUND,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        in_wheel = set(file.namelist())
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        in_sdist = {name.partition("/")[2] for name in archive.getnames()}
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "cartesia_sync").rglob("*.py")}
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "cartesia_sync" / "docs").glob("*.md")}
+    data = {*pages, "cartesia_sync/py.typed", "cartesia_sync/local/NOTICE"}
+    assert modules | data == {name for name in in_wheel if ".dist-info/" not in name}
+    assert any(name.endswith("licenses/LICENSE") for name in in_wheel)
+    assert modules | data | {"README.md", "LICENSE", "setup.cfg", "pyproject.toml"} <= in_sdist
+    assert not [name for name in in_sdist if name.startswith(("tests", "scripts"))]
