@@ -21,12 +21,12 @@ from ..protocol.lifecycle import ChannelMove
 from ..protocol.requests import CancelRequest, GenerationRequest, Omit, SpeechOptions, omit
 from ..protocol.timeouts import Timeout, checked_size
 from ..transport.deadline import Deadline
+from ..transport.locks import NotAcquiredError, TimedLock, raise_unless_not_acquired
 from ..transport.websocket.wire import Wire
 from .arrivals import ArrivalSelector
 from .channel import MAX_QUEUED_BYTES, Channel, Message
 from .context import Context
 from .link import Link
-from .locks import NotAcquiredError, TimedLock, raise_unless_not_acquired
 from .mailbox import End
 
 if TYPE_CHECKING:

@@ -23,11 +23,11 @@ from ..protocol.lifecycle import CONNECTION, ChannelMove, ChannelState, Connecti
 from ..protocol.timeouts import Timeout
 from ..transport import retry
 from ..transport.deadline import Deadline
+from ..transport.locks import NotAcquiredError, TimedLock, is_owned, raise_unless_not_acquired, within
 from ..transport.websocket.duplex import Frame
 from ..transport.websocket.wire import Wire
 from . import forks
 from .channel import Channel, Message
-from .locks import NotAcquiredError, TimedLock, is_owned, raise_unless_not_acquired, within
 from .mailbox import End, Notifications
 from .reader import Reader, Stats, cancel_message
 from .registry import Registry

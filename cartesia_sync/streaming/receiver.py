@@ -11,9 +11,9 @@ from typing import Optional, Union
 from ..errors import APIError, ConcurrencyError, status_error
 from ..protocol.events import Chunk, Error, Event
 from ..protocol.timeouts import Timeout
+from ..transport.locks import NotAcquiredError, TimedLock, raise_unless_not_acquired
 from .channel import Channel
 from .link import Link
-from .locks import NotAcquiredError, TimedLock, raise_unless_not_acquired
 from .mailbox import End
 
 

@@ -9,8 +9,8 @@ from typing import Optional
 from ..errors import CartesiaError
 from ..protocol.lifecycle import ChannelMove
 from ..protocol.router import Router
+from ..transport.locks import is_owned
 from .channel import Channel
-from .locks import is_owned
 from .mailbox import Notifications
 
 

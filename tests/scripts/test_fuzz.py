@@ -11,6 +11,7 @@ import pytest
 from cartesia_sync.protocol import codec
 from cartesia_sync.protocol.router import Router
 from cartesia_sync.streaming.link import Link
+from cartesia_sync.streaming.reader import Reader
 from cartesia_sync.transport.websocket.wire import Wire
 
 SEED = 1
@@ -67,9 +68,9 @@ def bug(*_: object) -> Any:
 
 BUGS = {
     "a decoder with a bug": (codec, "decode", bug, "the reader had a bug: KeyError"),
-    "a router that mixes contexts up": (Router, "find", lambda self, name: next(iter(self.live()), None), "heard"),
-    "a reader that tells nobody of its end": (Link, "_lose", lambda self, wire, loss: None, "left .* open"),
-    "a reader that dies": (Link, "read", bug, "left .* open"),
+    "a router that mixes contexts up": (Router, "route", lambda self, name: next(iter(self.live()), None), "heard"),
+    "a reader that tells nobody of its end": (Link, "lose", lambda self, wire, loss: None, "left .* open"),
+    "a reader that dies": (Reader, "_read_to_the_end", bug, "left .* open"),
     "a wire that loses messages": (Wire, "_assemble", lambda self, frame, data: None, "the wire gave"),
     "a wire that makes messages up": (Wire, "_assemble", lambda self, frame, data: b"{}", "the wire gave"),
     "a wire that keeps its socket": (Wire, "release", lambda self: None, "the socket is not closed"),

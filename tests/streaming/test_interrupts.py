@@ -28,7 +28,7 @@ CODE = (
     "/streaming/arrivals.py",
     "/streaming/flushes.py",
     "/streaming/pump.py",
-    "/streaming/locks.py",
+    "/transport/locks.py",
     "/protocol/router.py",
 )
 pytestmark = [

@@ -18,6 +18,7 @@ import threading
 from typing import Optional
 
 from ..deadline import Deadline
+from ..locks import is_owned
 from .stream import NO_SIGNAL, Stream, never_signal
 
 READ_AHEAD_BYTES = 1 << 16
@@ -338,8 +339,7 @@ class Duplex:
 
         Nobody else reads or writes before that has come to its end.
         """
-        owned: bool = self._io_lock._is_owned()  # type: ignore[attr-defined]  # threading.Condition asks it too
-        return owned
+        return is_owned(self._io_lock)
 
     def shutdown(self) -> None:
         """End both directions and wake whoever waits. Idempotent.
@@ -373,7 +373,7 @@ class Duplex:
         Raises:
             BrokenPipeError: It is, and the socket is shut.
         """
-        if not self._io_lock._is_owned():  # type: ignore[attr-defined]  # threading.Condition asks it too
+        if not is_owned(self._io_lock):
             return False
         if self._is_shut:
             raise BrokenPipeError("the socket is shut")
@@ -382,6 +382,7 @@ class Duplex:
 
     def _move_on_locked(self) -> None:
         """Send what can leave now. What the stream refused is offered again as it was, before anything else."""
+        assert is_owned(self._io_lock)
         if self._is_shut:
             raise BrokenPipeError("the socket is shut")
         try:
