@@ -264,7 +264,9 @@ class GenerationRequestParam(_GenerationRequestParam, _GenerationRequestParamRes
     flush: Optional[bool]
     generation_config: GenerationConfigParam
     language: str
+    locale: str
     max_buffer_delay_ms: Optional[int]
+    normalization: str
     pronunciation_dict_id: Optional[str]
     speed: ModelSpeed
     use_normalized_timestamps: Optional[bool]

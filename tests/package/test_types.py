@@ -127,7 +127,10 @@ def test_lists_that_are_answers_are_lists_of_the_same() -> None:
     ],
 )
 def test_parameters_have_the_official_clients_keys(module: str, name: str) -> None:
-    assert keys(getattr(types, name)) == keys(official(module, name))
+    required, optional = keys(getattr(types, name))
+    if name == "GenerationRequestParam":
+        optional -= {"locale", "normalization"}  # the API's since 2026-08-14; the official type does not have them yet
+    assert (required, optional) == keys(official(module, name))
 
 
 def test_a_voice_has_an_id_and_maybe_a_mode() -> None:
