@@ -251,10 +251,10 @@ class Reader:
                     registry.end_locked(channel)
         item = arrived(event, weight)
         self._undelivered.setdefault(channel, []).append(item)
-        self._allowance -= weight
-        if self._allowance < self._half_way[0] and self._half_way[1] is None:
+        self._allowance = allowance = self._allowance - weight
+        if allowance < self._half_way[0] and self._half_way[1] is None:
             self._half_way = (self._half_way[0], item[0])
-        if self._allowance < 0:
+        if allowance < 0:
             self._dispatch(wire)
             self._bound_all(wire)
 

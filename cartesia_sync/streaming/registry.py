@@ -9,7 +9,7 @@ from typing import Optional
 from ..errors import CartesiaError
 from ..protocol.lifecycle import ChannelMove
 from ..protocol.router import Router
-from ..transport.locks import is_owned
+from ..transport.locks import is_owned, owner_check
 from .channel import Channel
 from .mailbox import Notifications
 
@@ -27,7 +27,9 @@ class Registry:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self._is_owned = owner_check(self.lock)
         self._router: Router[Channel] = Router()
+        self._route = self._router.route
         self._readable: dict[weakref.ref[Channel], None] = {}  # each change is one call of C code
         self._retained: dict[str, Channel] = {}  # likewise
         self._subscribers: tuple[Notifications, ...] = ()
@@ -55,8 +57,8 @@ class Registry:
 
     def route_locked(self, context_id: str) -> Optional[Channel]:
         """Return the live channel of an event; count an event that comes too late."""
-        assert is_owned(self.lock)
-        return self._router.route(context_id)
+        assert self._is_owned()
+        return self._route(context_id)
 
     def get_locked(self, context_id: str) -> Optional[Channel]:
         """Return the live channel of an id."""

@@ -88,3 +88,9 @@ def is_owned(lock: Any) -> bool:
     """Whether the calling thread has this RLock. ``locked()`` does not say who."""
     owned: bool = lock._is_owned()  # threading.Condition asks it too
     return owned
+
+
+def owner_check(lock: Any) -> Callable[[], bool]:
+    """Return what says whether the calling thread has this RLock, as C code alone, for what is asked at every event."""
+    check: Callable[[], bool] = lock._is_owned
+    return check

@@ -1,0 +1,99 @@
+"""Write the tables of CONTRIBUTING.md that the code has: states, locks, who wakes whom.
+
+    .venv/bin/python scripts/tables.py [--check]
+
+The states come from protocol/lifecycle.py, the other two from the docstring of ``Link``. ``--check`` writes nothing;
+its status is 1 where the page is not what the code gives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from cartesia_sync.protocol.lifecycle import CHANNEL, CONNECTION, REPLAY
+from cartesia_sync.streaming.link import Link
+
+FILE = Path(__file__).resolve().parent.parent / "CONTRIBUTING.md"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    page = FILE.read_text(encoding="utf-8")
+    made = filled(page)
+    if not parser.parse_args().check:
+        FILE.write_text(made, encoding="utf-8")
+    elif made != page:
+        sys.exit(f"{FILE.name} is not what the code gives: run scripts/tables.py")
+
+
+def filled(page: str) -> str:
+    """Return the page with its tables made anew."""
+    for name, text in (("states", states()), ("locks", locks()), ("waits", waits())):
+        between = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        page, count = between.subn(lambda found, text=text: f"{found[1]}{text}{found[2]}", page)  # type: ignore[misc]  # text is bound at once
+        assert count == 1, name
+    return page
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    columns = list(columns)
+    lines = [columns, ["---"] * len(columns), *map(list, rows)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def states() -> str:
+    parts = []
+    tables: dict[str, dict[Any, dict[Any, Any]]] = {"Channel": CHANNEL, "Connection": CONNECTION, "Replay": REPLAY}
+    for name, moves in tables.items():
+        rows = [
+            (state.name, move.name, following.name) for state, ways in moves.items() for move, following in ways.items()
+        ]
+        final = ", ".join(state.name for state, ways in moves.items() if not ways)
+        parts.append(f"**{name}**; final: {final}.\n\n{table(('state', 'move', 'next'), rows)}")
+    return "\n".join(parts)
+
+
+def block(heading: str) -> list[str]:
+    """Return the lines of a table in the docstring of ``Link``."""
+    doc = inspect.cleandoc(Link.__doc__ or "")
+    text = doc.split(f"{heading}:\n\n")[1].split("\n\n")[0]
+    return [line[4:] for line in text.splitlines()]
+
+
+def locks() -> str:
+    rows: list[list[str]] = []
+    for line in block("Locks, in the only order in which they may be taken"):
+        if line.startswith(" "):
+            rows[-1][1] += f" {line.strip()}"
+        else:
+            rows.append(re.split(r"\s{2,}", line, maxsplit=1))
+    return table(("lock", "what it guards, and what it is held across"), ([f"`{name}`", what] for name, what in rows))
+
+
+def waits() -> str:
+    lines = block("Who wakes whom")
+    starts = [0, *(lines[0].index(word) for word in ("waits ", "woken by", "bound:"))]
+    rows: list[list[str]] = []
+    for line in lines:
+        ends = [*starts[1:], None]
+        cells = [line[start:end].strip() for start, end in zip(starts, ends)]
+        if cells[0]:
+            rows.append(cells)
+        else:
+            rows[-1] = [f"{before} {more}".strip() for before, more in zip(rows[-1], cells)]
+    cleaned = (
+        [who, wait.removeprefix("waits "), waker.removeprefix("woken by "), bound.removeprefix("bound: ")]
+        for who, wait, waker, bound in rows
+    )
+    return table(("who", "waits", "woken by", "bound"), cleaned)
+
+
+if __name__ == "__main__":
+    main()
