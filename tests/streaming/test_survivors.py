@@ -167,6 +167,7 @@ def test_a_wire_that_was_dialled_while_the_connection_was_closed_is_freed(stage:
         context.push("One.")
     assert stage.wires[1].is_free.wait(BOUND)
     assert not stage.link.is_open
+    stage.link.reader.join(BOUND)  # the first one's, on its way out: nobody was started for the second wire
     assert not stage.link.reader.is_alive()
     with pytest.raises(WebSocketConnectionClosedError, match="closed by close"):
         list(context.receive())
