@@ -18,7 +18,7 @@ class ArrivalSelector:
     """Selects the context whose next item arrived before those of the others, of all contexts or of some.
 
     Looks only at those whose mailboxes have notified it: an item costs as much among a thousand contexts as among two.
-    It holds none of them, so that one which nobody holds any more is not heard of again.
+    It holds none of them, so that one which nobody holds any more is not looked at again.
 
     Args:
         link: Where they are spoken.

@@ -274,7 +274,7 @@ class Channel:
             self._framer.attach(event, self.audio_format)
 
     def time_left(self, timeout: Timeout) -> Optional[float]:
-        """Seconds until the first of the clocks runs out, 0 if one has; None if none runs.
+        """Seconds until the first of the timeouts passes, 0 if one has; None if none runs.
 
         They start with the first push: a context on which nothing was sent owes nothing.
         """
@@ -293,7 +293,7 @@ class Channel:
         return max(min(ends) - time.monotonic(), 0.0) if ends else None
 
     def timed_out(self, timeout: Timeout) -> APITimeoutError:
-        """Make the exception of the clock that has run out."""
+        """Make the exception of the timeout that has passed."""
         whole_is_over = (
             timeout.whole is not None
             and self.first_sent_at is not None

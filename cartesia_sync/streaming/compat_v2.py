@@ -25,7 +25,7 @@ VoiceOrFormat = Union[str, Mapping[str, Any]]
 
 
 class WebSocketTtsOutput(Struct, kw_only=True):
-    """One piece of what was heard, or all of it joined; what a piece has not is None.
+    """One piece of what arrived, or all of it joined; what a piece has not is None.
 
     Attributes:
         context_id: The context.

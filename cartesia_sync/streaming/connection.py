@@ -127,7 +127,7 @@ class Connection:
             first_event_timeout: Seconds from the first push to the first event; ``timeout`` if that alone is given.
             whole_timeout: Seconds from the first push to the end.
             on_disconnect: What becomes of the context when the connection is lost before its end: ``raise`` raises.
-                ``replay`` says it again once, under the same id, on a new connection that the receiving thread opens,
+                ``replay`` sends it again once, under the same id, on a new connection that the receiving thread opens,
                 if all its text had been sent and nothing of it was heard; else it raises too. The service may have
                 spoken it already, and then bills it twice.
             max_queued_bytes: How much audio may wait to be received, 64 MiB by default: at 44.1 kHz and 32 bits more
@@ -141,7 +141,7 @@ class Connection:
         Raises:
             TypeError: There is no such option.
             ContextStateError: The id is in use, or was used on this connection.
-            ValueError: The id is empty or holds control characters, or a clock or the limit is not one.
+            ValueError: The id is empty or holds control characters, or a timeout or the limit is not one.
             WebSocketConnectionClosedError: After ``close``.
 
         Threads: any. Does not wait.
@@ -306,7 +306,7 @@ class Connection:
         Raises:
             ValueError: One is another connection's.
 
-        And what ``Context.receive`` raises for the context that it happens to, by that context's clocks; call
+        And what ``Context.receive`` raises for the context that it happens to, by that context's timeouts; call
         again with the others to go on with them.
 
         Threads: as ``Context.receive``, which must not be used for the same contexts meanwhile.
@@ -339,7 +339,7 @@ class Connection:
             reason: At most 123 bytes of UTF-8.
 
         Threads: any, at any time: a signal's handler and a finalizer may call it, since it takes no lock. Waits for the
-            service's goodbye, at most twice the close clock.
+            service's goodbye, at most twice the close timeout.
         """
         if code != 1000 and not 3000 <= code <= 4999:
             raise ValueError(f"a client closes with code 1000 or 3000 to 4999 (RFC 6455, 7.4); got {code}")
@@ -365,7 +365,7 @@ def _receive_any(link: Link, contexts: Sequence[Context], *, raise_on_error: boo
                 deadline = Deadline(min((time for time in times if time is not None), default=None))
                 with contextlib.suppress(queue.Empty):
                     first = selector.await_first(lambda: False, deadline)
-            # Where nothing has come a clock has run out: asking that context raises what is to be raised.
+            # Where nothing has come a timeout has passed: asking that context raises what is to be raised.
             ready = (
                 [first] if first is not None else [each for each in left if each.time_left(left[each]._timeout) == 0]
             )
@@ -444,14 +444,14 @@ class ConnectionManager:
         """Open a connection.
 
         A handshake refused with 408, 409, 429 or 5xx, and a service that cannot be reached, are tried again within
-        the connect clock, at most ``max_retries`` times.
+        the connect timeout, at most ``max_retries`` times.
 
         Raises:
             AuthenticationError, RateLimitError and other APIStatusErrors: The service refused the handshake.
-            ConnectTimeoutError: Not open within the connect clock.
+            ConnectTimeoutError: Not open within the connect timeout.
             APIConnectionError: The service cannot be reached.
 
-        Threads: any. Waits at most for the connect clock.
+        Threads: any. Waits at most for the connect timeout.
         """
         link = Link(
             self._dial,

@@ -68,7 +68,7 @@ class Context:
         self._channel = channel
         self._api_version = api_version
         self._timeout = timeout
-        self._options: dict[str, Any] = {**options}  # what a request has unless it is told otherwise
+        self._options: dict[str, Any] = {**options}  # what a request has unless the call names it
         self._turn = Turn(channel, link)
 
     def __repr__(self) -> str:
@@ -160,8 +160,8 @@ class Context:
             ForkedError: The connection is the parent process's.
             APIConnectionError: The connection cannot be opened, broke, or was closed by us.
 
-        Threads: any. Messages of one connection leave one after the other; waits at most for the write clock, and
-            where a lost connection must be reopened for the connect clock too.
+        Threads: any. Messages of one connection leave one after the other; waits at most for the write timeout, and
+            where a lost connection must be reopened for the connect timeout too.
         """
         chosen: Any = self._options.get("voice") if isinstance(voice, Omit) else voice
         if chosen is None:
@@ -238,7 +238,7 @@ class Context:
     def flush(self) -> int:
         """Speak what is buffered now, rather than wait for more; the context stays open.
 
-        A ``flush_done`` event answers it. Gives the number that it will carry, as will the chunks before it.
+        A ``flush_done`` event answers it. Returns the number that it will carry, as will the chunks before it.
 
         Raises and threads: as ``push``.
         """
@@ -308,13 +308,13 @@ class Context:
 
         Raises:
             TruncatedError: The connection ended before the context did. What had arrived is yielded first.
-            FirstEventTimeoutError, GapTimeoutError, ContextTimeoutError: That clock ran out; what had arrived is
+            FirstEventTimeoutError, GapTimeoutError, ContextTimeoutError: That timeout passed; what had arrived is
                 yielded first, and the context is cancelled.
             ProtocolError: The service sent an event for this context that cannot be read.
             APIStatusError: With ``raise_on_error``.
             ConcurrencyError: Another thread is in this context's ``receive``.
 
-        Threads: any, one at a time. Waits for the service, as long as the clocks allow.
+        Threads: any, one at a time. Waits for the service, as long as the timeouts allow.
         """
         timeouts = self._timeout.of_context(
             timeout=timeout, first_event_timeout=first_event_timeout, whole_timeout=whole_timeout
@@ -346,7 +346,7 @@ class Context:
 
         The iterable, such as a language model's answer, runs on a thread of its own. After its last piece the context
         is finished. An exception in it is raised here, after the events that had arrived; the context is cancelled.
-        While it is slow, no clock but the whole context's runs. The service ends a context about a second after its
+        While it is slow, no timeout but the whole context's runs. The service ends a context about a second after its
         last audio, though: text that comes later than that raises ``ContextStateError`` here.
 
         Args:
@@ -354,7 +354,7 @@ class Context:
                 else, such as an open file, is the caller's to close.
             **fields: Further fields of each request, as for ``send``.
 
-        Gives an iterator of events with ``close()``, to be used in ``with`` or to its end: closing it early cancels
+        Returns an iterator of events with ``close()``, to be used in ``with`` or to its end: closing it early cancels
         the context, and ends the thread as soon as the iterable yields again.
 
         Raises:
@@ -378,7 +378,7 @@ class Context:
         return self.receive()
 
     def audio(self) -> bytes:
-        """Give the whole audio, in the encoding that was asked for. Waits until the context has ended.
+        """Return the whole audio, in the encoding that was asked for. Waits until the context has ended.
 
         Never a part: whatever keeps it from being whole is raised. Interrupted, it can be asked again: what it took
         stays with the context. A text without a letter or digit is whole without audio, which is b"".
@@ -408,14 +408,14 @@ class Context:
         return audio
 
     def samples(self) -> NDArray[np.float32]:
-        """Give the whole audio as float32 samples, shape (n,), -1 to 1. Otherwise as ``audio``."""
+        """Return the whole audio as float32 samples, shape (n,), -1 to 1. Otherwise as ``audio``."""
         from ..audio.samples import to_samples
 
         audio = self.audio()
         return to_samples(audio, self._raw_format().encoding)
 
     def save(self, path: Union[str, os.PathLike[str]]) -> float:
-        """Write the whole audio to a WAV file; give its length in seconds.
+        """Write the whole audio to a WAV file; return its length in seconds.
 
         The file appears under its name only when it is whole, and keeps the encoding that was asked for. It is opened
         before anything is taken, so that a path that is no good costs no audio. Otherwise as ``audio``; the audio is

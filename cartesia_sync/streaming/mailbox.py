@@ -251,7 +251,7 @@ class Mailbox(_Queue):
             subscription.notify()
 
     def wake(self) -> None:
-        """Wake the receiver, so that it looks at its clocks again.
+        """Wake the receiver, so that it looks at its timeouts again.
 
         Threads: any. Does not wait.
         """

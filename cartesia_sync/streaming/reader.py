@@ -55,7 +55,7 @@ class Stats:
 
 
 class Owner(Protocol):
-    """What a reader tells of: the link."""
+    """Whom a reader reports to: the link."""
 
     notes: deque[Any]
     """What is asked for and not carried out yet."""
@@ -75,7 +75,7 @@ class Reader:
 
     Args:
         wire: What to read.
-        owner: Whom to tell; held by the thread alone, so that a link and its last reader are no cycle.
+        owner: Whom to report to; held by the thread alone, so that a link and its last reader are no cycle.
         registry: Where the events go.
         stats: Where to count.
         ping_interval: Seconds of silence before a ping, and after it before the wire counts as lost; None is no limit.
@@ -160,7 +160,7 @@ class Reader:
             self._read(wire, owner)
         except APIConnectionError as error:
             loss = error.with_traceback(None)  # its frames would keep the wire alive for as long as anybody asks why
-        except BaseException as bug:  # every receiver must hear of a bug too: it is their exception's cause
+        except BaseException as bug:  # every receiver must get a bug too: it is their exception's cause
             loss = APIConnectionError(f"The reader thread failed: {bug!r}")
             loss.__cause__ = bug
         finally:

@@ -147,5 +147,5 @@ class Registry:
 
     @property
     def subscribers(self) -> tuple[Notifications, ...]:
-        """Who is to be told of a loss."""
+        """Who is to be notified of a loss."""
         return self._subscribers
