@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import base64
-import hashlib
 import heapq
 import json
 import random
 import socket
 import ssl
-import struct
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -23,11 +22,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Optional, cast
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "support"))
+from far_end import CLOSE, PING, PONG, TEXT, frame, read_frame, upgrade  # found by the line before
+
 STAMP_BYTES = 9
 """At the start of a chunk's audio that is sent by the clock: the nanosecond of the send. Nine are twelve in base64."""
 
 ONE_SEND_BYTES = 1 << 18
-TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 
 
 class Order(NamedTuple):
@@ -43,15 +44,6 @@ class Order(NamedTuple):
 def order(chunks: int, audio_bytes: int, together: int = 1, every_ms: float = 0.0) -> str:
     """Write an order down, as a client pushes it."""
     return json.dumps({"chunks": chunks, "audio_bytes": audio_bytes, "together": together, "every_ms": every_ms})
-
-
-def frame(data: bytes, opcode: int = TEXT) -> bytes:
-    length = len(data)
-    if length < 126:
-        return struct.pack("!BB", 0x80 | opcode, length) + data
-    if length < 1 << 16:
-        return struct.pack("!BBH", 0x80 | opcode, 126, length) + data
-    return struct.pack("!BBQ", 0x80 | opcode, 127, length) + data
 
 
 @cache
@@ -109,37 +101,6 @@ def speak_by_the_clock(sock: socket.socket, orders: list[Order]) -> None:
             heapq.heappop(due)
 
 
-def hear(file: BinaryIO) -> tuple[int, bytes]:
-    """Read one frame of a client."""
-    first, second = exactly(file, 2)
-    length = second & 0x7F
-    if length >= 126:
-        length = int.from_bytes(exactly(file, 2 if length == 126 else 8), "big")
-    mask, data = exactly(file, 4), exactly(file, length)
-    pad = (mask * (length // 4 + 1))[:length]
-    return first & 0x0F, (int.from_bytes(data, "big") ^ int.from_bytes(pad, "big")).to_bytes(length, "big")
-
-
-def exactly(file: BinaryIO, size: int) -> bytes:
-    data = file.read(size)
-    if len(data) < size:
-        raise EOFError
-    return data
-
-
-def upgrade(sock: socket.socket, file: BinaryIO) -> None:
-    key = b""
-    for line in iter(file.readline, b"\r\n"):
-        name, _, value = line.partition(b":")
-        if name.lower() == b"sec-websocket-key":
-            key = value.strip()
-    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-    sock.sendall(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
-    )
-
-
 def serve_one(sock: socket.socket, tls: Optional[ssl.SSLContext]) -> None:
     """Serve one connection until it ends."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -148,7 +109,7 @@ def serve_one(sock: socket.socket, tls: Optional[ssl.SSLContext]) -> None:
         upgrade(open_sock, file)
         waiting: list[Order] = []
         while True:
-            opcode, data = hear(file)
+            opcode, data = read_frame(file)
             if opcode in (CLOSE, PING):
                 open_sock.sendall(frame(data, CLOSE if opcode == CLOSE else PONG))
             if opcode == CLOSE:

@@ -31,6 +31,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Callable, Optional
 
 from cartesia_sync import CartesiaError, MalformedEventError, Timeout
@@ -45,6 +46,9 @@ from cartesia_sync.transport.websocket.duplex import Duplex
 from cartesia_sync.transport.websocket.stream import Stream
 from cartesia_sync.transport.websocket.wire import Wire
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "support"))
+from far_end import BINARY, CLOSE, CONT, PING, PONG, TEXT, frame  # found by the line before
+
 BOUND = 10.0
 """Seconds within which a receiver ends after the stream; reaching it is a failure."""
 NAMES = ("alpha", "beta")  # what broken events name
@@ -53,23 +57,8 @@ FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 44100}
 MAX_MESSAGE_BYTES = 1 << 17
 ROOM = (1 << 20, 2048)  # for contexts' queues; the second overflows now and then
 CLOCKS = Timeout(first_event=None, gap=None, close=BOUND)  # the stream's end alone ends a receiver
-CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 # ---- frames
-
-
-def frame(
-    data: bytes, opcode: int = TEXT, *, fin: bool = True, rsv: int = 0, mask: bytes = b"", form: int = 0
-) -> bytes:
-    """Make a server's frame, or one that it must not send; ``form`` asks for a longer length than needed."""
-    first, second = fin << 7 | rsv << 4 | opcode, 0x80 if mask else 0
-    if len(data) < 126 and not form:
-        head = struct.pack("!BB", first, second | len(data))
-    elif len(data) < 1 << 16 and form < 2:
-        head = struct.pack("!BBH", first, second | 126, len(data))
-    else:
-        head = struct.pack("!BBQ", first, second | 127, len(data))
-    return head + mask + data
 
 
 def cut(data: bytes, rng: random.Random, most: int) -> list[bytes]:

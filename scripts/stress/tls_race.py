@@ -13,10 +13,8 @@ The exit status is 0 if ours lost none on any of them.
 from __future__ import annotations
 
 import argparse
-import base64
 import configparser
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -32,6 +30,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Optional, Protocol, cast
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "support"))
+from far_end import frame, read_frame, upgrade  # found by the line before
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITERS = 3
@@ -59,39 +60,12 @@ def _serve_one(tls: ssl.SSLContext, sock: socket.socket, drops_after: Optional[i
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with contextlib.suppress(OSError, EOFError), tls.wrap_socket(sock, server_side=True) as secure:
         file = cast(BinaryIO, secure.makefile("rb", 1 << 16))
-        key = b""
-        for line in iter(file.readline, b"\r\n"):
-            name, _, value = line.partition(b":")
-            if name.lower() == b"sec-websocket-key":
-                key = value.strip()
-        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-        secure.sendall(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
-        )
+        upgrade(secure, file)
         echoed = 0
         while echoed != drops_after:
-            secure.sendall(_echo(file))
+            opcode, data = read_frame(file)
+            secure.sendall(frame(data, opcode))
             echoed += 1
-
-
-def _echo(file: BinaryIO) -> bytes:
-    """Read a client's frame of less than 64 KiB, and make it a server's."""
-    first, second = _exactly(file, 2)
-    length = extended = second & 0x7F
-    if length == 126:
-        extended = int.from_bytes(_exactly(file, 2), "big")
-    mask, data = _exactly(file, 4), _exactly(file, extended)
-    pad = int.from_bytes((mask * (extended // 4 + 1))[:extended], "big")
-    head = bytes((first, length)) + (extended.to_bytes(2, "big") if length == 126 else b"")
-    return head + (int.from_bytes(data, "big") ^ pad).to_bytes(extended, "big")
-
-
-def _exactly(file: BinaryIO, size: int) -> bytes:
-    data = file.read(size)
-    if len(data) < size:
-        raise EOFError
-    return data
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import select
 import socket
@@ -18,6 +17,32 @@ from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.websocket.dial import shake_hands
 from cartesia_sync.transport.websocket.stream import SecureStream, Stream
 
+from .far_end import BINARY, CLOSE, CONT, PING, PONG, TEXT, accept_key, frame, switching
+
+__all__ = [
+    "BINARY",
+    "BOUND",
+    "CLOSE",
+    "CONT",
+    "FLOOD_BYTES",
+    "PING",
+    "PONG",
+    "SMALL_BUFFER",
+    "TEXT",
+    "Far",
+    "Peer",
+    "Said",
+    "Script",
+    "Trust",
+    "accept_key",
+    "chunk",
+    "close_frame",
+    "connected",
+    "done",
+    "frame",
+    "switching",
+]
+
 BOUND = 10.0
 """Seconds within which anything that is to happen happens; reaching it is a failure."""
 
@@ -27,30 +52,12 @@ SMALL_BUFFER = 4096
 FLOOD_BYTES = 256 << 20
 """Where a flood ends: more than the system's buffers hold, and no more than this machine."""
 
-CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
 
 class Said(NamedTuple):
     """A frame that the client sent, unmasked."""
 
     opcode: int
     data: bytes
-
-
-def frame(
-    data: bytes = b"", opcode: int = TEXT, *, fin: bool = True, rsv: int = 0, masked: bool = False, length: int = -1
-) -> bytes:
-    """Make a frame as a service does, or as it must not: ``length`` is announced in place of the true one."""
-    length = len(data) if length < 0 else length
-    first, mask = fin << 7 | rsv << 4 | opcode, masked << 7
-    if length < 126:
-        head = struct.pack("!BB", first, mask | length)
-    elif length < 1 << 16:
-        head = struct.pack("!BBH", first, mask | 126, length)
-    else:
-        head = struct.pack("!BBQ", first, mask | 127, length)
-    return head + (bytes(4) if masked else b"") + data
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
@@ -66,24 +73,6 @@ def chunk(context_id: str, audio: bytes) -> bytes:
 def done(context_id: str) -> bytes:
     """Make the frame of the event that ends a context."""
     return frame(json.dumps({"type": "done", "context_id": context_id, "done": True, "status_code": 206}).encode())
-
-
-def accept_key(head: bytes) -> bytes:
-    """Answer the request's key, as RFC 6455 asks (section 4.2.2)."""
-    key = next(line.split(b": ")[1] for line in head.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key: "))
-    return base64.b64encode(hashlib.sha1(key + _GUID).digest())
-
-
-def switching(head: bytes, *more: bytes) -> bytes:
-    """Make the answer that accepts the upgrade, with more header lines."""
-    lines = [
-        b"HTTP/1.1 101 Switching Protocols",
-        b"Upgrade: websocket",
-        b"Connection: Upgrade",
-        b"Sec-WebSocket-Accept: " + accept_key(head),
-        *more,
-    ]
-    return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 class Far:

@@ -227,8 +227,8 @@ def test_a_message_is_true_and_tells_whether_it_is_binary(ends: Ends, sent: byte
 NOT_ALLOWED = [
     *(pytest.param(frame(b"x", rsv=bits), id=f"reserved bits {bits:03b}") for bits in range(1, 8)),
     *(pytest.param(frame(b"x", opcode), id=f"opcode {opcode}") for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)),
-    pytest.param(frame(b"x", masked=True), id="masked"),
-    pytest.param(frame(b"", masked=True), id="masked and empty"),
+    pytest.param(frame(b"x", mask=bytes(4)), id="masked"),
+    pytest.param(frame(b"", mask=bytes(4)), id="masked and empty"),
     pytest.param(frame(b"x" * 126, PING), id="ping of 126 bytes"),
     pytest.param(frame(b"x" * 126, PONG), id="pong of 126 bytes"),
     pytest.param(frame(b"\x03\xe8" + b"x" * 124, CLOSE), id="close of 126 bytes"),
@@ -312,7 +312,7 @@ def test_a_message_in_many_fragments_takes_memory_for_itself_and_not_for_each(en
     [
         pytest.param(frame(rsv=4, length=1 << 20)[:10], id="reserved bit"),
         pytest.param(frame(opcode=3, length=1 << 20)[:10], id="opcode"),
-        pytest.param(frame(masked=True, length=1 << 20)[:10], id="masked"),
+        pytest.param(frame(mask=bytes(4), length=1 << 20)[:10], id="masked"),
         pytest.param(frame(opcode=PING, length=1 << 20)[:10], id="ping of a megabyte"),
     ],
 )
@@ -809,7 +809,7 @@ def test_a_text_message_that_comes_alone_costs_one_recv_and_no_call_of_the_libra
         frame(b"x", opcode=0x2),
         frame(b"x", fin=False),
         frame(b"x", rsv=4),
-        frame(b"x", masked=True),
+        frame(b"x", mask=bytes(4)),
         frame(b"x" * 65536),
         frame(b"x" * 200)[:100],
         frame(b"x" * 200)[:3],
