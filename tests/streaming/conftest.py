@@ -31,8 +31,8 @@ class StepWire:
 
     def __init__(self) -> None:
         self._inbox: queue.Queue[Any] = queue.Queue()
-        self._said = threading.Condition()
-        self.said: list[dict[str, Any]] = []
+        self._sent = threading.Condition()
+        self.sent: list[dict[str, Any]] = []
         self.closed_with: Optional[tuple[int, str]] = None
         self.pings = 0
         self.is_shut = False
@@ -47,24 +47,24 @@ class StepWire:
 
     # ---- the test's side
 
-    def hear(self, event: dict[str, Any]) -> None:
-        self.hear_bytes(json.dumps(event).encode())
+    def feed(self, event: dict[str, Any]) -> None:
+        self.feed_bytes(json.dumps(event).encode())
 
-    def hear_bytes(self, message: bytes) -> None:
+    def feed_bytes(self, message: bytes) -> None:
         self._inbox.put(message)
 
-    def hear_together(self, *events: dict[str, Any]) -> None:
+    def feed_together(self, *events: dict[str, Any]) -> None:
         """Let messages arrive at once, as those that one recv brings."""
         self._inbox.put([json.dumps(event).encode() for event in events])
 
-    def hear_chunk(self, context_id: str, audio: bytes) -> None:
-        self.hear({"type": "chunk", "context_id": context_id, "data": base64.b64encode(audio).decode(), "done": False})
+    def feed_chunk(self, context_id: str, audio: bytes) -> None:
+        self.feed({"type": "chunk", "context_id": context_id, "data": base64.b64encode(audio).decode(), "done": False})
 
-    def hear_done(self, context_id: str) -> None:
-        self.hear({"type": "done", "context_id": context_id, "done": True, "status_code": 206})
+    def feed_done(self, context_id: str) -> None:
+        self.feed({"type": "done", "context_id": context_id, "done": True, "status_code": 206})
 
-    def hear_error(self, context_id: Optional[str], **fields: Any) -> None:
-        self.hear({"type": "error", "context_id": context_id, "done": True, "status_code": 400, **fields})
+    def feed_error(self, context_id: Optional[str], **fields: Any) -> None:
+        self.feed({"type": "error", "context_id": context_id, "done": True, "status_code": 400, **fields})
 
     def lose(self, error: Optional[BaseException] = None) -> None:
         self._inbox.put(error or WebSocketConnectionClosedError("lost", code=1011, reason="oops"))
@@ -73,10 +73,10 @@ class StepWire:
         """Let the reader's tick pass."""
         self._inbox.put(None)
 
-    def wait_said(self, count: int) -> list[dict[str, Any]]:
-        with self._said:
-            assert self._said.wait_for(lambda: len(self.said) >= count, BOUND), self.said
-            return list(self.said)
+    def wait_sent(self, count: int) -> list[dict[str, Any]]:
+        with self._sent:
+            assert self._sent.wait_for(lambda: len(self.sent) >= count, BOUND), self.sent
+            return list(self.sent)
 
     # ---- the link's side
 
@@ -115,10 +115,10 @@ class StepWire:
                     if self.is_shut:
                         raise WebSocketConnectionClosedError("shut")
                     message = json.loads(first.data)
-                    with self._said:
+                    with self._sent:
                         first.has_left = True
-                        self.said.append(message)  # with the store before it one step: an interrupt does not part them
-                        self._said.notify_all()
+                        self.sent.append(message)  # with the store before it one step: an interrupt does not part them
+                        self._sent.notify_all()
                 del self.unsent[0]
                 self.after_write()
 
@@ -131,9 +131,9 @@ class StepWire:
         self._inbox.put(WOKEN)
 
     def post(self, message: bytes) -> None:
-        with self._said:
-            self.said.append(json.loads(message))
-            self._said.notify_all()
+        with self._sent:
+            self.sent.append(json.loads(message))
+            self._sent.notify_all()
 
     def send_close(self, code: int, reason: str = "") -> None:
         if self.closed_with is None:

@@ -171,13 +171,13 @@ def speak(stage: Any, name: str) -> None:
     first.push("One. ")
     second.push("Two.", continue_=False)
     first.no_more_inputs()
-    wire.hear_chunk(first.context_id, b"11")
-    wire.hear_chunk(second.context_id, b"22")
+    wire.feed_chunk(first.context_id, b"11")
+    wire.feed_chunk(second.context_id, b"22")
     merged = stage.connection.receive_any(first, second)
     assert [next(merged)[1].audio for _ in range(2)] == [b"11", b"22"]
-    wire.hear_chunk(first.context_id, b"33")
-    wire.hear_done(first.context_id)
-    wire.hear_done(second.context_id)
+    wire.feed_chunk(first.context_id, b"33")
+    wire.feed_done(first.context_id)
+    wire.feed_done(second.context_id)
     assert sorted(event.type for _, event in merged) == ["chunk", "done", "done"]
     third = stage.context(f"{name}-3")
     third.push("Three.", continue_=False)
@@ -189,7 +189,7 @@ def speak(stage: Any, name: str) -> None:
     assert [[event.type for event in flush] for _, flush in fourth.receive_flushes()] == [["chunk", "done"]]
     fifth = stage.context(f"{name}-5")
     fifth.push("Five.", continue_=False)
-    wire.hear_done(fifth.context_id)
+    wire.feed_done(fifth.context_id)
     for _ in range(1000):
         with contextlib.suppress(TruncatedError):  # of others, which have ended before
             if stage.connection.recv(timeout=BOUND).context_id == fifth.context_id:
@@ -207,8 +207,8 @@ def speak(stage: Any, name: str) -> None:
 
 
 def hear_whole(wire: Any, context_id: str) -> None:
-    wire.hear_chunk(context_id, b"12")
-    wire.hear_done(context_id)
+    wire.feed_chunk(context_id, b"12")
+    wire.feed_done(context_id)
 
 
 def answer_on_the_next_wire(stage: Any, context_id: str) -> None:
@@ -295,12 +295,12 @@ def what_is_left(stage: Any, make_stage: Callable[..., Any]) -> tuple[list[Any],
         next(user)
         actions.append(user.close)
     for each in victims[20:30]:
-        stage.wire.hear_chunk(each.context_id, b"12")
+        stage.wire.feed_chunk(each.context_id, b"12")
         events = stage.connection.receive_any(each)
         next(events)
         actions.append(events.close)
     for each in victims[30:]:
-        stage.wire.hear_chunk(each.context_id, b"12")
+        stage.wire.feed_chunk(each.context_id, b"12")
         groups = each.receive_flushes()
         next(groups)
         actions.append(groups.close)
@@ -464,7 +464,7 @@ def test_an_iterator_left_in_a_cycle_is_collected_inside_of_context(stage: Any, 
 
     def go_on() -> None:
         for number in range(100):
-            stage.wire.hear_chunk("kept", b"12")
+            stage.wire.feed_chunk("kept", b"12")
             events = stage.connection.receive_any(kept)
             assert next(events)[1].audio == b"12"
             leave_in_a_cycle(events)
@@ -490,7 +490,7 @@ def test_whatever_users_leave_to_the_collector_hurts_nobody(make_stage: Callable
             leave_in_a_cycle(held, running)
         flushed = stage.context(f"{name}-flushes")
         flushed.push("x")
-        stage.wire.hear_chunk(flushed.context_id, b"12")
+        stage.wire.feed_chunk(flushed.context_id, b"12")
         groups = flushed.receive_flushes()
         next(groups)
         leave_in_a_cycle(flushed, groups)

@@ -40,24 +40,24 @@ def socket(manager: Any) -> TtsWebsocket:
 
 
 def hear_all(wire: Any, context_id: str) -> None:
-    wire.hear_chunk(context_id, b"12")
-    wire.hear(
+    wire.feed_chunk(context_id, b"12")
+    wire.feed(
         {
             "type": "timestamps",
             "context_id": context_id,
             "word_timestamps": {"words": ["Hello."], "start": [0.0], "end": [0.5]},
         }
     )
-    wire.hear(
+    wire.feed(
         {
             "type": "phoneme_timestamps",
             "context_id": context_id,
             "phoneme_timestamps": {"phonemes": ["h"], "start": [0.0], "end": [0.1]},
         }
     )
-    wire.hear_chunk(context_id, b"34")
-    wire.hear({"type": "flush_done", "context_id": context_id, "flush_id": 1, "flush_done": True, "done": False})
-    wire.hear_done(context_id)
+    wire.feed_chunk(context_id, b"34")
+    wire.feed({"type": "flush_done", "context_id": context_id, "flush_id": 1, "flush_done": True, "done": False})
+    wire.feed_done(context_id)
 
 
 def test_it_connects_when_it_is_first_used_and_once(manager: Any, socket: TtsWebsocket, stage: Any) -> None:
@@ -70,7 +70,7 @@ def test_it_connects_when_it_is_first_used_and_once(manager: Any, socket: TtsWeb
 def test_a_stream_gives_outputs_as_they_come(socket: TtsWebsocket, stage: Any) -> None:
     outputs = socket.send(**REQUEST, context_id="a", stream=True, language="en", duration=None)
     assert isinstance(outputs, Iterator)
-    assert stage.wire.said == [
+    assert stage.wire.sent == [
         {**REQUEST, "voice": {"id": "v"}, "context_id": "a", "continue": False, "language": "en"}
     ]
     hear_all(stage.wire, "a")
@@ -93,11 +93,11 @@ def test_without_stream_all_is_joined(socket: TtsWebsocket, stage: Any) -> None:
 
 def test_an_error_and_a_loss_are_raised(socket: TtsWebsocket, stage: Any) -> None:
     outputs: Any = socket.send(**REQUEST, context_id="a")
-    stage.wire.hear_error("a", message="no")
+    stage.wire.feed_error("a", message="no")
     with pytest.raises(BadRequestError, match="no"):
         list(outputs)
     outputs = socket.send(**REQUEST, context_id="b")
-    stage.wire.hear_chunk("b", b"12")
+    stage.wire.feed_chunk("b", b"12")
     stage.wire.lose()
     assert next(outputs).audio == b"12"
     with pytest.raises(TruncatedError):
@@ -107,7 +107,7 @@ def test_an_error_and_a_loss_are_raised(socket: TtsWebsocket, stage: Any) -> Non
 def test_a_context_takes_text_from_an_iterable(socket: TtsWebsocket, stage: Any) -> None:
     context = socket.context("a")
     outputs = context.send(**{**REQUEST, "transcript": iter(["One. ", "Two."])}, add_timestamps=True)
-    said = stage.wire.wait_said(3)
+    said = stage.wire.wait_sent(3)
     assert [(each["transcript"], each["continue"], each["model_id"]) for each in said] == [
         ("One. ", True, "m"),
         ("Two.", True, "m"),

@@ -48,9 +48,9 @@ def test_recv_gives_the_events_of_all_contexts_in_order_of_arrival(stage: Any) -
     for context in contexts:
         context.push("x")
     for name in "abba":
-        stage.wire.hear_chunk(name, name.encode())
-    stage.wire.hear_done("b")
-    stage.wire.hear_done("a")
+        stage.wire.feed_chunk(name, name.encode())
+    stage.wire.feed_done("b")
+    stage.wire.feed_done("a")
     events = [stage.connection.recv() for _ in range(6)]
     assert [event.context_id for event in events] == list("abbaba")
     assert [event.type for event in events] == ["chunk"] * 4 + ["done"] * 2
@@ -62,15 +62,15 @@ def test_recv_waits_for_a_context_that_is_opened_later(stage: Any) -> None:
         heard = pool.submit(stage.connection.recv)
         context = stage.context("late")
         context.push("x")
-        stage.wire.hear_done("late")
+        stage.wire.feed_done("late")
         assert heard.result(BOUND).context_id == "late"
 
 
 def test_iterating_a_connection_ends_when_it_is_closed(stage: Any) -> None:
     context = stage.context("a")
     context.push("x")
-    stage.wire.hear_chunk("a", b"12")
-    stage.wire.hear_done("a")
+    stage.wire.feed_chunk("a", b"12")
+    stage.wire.feed_done("a")
     heard = []
     for event in stage.connection:
         heard.append(event.type)
@@ -84,7 +84,7 @@ def test_iterating_a_connection_ends_when_it_is_closed(stage: Any) -> None:
 def test_iterating_a_connection_that_is_lost_raises_for_what_is_unfinished(stage: Any) -> None:
     context = stage.context("a")
     context.push("x")
-    stage.wire.hear_chunk("a", b"12")
+    stage.wire.feed_chunk("a", b"12")
     stage.wire.lose(WebSocketConnectionClosedError("idle", code=1000, reason="connection idle timeout"))
     events = iter(stage.connection)
     assert next(events).type == "chunk"
@@ -104,9 +104,9 @@ def test_a_thread_waiting_in_recv_is_woken_by_the_loss(stage: Any) -> None:
 
 def test_a_context_opened_by_hand_is_heard_by_recv(stage: Any) -> None:
     stage.connection.send(REQUEST)
-    assert stage.wire.said == [{**REQUEST, "voice": {"id": "v"}}]
-    stage.wire.hear_chunk("hand", b"1234")
-    stage.wire.hear_done("hand")
+    assert stage.wire.sent == [{**REQUEST, "voice": {"id": "v"}}]
+    stage.wire.feed_chunk("hand", b"1234")
+    stage.wire.feed_done("hand")
     first, last = stage.connection.recv(), stage.connection.recv()
     assert (first.type, first.samples().shape, last.type) == ("chunk", (2,), "done")
     with pytest.raises(ContextStateError, match="new id"):
@@ -119,8 +119,8 @@ def test_messages_by_hand_go_on_with_and_cancel_a_context(stage: Any) -> None:
     with pytest.raises(ContextStateError, match="all its text"):
         stage.connection.send({**REQUEST, "transcript": "z"})
     stage.connection.send({"context_id": "hand", "cancel": True})
-    assert stage.wire.wait_said(3)[-1] == {"context_id": "hand", "cancel": True}
-    stage.wire.hear_chunk("hand", b"late")
+    assert stage.wire.wait_sent(3)[-1] == {"context_id": "hand", "cancel": True}
+    stage.wire.feed_chunk("hand", b"late")
     with pytest.raises(GapTimeoutError):
         stage.connection.recv(timeout=0.01)
 
@@ -135,8 +135,8 @@ def test_an_error_of_the_whole_connection_is_given_once_by_recv(stage: Any) -> N
     contexts = [stage.context(name) for name in "abc"]
     for context in contexts:
         context.push("x")
-    stage.wire.hear_error(None, message="cannot read that")
-    stage.wire.hear_done("a")
+    stage.wire.feed_error(None, message="cannot read that")
+    stage.wire.feed_done("a")
     assert kinds([stage.connection.recv() for _ in range(2)]) == [(None, "error"), ("a", "done")]
 
 
@@ -149,7 +149,7 @@ def test_a_second_thread_in_recv_is_refused_at_once(stage: Any, entered: Any) ->
             stage.connection.recv()
         context = stage.context("a")
         context.push("x")
-        stage.wire.hear_done("a")
+        stage.wire.feed_done("a")
         assert waiting.result(BOUND).type == "done"
 
 
@@ -167,9 +167,9 @@ def test_receive_any_merges_in_order_of_arrival_until_all_have_ended(stage: Any)
     for context in contexts:
         context.push("x")
     for name in "abca":
-        stage.wire.hear_chunk(name, name.encode())
+        stage.wire.feed_chunk(name, name.encode())
     for name in "bac":
-        stage.wire.hear_done(name)
+        stage.wire.feed_done(name)
     merged = list(stage.connection.receive_any(a, b))
     assert [(context.context_id, event.type) for context, event in merged] == [
         ("a", "chunk"),
@@ -190,9 +190,9 @@ def test_receive_any_is_fed_while_it_waits(stage: Any) -> None:
         merged = pool.submit(lambda: [c.context_id for c, e in stage.connection.receive_any(*contexts)])
         order = [str(n % 8) for n in range(80)]
         for name in order:
-            stage.wire.hear_chunk(name, b"12")
+            stage.wire.feed_chunk(name, b"12")
         for n in range(8):
-            stage.wire.hear_done(str(n))
+            stage.wire.feed_done(str(n))
         assert merged.result(BOUND) == order + [str(n) for n in range(8)]
 
 
@@ -200,8 +200,8 @@ def test_receive_any_raises_for_the_context_that_failed_and_goes_on_with_the_oth
     a, b = (stage.context(name) for name in "ab")
     a.push("x")
     b.push("x")
-    stage.wire.hear_error("a", message="no")
-    stage.wire.hear_done("b")
+    stage.wire.feed_error("a", message="no")
+    stage.wire.feed_done("b")
     with pytest.raises(BadRequestError):
         list(stage.connection.receive_any(a, b, raise_on_error=True))
     assert kinds(event for _, event in stage.connection.receive_any(a, b)) == [("b", "done")]
@@ -213,7 +213,7 @@ def test_receive_any_goes_by_each_contexts_own_clock(stage: Any) -> None:
     busy.push("x")
     with pytest.raises(FirstEventTimeoutError, match="'a'"):
         list(stage.connection.receive_any(silent, busy))
-    stage.wire.hear_done("b")
+    stage.wire.feed_done("b")
     assert kinds(event for _, event in stage.connection.receive_any(silent, busy)) == [("b", "done")]
 
 
@@ -241,8 +241,8 @@ def test_a_push_to_a_new_context_opens_one_new_connection_for_all_threads(stage:
     waiting = stage.context("made before, pushed after")
     done.push("x")
     unfinished.push("x")
-    stage.wire.hear_chunk("done", b"12")
-    stage.wire.hear_done("done")
+    stage.wire.feed_chunk("done", b"12")
+    stage.wire.feed_done("done")
     stage.wire.lose(WebSocketConnectionClosedError("idle", code=1000, reason="connection idle timeout"))
     assert stage.wire.is_free.wait(BOUND)
     start = threading.Barrier(8)
@@ -256,8 +256,8 @@ def test_a_push_to_a_new_context_opens_one_new_connection_for_all_threads(stage:
     with ThreadPoolExecutor(8) as pool:
         heard = [pool.submit(push, n) for n in range(8)]
         stage.wait_wires(2)
-        for said in stage.wire.wait_said(8):
-            stage.wire.hear_done(said["context_id"])
+        for said in stage.wire.wait_sent(8):
+            stage.wire.feed_done(said["context_id"])
         assert [each.result(BOUND) for each in heard] == ["done"] * 8
     assert len(stage.wires) == 2
     assert kinds(done.receive()) == [("done", "chunk"), ("done", "done")]
@@ -287,10 +287,10 @@ def test_a_first_push_that_meets_a_dead_wire_tries_one_new_one(stage: Any) -> No
 
     old.before_write = fail
     context.push("x", continue_=False)
-    assert old.said == []
-    assert [said["transcript"] for said in stage.wire.said] == ["x"]
-    stage.wire.hear_chunk("a", b"12")
-    stage.wire.hear_done("a")
+    assert old.sent == []
+    assert [said["transcript"] for said in stage.wire.sent] == ["x"]
+    stage.wire.feed_chunk("a", b"12")
+    stage.wire.feed_done("a")
     assert context.audio() == b"12"
     assert context.transcripts == ("x",)
     old.lose()
@@ -333,10 +333,10 @@ def test_a_context_whose_wire_is_lost_before_its_first_message_leaves_is_said_on
 
     wire.before_write = lose_meanwhile
     context.push("x", continue_=False)
-    assert wire.said == []
-    assert [said["transcript"] for said in stage.wires[1].said] == ["x"]
-    stage.wires[1].hear_chunk("a", b"12")
-    stage.wires[1].hear_done("a")
+    assert wire.sent == []
+    assert [said["transcript"] for said in stage.wires[1].sent] == ["x"]
+    stage.wires[1].feed_chunk("a", b"12")
+    stage.wires[1].feed_done("a")
     assert context.audio() == b"12"
 
 
@@ -347,14 +347,14 @@ def test_a_context_to_be_replayed_is_said_again_once_if_nothing_was_heard(stage:
     context = stage.context("a", on_disconnect="replay")
     context.push("One. ")
     context.push("Two.", continue_=False)
-    said = list(stage.wire.said)
+    said = list(stage.wire.sent)
     stage.wire.lose()
     with ThreadPoolExecutor(1) as pool:
         audio = pool.submit(context.audio)
         stage.wait_wires(2)
-        assert stage.wire.wait_said(2) == said
-        stage.wire.hear_chunk("a", b"whole")
-        stage.wire.hear_done("a")
+        assert stage.wire.wait_sent(2) == said
+        stage.wire.feed_chunk("a", b"whole")
+        stage.wire.feed_done("a")
         assert audio.result(BOUND) == b"whole"
 
 
@@ -365,7 +365,7 @@ def test_a_replayed_context_is_not_replayed_twice(stage: Any) -> None:
     with ThreadPoolExecutor(1) as pool:
         audio = pool.submit(context.audio)
         stage.wait_wires(2)
-        stage.wire.wait_said(1)
+        stage.wire.wait_sent(1)
         stage.wire.lose()
         with pytest.raises(TruncatedError):
             audio.result(BOUND)
@@ -377,7 +377,7 @@ def test_what_was_heard_or_is_unfinished_or_not_asked_for_is_not_replayed(stage:
     context = stage.context("a", on_disconnect="raise" if why == "raise" else "replay")
     context.push("x", continue_=why == "unfinished")
     if why == "heard":
-        stage.wire.hear_chunk("a", b"12")
+        stage.wire.feed_chunk("a", b"12")
     stage.wire.lose()
     with pytest.raises(TruncatedError):
         context.audio()
@@ -410,8 +410,8 @@ def test_receive_any_replays_too(stage: Any) -> None:
         merged = pool.submit(lambda: [event.type for _, event in stage.connection.receive_any(context)])
         stage.wire.lose()
         stage.wait_wires(2)
-        stage.wire.wait_said(1)
-        stage.wire.hear_done("a")
+        stage.wire.wait_sent(1)
+        stage.wire.feed_done("a")
         assert merged.result(BOUND) == ["done"]
 
 
@@ -427,9 +427,9 @@ def test_silence_is_pinged_and_a_second_silence_is_a_loss(stage: Any) -> None:
     context = stage.context("a")
     context.push("x")
     stage.wire.stay_silent()
-    stage.wire.hear_chunk("a", b"12")  # alive after all
+    stage.wire.feed_chunk("a", b"12")  # alive after all
     stage.wire.stay_silent()
-    stage.wire.hear_bytes(b"")  # a pong
+    stage.wire.feed_bytes(b"")  # a pong
     stage.wire.stay_silent()
     stage.wire.stay_silent()
     with pytest.raises(TruncatedError, match="no sign of life"):
@@ -480,11 +480,11 @@ def test_a_last_message_that_meets_the_loss_is_said_once_by_the_replay(stage: An
     with ThreadPoolExecutor(1) as pool:
         audio = pool.submit(context.audio)
         stage.wait_wires(2)
-        assert [said["transcript"] for said in stage.wire.wait_said(2)] == ["One. ", "Two."]
-        stage.wire.hear_chunk("a", b"whole")
-        stage.wire.hear_done("a")
+        assert [said["transcript"] for said in stage.wire.wait_sent(2)] == ["One. ", "Two."]
+        stage.wire.feed_chunk("a", b"whole")
+        stage.wire.feed_done("a")
         assert audio.result(BOUND) == b"whole"
-    assert len(stage.wire.said) == 2
+    assert len(stage.wire.sent) == 2
 
 
 # ---- trying again to connect

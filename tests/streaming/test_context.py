@@ -42,7 +42,7 @@ def audio_of(context: Any) -> list[bytes]:
 def test_a_push_sends_what_the_context_was_made_with(stage: Any) -> None:
     context = stage.context("a", model_id="m", language="en", add_timestamps=True, max_buffer_delay_ms=0)
     context.push("Hello.")
-    assert stage.wire.said == [
+    assert stage.wire.sent == [
         {
             "context_id": "a",
             "model_id": "m",
@@ -59,7 +59,7 @@ def test_a_push_sends_what_the_context_was_made_with(stage: Any) -> None:
 
 def test_defaults_are_those_of_the_official_client(stage: Any) -> None:
     stage.connection.context("a", voice="v").push("x")
-    (said,) = stage.wire.said
+    (said,) = stage.wire.sent
     assert said["model_id"] == "sonic-latest"
     assert said["output_format"] == {"container": "raw", "encoding": "pcm_f32le", "sample_rate": 44100}
 
@@ -68,14 +68,14 @@ def test_a_push_without_a_voice_is_refused_before_anything_is_sent(stage: Any) -
     context = stage.connection.context("a")
     with pytest.raises(ValueError, match="voice"):
         context.push("x")
-    assert stage.wire.said == []
+    assert stage.wire.sent == []
 
 
 @pytest.mark.parametrize("transcript", [None, b"x", 3])
 def test_a_transcript_that_is_no_text_is_refused(stage: Any, transcript: Any) -> None:
     with pytest.raises(TypeError, match=type(transcript).__name__):
         stage.context("a").push(transcript)
-    assert stage.wire.said == []
+    assert stage.wire.sent == []
 
 
 def test_no_more_inputs_is_sent_once_and_ends_pushing(stage: Any) -> None:
@@ -83,7 +83,7 @@ def test_no_more_inputs_is_sent_once_and_ends_pushing(stage: Any) -> None:
     context.push("x")
     context.no_more_inputs()
     context.no_more_inputs()
-    assert [(said["transcript"], said["continue"]) for said in stage.wire.said] == [("x", True), ("", False)]
+    assert [(said["transcript"], said["continue"]) for said in stage.wire.sent] == [("x", True), ("", False)]
     with pytest.raises(ContextStateError, match="'a'"):
         context.push("y")
 
@@ -93,7 +93,7 @@ def test_a_last_push_marked_as_such_needs_no_closing_message(stage: Any) -> None
     context = stage.context("a")
     context.push("x", continue_=False)
     context.no_more_inputs()
-    assert [said["continue"] for said in stage.wire.said] == [False]
+    assert [said["continue"] for said in stage.wire.sent] == [False]
     with pytest.raises(ValueError, match="all its text"):
         context.push("y")
 
@@ -101,7 +101,7 @@ def test_a_last_push_marked_as_such_needs_no_closing_message(stage: Any) -> None
 def test_no_more_inputs_on_a_context_without_text_sends_nothing_and_ends_it(stage: Any) -> None:
     context = stage.context("a")
     context.no_more_inputs()
-    assert stage.wire.said == []
+    assert stage.wire.sent == []
     assert list(context.receive()) == []
 
 
@@ -109,14 +109,14 @@ def test_flush_sends_an_empty_push_marked_as_flush(stage: Any) -> None:
     context = stage.context("a")
     context.push("x")
     context.flush()
-    said = stage.wire.said[1]
+    said = stage.wire.sent[1]
     assert (said["transcript"], said["flush"], said["continue"]) == ("", True, True)
 
 
 def test_extra_fields_go_out_as_they_are(stage: Any) -> None:
     stage.context("a").push("x", locale="en-GB", duration=2.5)
-    assert stage.wire.said[0]["locale"] == "en-GB"
-    assert stage.wire.said[0]["duration"] == 2.5
+    assert stage.wire.sent[0]["locale"] == "en-GB"
+    assert stage.wire.sent[0]["duration"] == 2.5
 
 
 def test_what_json_has_no_form_for_is_refused_and_the_context_goes_on(stage: Any) -> None:
@@ -124,13 +124,13 @@ def test_what_json_has_no_form_for_is_refused_and_the_context_goes_on(stage: Any
     with pytest.raises(TypeError):
         context.push("x", odd=object())
     context.push("y")
-    assert [said["transcript"] for said in stage.wire.said] == ["y"]
+    assert [said["transcript"] for said in stage.wire.sent] == ["y"]
 
 
 def test_a_push_after_the_service_ended_the_context_says_why(stage: Any) -> None:
     context = stage.context("a")
     context.push("x")
-    stage.wire.hear_error("a", title="Voice not found", message="no such voice")
+    stage.wire.feed_error("a", title="Voice not found", message="no such voice")
     assert [event.type for event in context.receive()] == ["error"]
     with pytest.raises(ContextStateError, match="no such voice"):
         context.push("y")
@@ -144,8 +144,8 @@ def test_events_that_came_before_receive_are_kept(stage: Any) -> None:
     context = stage.context("a")
     context.push("x")
     for n in range(50):
-        stage.wire.hear_chunk("a", bytes([n]))
-    stage.wire.hear_done("a")
+        stage.wire.feed_chunk("a", bytes([n]))
+    stage.wire.feed_done("a")
     events = list(context.receive())
     assert [event.type for event in events] == ["chunk"] * 50 + ["done"]
     assert [event.audio for event in events[:-1]] == [bytes([n]) for n in range(50)]
@@ -155,19 +155,19 @@ def test_interleaved_events_reach_only_their_own_context(stage: Any) -> None:
     contexts = {name: stage.context(name) for name in "abcd"}
     start = threading.Barrier(len(contexts))
 
-    def hear(name: str) -> list[bytes]:
+    def receive_all(name: str) -> list[bytes]:
         contexts[name].push("x")
         start.wait(BOUND)
         if name == "a":
             for n in range(100):
                 for other in contexts:
-                    stage.wire.hear_chunk(other, f"{other}{n}".encode())
+                    stage.wire.feed_chunk(other, f"{other}{n}".encode())
             for other in contexts:
-                stage.wire.hear_done(other)
+                stage.wire.feed_done(other)
         return audio_of(contexts[name])
 
     with ThreadPoolExecutor(len(contexts)) as pool:
-        heard = {name: pool.submit(hear, name) for name in contexts}
+        heard = {name: pool.submit(receive_all, name) for name in contexts}
         for name, result in heard.items():
             assert result.result(BOUND) == [f"{name}{n}".encode() for n in range(100)]
 
@@ -176,8 +176,8 @@ def test_a_context_left_by_break_goes_on_where_it_stopped(stage: Any) -> None:
     context = stage.context("a")
     context.push("x")
     for n in range(3):
-        stage.wire.hear_chunk("a", bytes([n]))
-    stage.wire.hear_done("a")
+        stage.wire.feed_chunk("a", bytes([n]))
+    stage.wire.feed_done("a")
     for event in context.receive():
         assert event.audio == b"\0"
         break
@@ -187,7 +187,7 @@ def test_a_context_left_by_break_goes_on_where_it_stopped(stage: Any) -> None:
 def test_receive_after_the_end_ends_at_once(stage: Any) -> None:
     context = stage.context("a")
     context.push("x")
-    stage.wire.hear_done("a")
+    stage.wire.feed_done("a")
     assert len(list(context.receive())) == 1
     assert list(context.receive()) == []
 
@@ -195,28 +195,28 @@ def test_receive_after_the_end_ends_at_once(stage: Any) -> None:
 def test_a_second_thread_in_one_contexts_receive_is_refused_at_once(stage: Any) -> None:
     context = stage.context("a")
     context.push("x")
-    stage.wire.hear_chunk("a", b"1")
+    stage.wire.feed_chunk("a", b"1")
     receiver = context.receive()
     next(receiver)  # this thread is in its loop, between two events
 
     with ThreadPoolExecutor(1) as pool:
         with pytest.raises(ConcurrencyError, match="'a'"):
             pool.submit(next, context.receive()).result(BOUND)
-        stage.wire.hear_chunk("a", b"2")
+        stage.wire.feed_chunk("a", b"2")
         assert next(receiver).audio == b"2"
         receiver.close()
-        stage.wire.hear_done("a")
+        stage.wire.feed_done("a")
         assert pool.submit(next, context.receive()).result(BOUND).type == "done"
 
 
 def test_a_receiver_that_is_gone_lets_another_thread_in(stage: Any) -> None:
     context = stage.context("a")
     context.push("x")
-    stage.wire.hear_chunk("a", b"1")
+    stage.wire.feed_chunk("a", b"1")
     for _ in context.receive():
         break
     gc.collect()
-    stage.wire.hear_done("a")
+    stage.wire.feed_done("a")
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(lambda: [e.type for e in context.receive()]).result(BOUND) == ["done"]
 
@@ -230,15 +230,15 @@ def test_a_thread_that_waits_and_a_second_one_the_second_is_refused(stage: Any, 
         assert is_in.wait(BOUND)
         with pytest.raises(ConcurrencyError):
             next(context.receive())
-        stage.wire.hear_done("a")
+        stage.wire.feed_done("a")
         assert [event.type for event in waiting.result(BOUND)] == ["done"]
 
 
 def test_an_error_event_is_yielded_and_ends_the_iteration(stage: Any) -> None:
     context = stage.context("a")
     context.push("x")
-    stage.wire.hear_error("a", title="Nope", message="not today", error_code="quota_exceeded")
-    stage.wire.hear_chunk("a", b"late")
+    stage.wire.feed_error("a", title="Nope", message="not today", error_code="quota_exceeded")
+    stage.wire.feed_chunk("a", b"late")
     (event,) = context.receive()
     assert (event.type, event.error, event.error_code) == ("error", "Nope: not today", "quota_exceeded")
     assert list(context.receive()) == []
@@ -247,8 +247,8 @@ def test_an_error_event_is_yielded_and_ends_the_iteration(stage: Any) -> None:
 def test_an_error_that_is_not_done_is_yielded_and_ends_nothing(stage: Any) -> None:
     context = stage.context("a")
     context.push("x")
-    stage.wire.hear_error("a", done=False, message="a warning")
-    stage.wire.hear_done("a")
+    stage.wire.feed_error("a", done=False, message="a warning")
+    stage.wire.feed_done("a")
     assert [event.type for event in context.receive()] == ["error", "done"]
 
 
@@ -256,7 +256,7 @@ def test_an_error_that_is_not_done_is_yielded_and_ends_nothing(stage: Any) -> No
 def test_raise_on_error_raises_the_exception_of_the_status(stage: Any, status: Any, kind: type[APIError]) -> None:
     context = stage.context("a")
     context.push("x")
-    stage.wire.hear_error("a", status_code=status, message="no", error_code="c", request_id="r")
+    stage.wire.feed_error("a", status_code=status, message="no", error_code="c", request_id="r")
     with pytest.raises(kind, match="no") as caught:
         list(context.receive(raise_on_error=True))
     assert type(caught.value) is kind
@@ -269,10 +269,10 @@ def test_an_error_of_the_whole_connection_reaches_every_context_and_ends_none(st
     contexts = [stage.context(name) for name in "ab"]
     for context in contexts:
         context.push("x")
-    stage.wire.hear_error(None, message="cannot read that")
+    stage.wire.feed_error(None, message="cannot read that")
     for name in "ab":
-        stage.wire.hear_chunk(name, name.encode())
-        stage.wire.hear_done(name)
+        stage.wire.feed_chunk(name, name.encode())
+        stage.wire.feed_done(name)
     for context in contexts:
         events = list(context.receive(raise_on_error=True))
         assert [(event.type, event.context_id) for event in events] == [
@@ -285,8 +285,8 @@ def test_an_error_of_the_whole_connection_reaches_every_context_and_ends_none(st
 def test_an_event_of_an_unknown_type_is_yielded_and_ends_nothing(stage: Any) -> None:
     context = stage.context("a")
     context.push("x")
-    stage.wire.hear({"type": "visemes", "context_id": "a", "done": True, "shapes": [1, 2]})
-    stage.wire.hear_done("a")
+    stage.wire.feed({"type": "visemes", "context_id": "a", "done": True, "shapes": [1, 2]})
+    stage.wire.feed_done("a")
     unknown, done = context.receive()
     assert (unknown.type, unknown.fields["shapes"], done.type) == ("visemes", [1, 2], "done")
 
@@ -295,15 +295,15 @@ def test_an_event_that_cannot_be_read_ends_its_context_alone(stage: Any) -> None
     spoiled, sound = stage.context("a"), stage.context("b")
     for context in (spoiled, sound):
         context.push("x")
-    stage.wire.hear_chunk("a", b"ok")
-    stage.wire.hear_bytes(b'{"type":"chunk","context_id":"a","data":"@"}')
-    stage.wire.hear_done("b")
+    stage.wire.feed_chunk("a", b"ok")
+    stage.wire.feed_bytes(b'{"type":"chunk","context_id":"a","data":"@"}')
+    stage.wire.feed_done("b")
     receiver = spoiled.receive()
     assert next(receiver).audio == b"ok"
     with pytest.raises(ProtocolError, match="'a'"):
         next(receiver)
     assert [event.type for event in sound.receive()] == ["done"]
-    assert stage.wire.wait_said(3)[2] == {"context_id": "a", "cancel": True}
+    assert stage.wire.wait_sent(3)[2] == {"context_id": "a", "cancel": True}
 
 
 SPOILT = [
@@ -323,10 +323,10 @@ def test_a_message_that_nobody_can_attribute_ends_the_connection(stage: Any, mes
     whole, part = stage.context("a"), stage.context("b")
     for context in (whole, part):
         context.push("x", continue_=False)
-        stage.wire.hear_chunk(context.context_id, b"12")
-    stage.wire.hear_done("a")
-    stage.wire.hear_bytes(message)
-    stage.wire.hear_done("b")
+        stage.wire.feed_chunk(context.context_id, b"12")
+    stage.wire.feed_done("a")
+    stage.wire.feed_bytes(message)
+    stage.wire.feed_done("b")
     assert whole.audio() == b"12"
     with pytest.raises(TruncatedError) as caught:
         part.audio()
@@ -340,8 +340,8 @@ def test_a_message_that_nobody_can_attribute_ends_the_connection(stage: Any, mes
 def test_a_side_event_that_names_no_context_is_counted_and_ends_nothing(stage: Any, message: bytes) -> None:
     context = stage.context("a")
     context.push("x")
-    stage.wire.hear_bytes(message)
-    stage.wire.hear_done("a")
+    stage.wire.feed_bytes(message)
+    stage.wire.feed_done("a")
     assert [event.type for event in context.receive()] == ["done"]
     assert stage.link.stats.stray_events == 1
 
@@ -353,12 +353,12 @@ def test_late_events_of_an_ended_context_reach_nobody_and_end_nobody(stage: Any)
     ended, other = stage.context("a"), stage.context("b")
     for context in (ended, other):
         context.push("x")
-    stage.wire.hear_done("a")
-    stage.wire.hear_chunk("a", b"late")
-    stage.wire.hear_done("a")
-    stage.wire.hear_chunk("b", b"b")
-    stage.wire.hear_chunk("never opened", b"?")
-    stage.wire.hear_done("b")
+    stage.wire.feed_done("a")
+    stage.wire.feed_chunk("a", b"late")
+    stage.wire.feed_done("a")
+    stage.wire.feed_chunk("b", b"b")
+    stage.wire.feed_chunk("never opened", b"?")
+    stage.wire.feed_done("b")
     assert audio_of(other) == [b"b"]
     assert audio_of(ended) == []
     assert (stage.link.registry.late_events, stage.link.stats.stray_events) == (2, 1)
@@ -369,7 +369,7 @@ def test_an_id_that_was_used_is_refused(stage: Any) -> None:
     with pytest.raises(ValueError, match="'a'"):
         stage.context("a")
     first.push("x")
-    stage.wire.hear_done("a")
+    stage.wire.feed_done("a")
     list(first.receive())
     with pytest.raises(ContextStateError, match="new id"):
         stage.context("a")
@@ -410,7 +410,7 @@ def test_cancel_wakes_a_receiver_which_ends_without_error(stage: Any) -> None:
         heard = pool.submit(lambda: list(context.receive()))
         context.cancel()
         assert heard.result(BOUND) == []
-    assert stage.wire.wait_said(2)[1:] == [{"context_id": "a", "cancel": True}]
+    assert stage.wire.wait_sent(2)[1:] == [{"context_id": "a", "cancel": True}]
 
 
 def test_events_of_a_cancelled_context_never_reach_another(stage: Any) -> None:
@@ -420,10 +420,10 @@ def test_events_of_a_cancelled_context_never_reach_another(stage: Any) -> None:
         context.push("x")
     cancelled.cancel()
     for _ in range(19):
-        stage.wire.hear_chunk("a", b"late")
-    stage.wire.hear_done("a")
-    stage.wire.hear_chunk("b", b"b")
-    stage.wire.hear_done("b")
+        stage.wire.feed_chunk("a", b"late")
+    stage.wire.feed_done("a")
+    stage.wire.feed_chunk("b", b"b")
+    stage.wire.feed_done("b")
     assert audio_of(other) == [b"b"]
     assert stage.link.registry.late_events == 20
 
@@ -432,12 +432,12 @@ def test_cancel_drops_what_was_not_received_unless_asked_to_keep_it(stage: Any) 
     for discard, expected in ((True, []), (False, [b"1"])):
         context = stage.context(f"discard-{discard}")
         context.push("x")
-        stage.wire.hear_chunk(context.context_id, b"1")
-        stage.wire.hear_chunk("marker", b"")
+        stage.wire.feed_chunk(context.context_id, b"1")
+        stage.wire.feed_chunk("marker", b"")
         strays = stage.link.stats.stray_events
         other = stage.context(f"other-{discard}")
         other.push("x")
-        stage.wire.hear_done(other.context_id)
+        stage.wire.feed_done(other.context_id)
         list(other.receive())  # so that the reader is past the chunk
         assert stage.link.stats.stray_events >= strays
         context.cancel(discard=discard)
@@ -450,10 +450,10 @@ def test_cancel_twice_sends_one_message_and_after_the_end_none(stage: Any) -> No
         each.push("x")
     context.cancel()
     context.cancel()
-    stage.wire.hear_done("b")
+    stage.wire.feed_done("b")
     list(done.receive())
     done.cancel()
-    assert [said for said in stage.wire.said if "cancel" in said] == [{"context_id": "a", "cancel": True}]
+    assert [said for said in stage.wire.sent if "cancel" in said] == [{"context_id": "a", "cancel": True}]
     with pytest.raises(ContextStateError, match="cancelled"):
         context.push("y")
     context.no_more_inputs()
@@ -462,7 +462,7 @@ def test_cancel_twice_sends_one_message_and_after_the_end_none(stage: Any) -> No
 def test_cancel_before_anything_was_said_sends_nothing(stage: Any) -> None:
     context = stage.context("a")
     context.cancel()
-    assert stage.wire.said == []
+    assert stage.wire.sent == []
     assert list(context.receive()) == []
 
 
@@ -478,12 +478,12 @@ def test_cancel_on_a_lost_connection_still_ends_the_receiver(stage: Any) -> None
 def test_a_context_used_with_with_is_cancelled_when_left_early(stage: Any) -> None:
     with stage.context("a") as context:
         context.push("x")
-    assert stage.wire.wait_said(2)[1:] == [{"context_id": "a", "cancel": True}]
+    assert stage.wire.wait_sent(2)[1:] == [{"context_id": "a", "cancel": True}]
     with stage.context("b") as context:
         context.push("x")
-        stage.wire.hear_done("b")
+        stage.wire.feed_done("b")
         list(context.receive())
-    assert len(stage.wire.said) == 3
+    assert len(stage.wire.sent) == 3
 
 
 # ---- losing the connection
@@ -495,13 +495,13 @@ def test_loss_wakes_every_waiting_receiver_with_an_exception_of_its_own(stage: A
         context.push("text", continue_=False)
     errors = []
 
-    def hear(context: Any) -> TruncatedError:
+    def receive_all(context: Any) -> TruncatedError:
         with pytest.raises(TruncatedError) as caught:
             list(context.receive())
         return caught.value
 
     with ThreadPoolExecutor(8) as pool:
-        heard = [pool.submit(hear, context) for context in contexts]
+        heard = [pool.submit(receive_all, context) for context in contexts]
         stage.wire.lose(WebSocketConnectionClosedError("idle", code=1000, reason="connection idle timeout"))
         errors = [each.result(BOUND) for each in heard]
     assert len({id(error) for error in errors}) == 8
@@ -515,7 +515,7 @@ def test_loss_wakes_every_waiting_receiver_with_an_exception_of_its_own(stage: A
 def test_what_had_arrived_is_received_before_the_loss_is_raised(stage: Any) -> None:
     context = stage.context("a")
     context.push("x")
-    stage.wire.hear_chunk("a", bytes(88200))
+    stage.wire.feed_chunk("a", bytes(88200))
     stage.wire.lose()
     receiver = context.receive()
     assert len(next(receiver).audio) == 88200
@@ -540,9 +540,9 @@ def test_our_own_close_is_no_normal_end_for_a_context_that_is_not_whole(stage: A
     whole, part = stage.context("a"), stage.context("b")
     for context in (whole, part):
         context.push("x")
-    stage.wire.hear_chunk("a", b"a")
-    stage.wire.hear_done("a")
-    stage.wire.hear_chunk("b", b"b")
+    stage.wire.feed_chunk("a", b"a")
+    stage.wire.feed_done("a")
+    stage.wire.feed_chunk("b", b"b")
     assert next(part.receive()).audio == b"b"
     with ThreadPoolExecutor(1) as pool:
         is_in = entered(type(part._channel.mailbox), "wait")
@@ -564,10 +564,10 @@ def test_our_own_close_is_no_normal_end_for_a_context_that_is_not_whole(stage: A
 def test_audio_is_the_whole_or_an_exception(stage: Any) -> None:
     context = stage.context("a")
     context.push("x")
-    stage.wire.hear_chunk("a", b"12")
-    stage.wire.hear_chunk("a", b"34")
+    stage.wire.feed_chunk("a", b"12")
+    stage.wire.feed_chunk("a", b"34")
     context.no_more_inputs()
-    stage.wire.hear_done("a")
+    stage.wire.feed_done("a")
     assert context.audio() == b"1234"
     with pytest.raises(ContextStateError, match="received already"):
         context.audio()
@@ -576,10 +576,10 @@ def test_audio_is_the_whole_or_an_exception(stage: Any) -> None:
 def test_audio_of_a_context_that_was_partly_received_is_refused(stage: Any) -> None:
     context = stage.context("a")
     context.push("x")
-    stage.wire.hear_chunk("a", b"12")
+    stage.wire.feed_chunk("a", b"12")
     next(context.receive())
-    stage.wire.hear_chunk("a", b"34")
-    stage.wire.hear_done("a")
+    stage.wire.feed_chunk("a", b"34")
+    stage.wire.feed_done("a")
     with pytest.raises(ContextStateError, match="received already"):
         context.audio()
 
@@ -588,12 +588,12 @@ def test_audio_of_a_context_that_was_partly_received_is_refused(stage: Any) -> N
 def test_audio_that_is_cut_short_is_raised_and_leaves_no_file(stage: Any, tmp_path: Path, end: str) -> None:
     context = stage.context("a")
     context.push("x")
-    stage.wire.hear_chunk("a", b"12")
+    stage.wire.feed_chunk("a", b"12")
     expected: type[Exception] = {"cancel": ContextStateError, "error": BadRequestError, "loss": TruncatedError}[end]
     with ThreadPoolExecutor(1) as pool:
         saved = pool.submit(context.save, tmp_path / "x.wav")
         if end == "error":
-            stage.wire.hear_error("a", message="no")
+            stage.wire.feed_error("a", message="no")
         elif end == "loss":
             stage.wire.lose()
         else:
@@ -606,10 +606,10 @@ def test_audio_that_is_cut_short_is_raised_and_leaves_no_file(stage: Any, tmp_pa
 def test_save_writes_a_wav_file_with_the_asked_for_format(stage: Any, tmp_path: Path) -> None:
     context = stage.context("a")
     context.push("x")
-    stage.wire.hear_chunk("a", b"\1\2\3")  # a sample may be split between chunks
-    stage.wire.hear_chunk("a", b"\4")
+    stage.wire.feed_chunk("a", b"\1\2\3")  # a sample may be split between chunks
+    stage.wire.feed_chunk("a", b"\4")
     context.no_more_inputs()
-    stage.wire.hear_done("a")
+    stage.wire.feed_done("a")
     assert context.save(tmp_path / "x.wav") == pytest.approx(2 / 44100)
     with wave.open(str(tmp_path / "x.wav")) as file:
         assert (file.getframerate(), file.getsampwidth(), file.getnchannels()) == (44100, 2, 1)
@@ -623,9 +623,9 @@ def test_samples_are_floats_whatever_the_split(stage: Any) -> None:
         each.push("x", continue_=False)
         start = 0
         for size in sizes:
-            stage.wire.hear_chunk(each.context_id, sound[start : start + size])
+            stage.wire.feed_chunk(each.context_id, sound[start : start + size])
             start += size
-        stage.wire.hear_done(each.context_id)
+        stage.wire.feed_done(each.context_id)
     expected = [0.0, 0.5, -1.0, 1 / 32768]
     assert context.samples().tolist() == expected
     chunks = [event for event in split.receive() if event.type == "chunk"]
@@ -651,14 +651,14 @@ def test_a_context_that_is_not_answered_ends_by_the_first_event_clock(make_stage
         list(context.receive())
     assert (caught.value.timeout, caught.value.heard, caught.value.transcripts) == (0.01, False, ("text",))
     assert isinstance(caught.value, TimeoutError)
-    assert stage.wire.wait_said(2)[-1] == {"context_id": "a", "cancel": True}
+    assert stage.wire.wait_sent(2)[-1] == {"context_id": "a", "cancel": True}
     assert list(context.receive()) == []
 
 
 def test_a_context_that_goes_silent_ends_by_the_gap_clock_after_what_had_arrived(stage: Any) -> None:
     context = stage.context("a", timeout=0.01, first_event_timeout=None)
     context.push("x")
-    stage.wire.hear_chunk("a", b"1234")
+    stage.wire.feed_chunk("a", b"1234")
     receiver = context.receive()
     assert next(receiver).audio == b"1234"
     with pytest.raises(GapTimeoutError, match="went silent") as caught:
@@ -672,9 +672,9 @@ def test_the_clock_of_the_whole_ends_a_context_that_keeps_talking(stage: Any) ->
 
     def keep_talking() -> None:
         for _ in context.receive():
-            stage.wire.hear_chunk("a", b"1")
+            stage.wire.feed_chunk("a", b"1")
 
-    stage.wire.hear_chunk("a", b"1")
+    stage.wire.feed_chunk("a", b"1")
     with pytest.raises(ContextTimeoutError, match="did not end"):
         keep_talking()
 
@@ -688,7 +688,7 @@ def test_a_busy_neighbour_does_not_feed_a_contexts_clock(stage: Any) -> None:
 
     def talk() -> None:
         while not stop.is_set():
-            stage.wire.hear_chunk("b", b"1")
+            stage.wire.feed_chunk("b", b"1")
             next(busy.receive())
 
     with ThreadPoolExecutor(1) as pool:
@@ -702,12 +702,12 @@ def test_a_busy_neighbour_does_not_feed_a_contexts_clock(stage: Any) -> None:
 def test_a_clock_given_to_receive_goes_before_the_contexts(stage: Any) -> None:
     context = stage.context("a", timeout=0.001, first_event_timeout=None)
     context.push("x")
-    stage.wire.hear_chunk("a", b"1")
+    stage.wire.feed_chunk("a", b"1")
     with ThreadPoolExecutor(1) as pool:
         receiver = context.receive(timeout=None)
         next(receiver)
         waiting = pool.submit(next, receiver)
-        stage.wire.hear_done("a")
+        stage.wire.feed_done("a")
         assert waiting.result(BOUND).type == "done"
 
 
@@ -735,7 +735,7 @@ def test_a_timeout_names_the_trouble_that_the_connection_had_reported(stage: Any
     """And the report is no event of the context's own, which would wind its clock up."""
     context = stage.context("a", first_event_timeout=0.05, timeout=None)
     context.push("x")
-    stage.wire.hear_error(None, message="cannot read that")
+    stage.wire.feed_error(None, message="cannot read that")
     receiver = context.receive()
     assert next(receiver).type == "error"
     with pytest.raises(FirstEventTimeoutError, match="cannot read that"):
@@ -751,35 +751,35 @@ def test_a_context_that_is_not_read_ends_alone_at_its_limit(stage: Any) -> None:
     asleep.push("x", continue_=False)
     awake.push("x", continue_=False)
     for _ in range(10):
-        stage.wire.hear_chunk("a", bytes(900))
-        stage.wire.hear_chunk("b", bytes(900))
+        stage.wire.feed_chunk("a", bytes(900))
+        stage.wire.feed_chunk("b", bytes(900))
         next(awake.receive())
-    stage.wire.hear_done("a")
-    stage.wire.hear_done("b")
+    stage.wire.feed_done("a")
+    stage.wire.feed_done("b")
     assert [event.type for event in awake.receive()] == ["done"]
     receiver = asleep.receive()
     assert [len(next(receiver).audio) for _ in range(3)] == [900] * 3
     with pytest.raises(MailboxFullError, match="3000 bytes") as caught:
         next(receiver)
     assert (caught.value.limit_bytes, caught.value.audio_bytes, caught.value.context_id) == (3000, 2700, "a")
-    assert stage.wire.wait_said(3)[-1] == {"context_id": "a", "cancel": True}
+    assert stage.wire.wait_sent(3)[-1] == {"context_id": "a", "cancel": True}
     assert len(stage.link.registry._router) == 0
 
 
 def test_one_event_alone_may_be_larger_than_the_limit(stage: Any) -> None:
     context = stage.context("a", max_queued_bytes=10)
     context.push("x", continue_=False)
-    stage.wire.hear_chunk("a", bytes(900))
+    stage.wire.feed_chunk("a", bytes(900))
     assert len(next(context.receive()).audio) == 900
-    stage.wire.hear_done("a")
+    stage.wire.feed_done("a")
     assert [event.type for event in context.receive()] == ["done"]
 
 
 def test_the_end_of_a_context_is_never_refused_for_lack_of_room(stage: Any) -> None:
     context = stage.context("a", max_queued_bytes=1300)
     context.push("x", continue_=False)
-    stage.wire.hear_chunk("a", bytes(900))
-    stage.wire.hear_done("a")
+    stage.wire.feed_chunk("a", bytes(900))
+    stage.wire.feed_done("a")
     assert len(context.audio()) == 900
 
 
@@ -792,13 +792,13 @@ def test_where_all_contexts_together_reach_the_limit_the_one_in_which_most_waits
         context.push("x", continue_=False)
     for n in range(20):
         if n < 5:
-            stage.wire.hear_chunk("hog", bytes(1500))
+            stage.wire.feed_chunk("hog", bytes(1500))
         if n < 2:
-            stage.wire.hear_chunk("other", bytes(900))
-        stage.wire.hear_chunk("awake", bytes(900))
+            stage.wire.feed_chunk("other", bytes(900))
+        stage.wire.feed_chunk("awake", bytes(900))
         next(awake.receive())
     for name in ("other", "awake"):
-        stage.wire.hear_done(name)
+        stage.wire.feed_done(name)
     assert [event.type for event in awake.receive()] == ["done"]
     assert len(other.audio()) == 1800
     with pytest.raises(MailboxFullError, match="connection's limit of 10000 bytes"):
@@ -816,10 +816,10 @@ def test_a_context_that_nobody_holds_is_cancelled_and_forgotten(stage: Any) -> N
     del context
     gc.collect()
     assert ghost() is None
-    stage.wire.hear_chunk("a", b"1")
-    stage.wire.hear_done("b")
+    stage.wire.feed_chunk("a", b"1")
+    stage.wire.feed_done("b")
     list(other.receive())
-    assert stage.wire.wait_said(3)[2] == {"context_id": "a", "cancel": True}
+    assert stage.wire.wait_sent(3)[2] == {"context_id": "a", "cancel": True}
     assert len(stage.link.registry._router) == 0
 
 
@@ -827,6 +827,6 @@ def test_a_finished_context_leaves_nothing_in_the_router(stage: Any) -> None:
     for n in range(100):
         context = stage.context(str(n))
         context.push("x")
-        stage.wire.hear_done(str(n))
+        stage.wire.feed_done(str(n))
         list(context.receive())
     assert len(stage.link.registry._router) == 0

@@ -65,6 +65,6 @@ def test_flushes_of_a_context_are_numbered_for_who_sends_them(stage: Any) -> Non
     assert context.flush_id == 2
     context.push("", flush=True)
     assert context.flush_id == 3
-    stage.wire.hear({"type": "flush_done", "context_id": "a", "flush_done": True, "flush_id": 1, "done": False})
-    stage.wire.hear_done("a")
+    stage.wire.feed({"type": "flush_done", "context_id": "a", "flush_done": True, "flush_id": 1, "done": False})
+    stage.wire.feed_done("a")
     assert [number for number, _ in context.receive_flushes()] == [1]

@@ -46,8 +46,8 @@ def goes_on(stage: Any) -> None:
     def talk() -> None:
         context = stage.connection.context(None, voice="v", output_format={"container": "raw"})
         context.push("And on.", continue_=False)
-        stage.wire.hear_chunk(context.context_id, b"12")
-        stage.wire.hear_done(context.context_id)
+        stage.wire.feed_chunk(context.context_id, b"12")
+        stage.wire.feed_done(context.context_id)
         assert [event.type for _, event in stage.connection.receive_any(context)] == ["chunk", "done"]
 
     thread = ThreadPoolExecutor(1)
@@ -58,7 +58,7 @@ def goes_on(stage: Any) -> None:
 
 
 def texts(stage: Any, context_id: str) -> list[str]:
-    said = [message for wire in stage.wires for message in wire.said if message["context_id"] == context_id]
+    said = [message for wire in stage.wires for message in wire.sent if message["context_id"] == context_id]
     return [message["transcript"] for message in said if "transcript" in message]
 
 
@@ -78,7 +78,7 @@ def speaking(stage: Any, context_id: str = "a") -> Any:
     """Make a context whose whole audio has arrived."""
     context = stage.context(context_id)
     context.push("Text.", continue_=False)
-    stage.wire.hear_together(
+    stage.wire.feed_together(
         *({"type": "chunk", "context_id": context_id, "data": base64.b64encode(audio).decode()} for audio in AUDIO),
         {"type": "done", "context_id": context_id, "done": True},
     )
@@ -154,9 +154,9 @@ def test_nor_does_one_that_waits_for_each_event(make_stage: Any) -> None:
         context = stage.context("a")
         context.push("Text.", continue_=False)
         events: list[Any] = []
-        stage.wire.hear_chunk("a", b"12")
+        stage.wire.feed_chunk("a", b"12")
         wire = stage.wire
-        rest = [lambda wire=wire: wire.hear_chunk("a", b"34"), lambda wire=wire: wire.hear_done("a")]
+        rest = [lambda wire=wire: wire.feed_chunk("a", b"34"), lambda wire=wire: wire.feed_done("a")]
 
         def receive(context: Any = context, events: list[Any] = events, rest: list[Any] = rest) -> None:
             receiver = context.receive()
@@ -265,7 +265,7 @@ def test_speak_says_each_piece_once_and_can_be_left(make_stage: Any) -> None:
         context = stage.context("a")
         events: list[Any] = []
         stage.wire.after_write = lambda wire=stage.wire: (
-            wire.hear_done("a") if wire.said[-1].get("continue") is False else wire.hear_chunk("a", b"12")
+            wire.feed_done("a") if wire.sent[-1].get("continue") is False else wire.feed_chunk("a", b"12")
         )
 
         def speak(context: Any = context, events: list[Any] = events) -> None:

@@ -29,14 +29,14 @@ WHOLE = b"".join(AUDIO)
 def hear_all(wire: Any, context_id: str = "a") -> None:
     """Hear the whole audio, piece by piece, and the end."""
     for audio in AUDIO:
-        wire.hear_chunk(context_id, audio)
-    wire.hear_done(context_id)
+        wire.feed_chunk(context_id, audio)
+    wire.feed_done(context_id)
 
 
 def settle(stage: Any, name: str = "probe") -> None:
     """Wait until the reader has passed on all that the wire was told so far."""
     probe = stage.context(name)
-    stage.wire.hear_done(name)
+    stage.wire.feed_done(name)
     assert [event.type for event in probe.receive(timeout=BOUND)] == ["done"]
 
 
@@ -73,9 +73,9 @@ def test_what_waits_in_all_contexts_is_never_more_than_the_limit_and_one_message
     for _ in range(600):
         name = rng.choice(contexts).context_id
         if rng.random() < 0.05:
-            stage.wire.hear_done(name)
+            stage.wire.feed_done(name)
         else:
-            stage.wire.hear_chunk(name, bytes(rng.randrange(1, largest)))
+            stage.wire.feed_chunk(name, bytes(rng.randrange(1, largest)))
     settle(stage)
     assert limit / 2 < max(seen) <= limit + largest
     assert sum(context._channel.mailbox.waiting_bytes for context in contexts) <= limit
@@ -98,7 +98,7 @@ def test_what_arrives_in_one_piece_is_bound_too(make_stage: Callable[..., Any]) 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cartesia_sync.streaming.reader._TURN", 0.0)
         frames = [chunk(context.context_id, bytes(900)) for _ in range(3) for context in contexts]
-        stage.wire.hear_together(*frames)
+        stage.wire.feed_together(*frames)
         settle(stage)
     assert sum(context._channel.mailbox.waiting_bytes for context in contexts) <= 5000
 
@@ -113,23 +113,23 @@ def test_a_finished_context_that_nobody_reads_counts_and_may_be_the_one(make_sta
     for context in (unread, awake):
         context.push("x", continue_=False)
     for _ in range(6):
-        stage.wire.hear_chunk("unread", bytes(1000))
-    stage.wire.hear_done("unread")
+        stage.wire.feed_chunk("unread", bytes(1000))
+    stage.wire.feed_done("unread")
     settle(stage)
     receiver = awake.receive()
     for _ in range(3):
-        stage.wire.hear_chunk("awake", bytes(1000))
+        stage.wire.feed_chunk("awake", bytes(1000))
     settle(stage, "probe-2")
     assert unread._channel.mailbox.waiting_bytes > 6000  # there is room for all that, and for the end of the one
-    stage.wire.hear_chunk("awake", bytes(1000))
-    stage.wire.hear_done("awake")
+    stage.wire.feed_chunk("awake", bytes(1000))
+    stage.wire.feed_done("awake")
     settle(stage, "probe-3")
     assert sum(len(event.audio) for event in receiver if event.type == "chunk") == 4000
     with pytest.raises(MailboxFullError, match="connection's limit of 10000 bytes"):
         unread.audio()
     assert unread._channel.mailbox.waiting_bytes == 0
     settle(stage, "probe-4")
-    assert {"context_id": "unread", "cancel": True} not in stage.wire.said  # it had ended
+    assert {"context_id": "unread", "cancel": True} not in stage.wire.sent  # it had ended
 
 
 def test_whoever_keeps_up_is_never_the_one(make_stage: Callable[..., Any]) -> None:
@@ -141,10 +141,10 @@ def test_whoever_keeps_up_is_never_the_one(make_stage: Callable[..., Any]) -> No
         context.push("x", continue_=False)
     receiver, heard = awake.receive(), 0
     for number in range(200):
-        stage.wire.hear_chunk("awake", bytes(400))
-        stage.wire.hear_chunk(hogs[number % 20].context_id, bytes(300))
+        stage.wire.feed_chunk("awake", bytes(400))
+        stage.wire.feed_chunk(hogs[number % 20].context_id, bytes(300))
         heard += len(next(receiver).audio)
-    stage.wire.hear_done("awake")
+    stage.wire.feed_done("awake")
     assert [event.type for event in receiver] == ["done"]
     assert heard == 80_000
     settle(stage)
@@ -157,10 +157,10 @@ def test_taking_makes_room_again(make_stage: Callable[..., Any]) -> None:
     context.push("x", continue_=False)
     receiver = context.receive()
     for _ in range(50):
-        stage.wire.hear_chunk("a", bytes(1000))
-        stage.wire.hear_chunk("a", bytes(1000))
+        stage.wire.feed_chunk("a", bytes(1000))
+        stage.wire.feed_chunk("a", bytes(1000))
         assert [len(next(receiver).audio) for _ in range(2)] == [1000] * 2
-    stage.wire.hear_done("a")
+    stage.wire.feed_done("a")
     assert [event.type for event in receiver] == ["done"]
 
 
@@ -169,8 +169,8 @@ def test_the_limits_weigh_audio_and_not_its_base64(make_stage: Callable[..., Any
     context = stage.context("a", max_queued_bytes=9000)
     context.push("x", continue_=False)
     for _ in range(9):
-        stage.wire.hear_chunk("a", bytes(1000))  # 12,000 bytes of text, and more
-    stage.wire.hear_done("a")
+        stage.wire.feed_chunk("a", bytes(1000))  # 12,000 bytes of text, and more
+    stage.wire.feed_done("a")
     assert len(context.audio()) == 9000
 
 
@@ -191,7 +191,7 @@ def test_receive_any_takes_no_context_of_another_connection(make_stage: Callable
     with pytest.raises(ValueError, match="'other' is another one's"):
         ours.connection.receive_any(own, other)
     other.push("x", continue_=False)
-    theirs.wire.hear_done("other")
+    theirs.wire.feed_done("other")
     assert [event.type for event in other.receive()] == ["done"]
 
 
@@ -218,14 +218,14 @@ def test_audio_that_is_interrupted_while_it_waits_gives_the_whole_when_asked_aga
     stage: Any, spoken: Any, after: int
 ) -> None:
     for audio in AUDIO[:4]:
-        stage.wire.hear_chunk("a", audio)
+        stage.wire.feed_chunk("a", audio)
     settle(stage)
     wait, left = Mailbox.wait, list(AUDIO[4 : 4 + after])
 
     def hear_or_strike(mailbox: Mailbox, timeout: Any) -> None:
         if not left:
             raise KeyboardInterrupt
-        stage.wire.hear_chunk("a", left.pop(0))
+        stage.wire.feed_chunk("a", left.pop(0))
         wait(mailbox, timeout)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -233,8 +233,8 @@ def test_audio_that_is_interrupted_while_it_waits_gives_the_whole_when_asked_aga
         with pytest.raises(KeyboardInterrupt):
             spoken.audio()
     for audio in AUDIO[4 + after :]:
-        stage.wire.hear_chunk("a", audio)
-    stage.wire.hear_done("a")
+        stage.wire.feed_chunk("a", audio)
+    stage.wire.feed_done("a")
     assert spoken.audio() == WHOLE
     with pytest.raises(ContextStateError):
         spoken.audio()
@@ -272,10 +272,10 @@ def test_receive_after_an_audio_that_was_interrupted_gives_each_event_once_and_i
     stage: Any, spoken: Any
 ) -> None:
     words = {"words": ["x"], "start": [0.0], "end": [0.5]}
-    stage.wire.hear_chunk("a", AUDIO[0])
-    stage.wire.hear({"type": "timestamps", "context_id": "a", "word_timestamps": words})
-    stage.wire.hear_chunk("a", AUDIO[1])
-    stage.wire.hear_done("a")
+    stage.wire.feed_chunk("a", AUDIO[0])
+    stage.wire.feed({"type": "timestamps", "context_id": "a", "word_timestamps": words})
+    stage.wire.feed_chunk("a", AUDIO[1])
+    stage.wire.feed_done("a")
     with interrupted(Context, "_check_whole", 0), pytest.raises(KeyboardInterrupt):
         spoken.audio()
     events = list(spoken.receive())
@@ -414,8 +414,8 @@ def test_flushes_that_are_left_by_break_give_back_what_was_looked_at_ahead(
 @pytest.mark.parametrize("is_second", [False, True])
 def test_a_flush_that_is_left_before_its_first_event_gives_that_back(stage: Any, spoken: Any, is_second: bool) -> None:
     for number, audio in enumerate(AUDIO):
-        stage.wire.hear({**chunk("a", audio), "flush_id": 1 + number // 4})
-    stage.wire.hear_done("a")
+        stage.wire.feed({**chunk("a", audio), "flush_id": 1 + number // 4})
+    stage.wire.feed_done("a")
     if is_second:
         with interrupted(Context, "_check_whole", 0), pytest.raises(KeyboardInterrupt):
             spoken.audio()
@@ -490,7 +490,7 @@ def test_outputs_of_version_2_that_are_left_by_break_go_on(stage: Any) -> None:
 
 def test_one_output_of_version_2_is_the_whole_or_an_exception(stage: Any) -> None:
     socket = TtsWebsocket(Manager(stage))  # type: ignore[arg-type]  # it is only entered
-    stage.wire.after_write = lambda: stage.wire.hear_done("a")
+    stage.wire.after_write = lambda: stage.wire.feed_done("a")
     with pytest.raises(UnfinishedError, match="without any audio, though there were words"):
         speak_by_v2(stage, socket, stream=False)
 
@@ -502,8 +502,8 @@ def test_one_that_keeps_up_is_not_the_one_though_its_message_is_the_largest(make
     for context in [*asleep, awake]:
         context.push("x", continue_=False)
     for context in asleep:
-        stage.wire.hear_chunk(context.context_id, bytes(495))
-    stage.wire.hear_chunk("awake", bytes(2000))
-    stage.wire.hear_done("awake")
+        stage.wire.feed_chunk(context.context_id, bytes(495))
+    stage.wire.feed_chunk("awake", bytes(2000))
+    stage.wire.feed_done("awake")
     assert len(awake.audio()) == 2000
     assert 0 < sum(context._channel.mailbox.is_sealed for context in asleep) < 6

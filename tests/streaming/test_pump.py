@@ -15,14 +15,14 @@ BOUND = 10.0
 
 
 def hear_all(wire: Any, context_id: str) -> None:
-    wire.hear_chunk(context_id, b"12")
-    wire.hear_done(context_id)
+    wire.feed_chunk(context_id, b"12")
+    wire.feed_done(context_id)
 
 
 def test_pieces_are_pushed_as_they_come_and_the_context_is_finished(stage: Any) -> None:
     context = stage.context("a")
     speech = context.speak(["One ", "", "two ", "three."])
-    said = stage.wire.wait_said(4)
+    said = stage.wire.wait_sent(4)
     assert [(each["transcript"], each["continue"]) for each in said] == [
         ("One ", True),
         ("two ", True),
@@ -42,18 +42,18 @@ def test_audio_is_heard_while_the_text_still_comes(stage: Any) -> None:
         yield "Two."
 
     speech = context.speak(text())
-    stage.wire.wait_said(1)
-    stage.wire.hear_chunk("a", b"12")
+    stage.wire.wait_sent(1)
+    stage.wire.feed_chunk("a", b"12")
     assert next(speech).type == "chunk"
     more.set()
-    stage.wire.wait_said(3)
-    stage.wire.hear_done("a")
+    stage.wire.wait_sent(3)
+    stage.wire.feed_done("a")
     assert [event.type for event in speech] == ["done"]
 
 
 def test_no_text_at_all_ends_at_once_and_says_nothing(stage: Any) -> None:
     assert list(stage.context("a").speak([])) == []
-    assert stage.wire.said == []
+    assert stage.wire.sent == []
 
 
 def test_an_exception_in_the_text_is_raised_after_what_had_arrived(stage: Any) -> None:
@@ -65,13 +65,13 @@ def test_an_exception_in_the_text_is_raised_after_what_had_arrived(stage: Any) -
         raise ZeroDivisionError("in the model")
 
     speech = context.speak(text())
-    stage.wire.wait_said(1)
-    stage.wire.hear_chunk("a", b"12")
+    stage.wire.wait_sent(1)
+    stage.wire.feed_chunk("a", b"12")
     assert next(speech).type == "chunk"
     fail.set()
     with pytest.raises(ZeroDivisionError, match="in the model"):
         next(speech)
-    assert stage.wire.wait_said(2)[1] == {"context_id": "a", "cancel": True}
+    assert stage.wire.wait_sent(2)[1] == {"context_id": "a", "cancel": True}
     assert list(speech) == []
 
 
@@ -102,12 +102,12 @@ def test_closing_early_cancels_and_closes_the_generator(stage: Any) -> None:
             closed.set()
 
     with context.speak(text()) as speech:
-        stage.wire.wait_said(1)
-        stage.wire.hear_chunk("a", b"12")
+        stage.wire.wait_sent(1)
+        stage.wire.feed_chunk("a", b"12")
         assert next(speech).type == "chunk"
     go_on.set()
     assert closed.wait(BOUND)
-    assert stage.wire.wait_said(2)[1:] == [{"context_id": "a", "cancel": True}]
+    assert stage.wire.wait_sent(2)[1:] == [{"context_id": "a", "cancel": True}]
     assert list(speech) == []
     speech.close()
 
@@ -125,14 +125,14 @@ def test_a_speech_that_nobody_holds_stops_its_pump(stage: Any) -> None:
             closed.set()
 
     speech = context.speak(text())
-    stage.wire.wait_said(1)
+    stage.wire.wait_sent(1)
     del speech
     gc.collect()
-    stage.wire.hear_chunk("a", b"12")
-    stage.wire.wait_said(2)
+    stage.wire.feed_chunk("a", b"12")
+    stage.wire.wait_sent(2)
     go_on.set()
     assert closed.wait(BOUND)
-    assert [each.get("transcript") for each in stage.wire.said] == ["One. ", None]
+    assert [each.get("transcript") for each in stage.wire.sent] == ["One. ", None]
 
 
 def test_a_slow_text_does_not_run_down_the_gap_clock_and_its_end_starts_it(make_stage: Callable[..., Any]) -> None:
@@ -145,8 +145,8 @@ def test_a_slow_text_does_not_run_down_the_gap_clock_and_its_end_starts_it(make_
         assert more.wait(BOUND)
 
     speech = context.speak(text())
-    stage.wire.wait_said(1)
-    stage.wire.hear_chunk("a", b"12")
+    stage.wire.wait_sent(1)
+    stage.wire.feed_chunk("a", b"12")
     assert next(speech).type == "chunk"
     assert asked.wait(BOUND)
     assert context._channel.time_left(context._timeout) is None
@@ -176,8 +176,8 @@ def test_a_done_before_the_text_is_out_is_no_normal_end(stage: Any) -> None:
         yield "Two."
 
     speech = context.speak(text())
-    stage.wire.wait_said(1)
-    stage.wire.hear_done("a")
+    stage.wire.wait_sent(1)
+    stage.wire.feed_done("a")
     with pytest.raises(ContextStateError, match="before all of its text"):
         list(speech)
     more.set()
@@ -192,7 +192,7 @@ def test_a_lost_connection_reaches_the_receiver_of_a_speech(stage: Any) -> None:
         yield "Two."
 
     speech = context.speak(text())
-    stage.wire.wait_said(1)
+    stage.wire.wait_sent(1)
     stage.wire.lose()
     with pytest.raises(TruncatedError):
         list(speech)
@@ -205,23 +205,23 @@ def test_what_is_no_text_is_refused_at_once_and_the_context_stays_as_it_was(stag
     with pytest.raises(TypeError, match=f"a text or an iterable of texts; got {type(text).__name__}"):
         context.speak(text)
     context.push("One.", continue_=False)
-    assert [said["transcript"] for said in stage.wire.said] == ["One."]
+    assert [said["transcript"] for said in stage.wire.sent] == ["One."]
 
 
 def test_a_text_is_one_piece(stage: Any) -> None:
-    stage.wire.after_write = lambda: stage.wire.said[-1]["continue"] or stage.wire.hear_done("a")
+    stage.wire.after_write = lambda: stage.wire.sent[-1]["continue"] or stage.wire.feed_done("a")
     list(stage.context("a").speak("One two."))
-    assert [said["transcript"] for said in stage.wire.said] == ["One two.", ""]
+    assert [said["transcript"] for said in stage.wire.sent] == ["One two.", ""]
 
 
 def test_an_iterable_that_is_no_generator_is_the_callers_to_close(stage: Any, tmp_path: Path) -> None:
-    stage.wire.after_write = lambda: stage.wire.said[-1]["continue"] or stage.wire.hear_done("a")
+    stage.wire.after_write = lambda: stage.wire.sent[-1]["continue"] or stage.wire.feed_done("a")
     path = tmp_path / "text"
     path.write_text("One.\nTwo.\n")
     with path.open() as file:
         list(stage.context("a").speak(file))
         assert not file.closed
-    assert [said["transcript"] for said in stage.wire.said] == ["One.\n", "Two.\n", ""]
+    assert [said["transcript"] for said in stage.wire.sent] == ["One.\n", "Two.\n", ""]
 
 
 def test_a_done_that_comes_while_a_piece_is_pushed_is_no_normal_end(
@@ -237,7 +237,7 @@ def test_a_done_that_comes_while_a_piece_is_pushed_is_no_normal_end(
             is_sealed.set()
 
     def done_meanwhile() -> None:
-        stage.wire.hear_done("a")
+        stage.wire.feed_done("a")
         assert is_sealed.wait(BOUND)
 
     monkeypatch.setattr(Mailbox, "seal", sealing)

@@ -41,11 +41,11 @@ def test_a_context_set_aside_while_its_last_message_leaves_is_said_again_whole(m
     with ThreadPoolExecutor(1) as pool:
         audio = pool.submit(context.audio)
         stage.wait_wires(2)
-        stage.wires[1].wait_said(1)
-        stage.wires[1].hear_chunk("a", b"12")
-        stage.wires[1].hear_done("a")
+        stage.wires[1].wait_sent(1)
+        stage.wires[1].feed_chunk("a", b"12")
+        stage.wires[1].feed_done("a")
         assert audio.result(BOUND) == b"12"
-    assert [said["transcript"] for said in stage.wires[1].said] == ["One. ", "Two."]
+    assert [said["transcript"] for said in stage.wires[1].sent] == ["One. ", "Two."]
 
 
 def test_a_receiver_says_the_message_again_that_is_being_written(make_stage: Any) -> None:
@@ -58,23 +58,23 @@ def test_a_receiver_says_the_message_again_that_is_being_written(make_stage: Any
 
         def wait_until_it_is_said_again() -> None:
             stage.wait_wires(2)
-            stage.wires[1].wait_said(2)
+            stage.wires[1].wait_sent(2)
             said_again.set()
 
         lose_while_writing(stage, stage.wires[0], wait_until_it_is_said_again)
         context.push("Two.", continue_=False)
         assert said_again.is_set()
-        stage.wires[1].hear_chunk("a", b"12")
-        stage.wires[1].hear_done("a")
+        stage.wires[1].feed_chunk("a", b"12")
+        stage.wires[1].feed_done("a")
         assert audio.result(BOUND) == b"12"
-    assert [said["transcript"] for said in stage.wires[1].said] == ["One. ", "Two."]
+    assert [said["transcript"] for said in stage.wires[1].sent] == ["One. ", "Two."]
 
 
 def test_a_notice_to_all_does_not_feed_a_contexts_clocks(make_stage: Any) -> None:
     stage = make_stage(Timeout(first_event=0.05, gap=5.0))
     context = stage.context("a")
     context.push("One. ", continue_=False)
-    stage.wire.hear_error(None, message="to all")
+    stage.wire.feed_error(None, message="to all")
     events = context.receive()
     assert next(events).type == "error"
     with pytest.raises(FirstEventTimeoutError) as caught:
@@ -86,15 +86,15 @@ def test_a_notice_to_all_does_not_forbid_saying_a_context_again(make_stage: Any)
     stage = make_stage()
     context = stage.context("a", on_disconnect="replay")
     context.push("One. ", continue_=False)
-    stage.wire.hear_error(None, message="to all")
+    stage.wire.feed_error(None, message="to all")
     events = context.receive()
     assert next(events).type == "error"
     stage.wire.lose()
     with ThreadPoolExecutor(1) as pool:
         rest = pool.submit(list, events)
         stage.wait_wires(2)
-        stage.wires[1].wait_said(1)
-        stage.wires[1].hear_done("a")
+        stage.wires[1].wait_sent(1)
+        stage.wires[1].feed_done("a")
         assert [event.type for event in rest.result(BOUND)] == ["done"]
 
 
@@ -106,9 +106,9 @@ def test_the_reader_keeps_nothing_of_a_context_that_was_dropped(make_stage: Any)
     dropped = stage.context("c")
     dropped.push("Three. ")
     del dropped
-    stage.wire.hear_chunk("b", b"12")
+    stage.wire.feed_chunk("b", b"12")
     assert next(other.receive()).type == "chunk"
-    stage.wire.hear_chunk("b", b"12")
+    stage.wire.feed_chunk("b", b"12")
     assert next(other.receive()).type == "chunk"  # so the reader is past the first
     gc.collect()
     assert [line.context_id for line in stage.link.registry.readable()] == ["b"]
@@ -199,7 +199,7 @@ def test_a_first_message_is_not_lost_silently_when_another_thread_pushes_to_the_
         stage.wires[0].before_write = before_write
         context.push("One. ")  # returns, so it must have left
         pushed[0].result(BOUND)
-    assert [said["transcript"] for said in stage.wires[1].said] == ["One. ", "Two. "]
+    assert [said["transcript"] for said in stage.wires[1].sent] == ["One. ", "Two. "]
 
 
 def test_recv_hears_of_a_context_that_the_reader_is_about_to_end(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:

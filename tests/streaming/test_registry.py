@@ -58,14 +58,14 @@ def test_what_the_service_speaks_under_the_second_id_is_the_contexts(stage: Any)
     context.push("x")
     with stage.link.registry.lock:
         stage.link.registry.rename_locked(context._channel, "a-2")
-    stage.wire.hear_chunk("a", b"\1\1")
-    stage.wire.hear_chunk("a-2", b"\0\0")
+    stage.wire.feed_chunk("a", b"\1\1")
+    stage.wire.feed_chunk("a-2", b"\0\0")
     event = next(context.receive())
     assert (event.context_id, event.audio) == ("a", b"\0\0")
     context.push("y")
-    assert stage.wire.wait_said(2)[1]["context_id"] == "a-2"
+    assert stage.wire.wait_sent(2)[1]["context_id"] == "a-2"
     context.cancel()
-    assert stage.wire.wait_said(3)[2] == {"context_id": "a-2", "cancel": True}
+    assert stage.wire.wait_sent(3)[2] == {"context_id": "a-2", "cancel": True}
     assert stage.connection.stats.late_events == 1
 
 

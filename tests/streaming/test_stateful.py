@@ -57,7 +57,7 @@ class Wire(_stages.StepWire):  # type: ignore[misc]  # it was loaded just now
     def give(self, message: bytes) -> None:
         """Let the reader hear a message, and wait until it has passed it on."""
         self._given += 1
-        self.hear_bytes(message)
+        self.feed_bytes(message)
         self.settle()
 
     def wake(self) -> None:
@@ -108,7 +108,7 @@ class Conversation(RuleBasedStateMachine):
         self.stage: Any = None
         self.known: dict[str, Known] = {}
         self.wire: Optional[int] = 0  # the one in use
-        self.said: dict[int, list[tuple[str, str]]] = {0: []}
+        self.sent: dict[int, list[tuple[str, str]]] = {0: []}
         self.strays = 0
         self.late = 0
         self.forgotten: list[Known] = []
@@ -151,7 +151,7 @@ class Conversation(RuleBasedStateMachine):
                 known.registered = False
                 known.pending.clear()
                 if self.wire is not None and known.wire == self.wire:
-                    self.said[self.wire].append((known.context_id, "cancel"))
+                    self.sent[self.wire].append((known.context_id, "cancel"))
         self.forgotten.clear()
 
     # ---- helpers
@@ -230,12 +230,12 @@ class Conversation(RuleBasedStateMachine):
             assert got is None
             if self.wire is None:
                 self.forget_dropped()  # by the new reader
-                self.wire = len(self.said)
-                self.said[self.wire] = []
+                self.wire = len(self.sent)
+                self.sent[self.wire] = []
                 self.stage.wire.settle()
             known.wire = self.wire
             known.transcripts.append(text)
-            self.said[self.wire].append((known.context_id, text))
+            self.sent[self.wire].append((known.context_id, text))
         elif known.wire is not None and known.end == LOST:
             self.is_truncated(known, got)
         else:
@@ -252,7 +252,7 @@ class Conversation(RuleBasedStateMachine):
             self.end(known, QUIET)
         else:
             known.state = "finishing"
-            self.said[known.wire].append((known.context_id, "finish"))
+            self.sent[known.wire].append((known.context_id, "finish"))
 
     @precondition(lambda self: self.held())
     @rule(data=st.data(), discard=st.booleans())
@@ -260,7 +260,7 @@ class Conversation(RuleBasedStateMachine):
         known = self.draw(data, self.held())
         assert outcome(lambda: known.context.cancel(discard=discard)) is None
         if known.registered and known.wire is not None and known.wire == self.wire:
-            self.said[self.wire].append((known.context_id, "cancel"))
+            self.sent[self.wire].append((known.context_id, "cancel"))
         self.settle()
         known.registered, known.state = False, "ended"
         if discard:
@@ -384,7 +384,7 @@ class Conversation(RuleBasedStateMachine):
         if self.target(known):
             self.end(known, SPOILED)
             assert self.wire is not None
-            self.said[self.wire].append((known.context_id, "cancel"))
+            self.sent[self.wire].append((known.context_id, "cancel"))
         self.forget_dropped()
 
     @precondition(lambda self: self.wire is not None)
@@ -421,7 +421,7 @@ class Conversation(RuleBasedStateMachine):
     )
     def what_nobody_can_attribute(self, message: bytes) -> None:
         wire = self.stage.wire
-        wire.hear_bytes(message)
+        wire.feed_bytes(message)
         self.lost(wire)
 
     @precondition(lambda self: self.wire is not None)
@@ -460,9 +460,9 @@ class Conversation(RuleBasedStateMachine):
             assert (mailbox.next_number() is not None) == (known.head is not None)
             assert mailbox.audio_bytes == known.audio_bytes
         assert (link.stats.stray_events, link.registry.late_events) == (self.strays, self.late)
-        assert len(self.stage.wires) == len(self.said)
+        assert len(self.stage.wires) == len(self.sent)
         for number, wire in enumerate(self.stage.wires):
-            assert [meaning(message) for message in wire.said] == self.said[number]
+            assert [meaning(message) for message in wire.sent] == self.sent[number]
 
 
 def outcome(call: Callable[[], Any]) -> Any:
@@ -511,14 +511,14 @@ def test_an_id_that_is_refused_leaves_the_context_alone_that_has_it(stage: Any) 
     context = open_and_push(stage, "a")
     assert isinstance(outcome(lambda: stage.context("a")), ContextStateError)
     gc.collect()
-    stage.wire.hear_chunk("a", b"1")
-    stage.wire.hear_done("a")
+    stage.wire.feed_chunk("a", b"1")
+    stage.wire.feed_done("a")
     assert [event.type for event in context.receive(first_event_timeout=BOUND, timeout=BOUND)] == ["chunk", "done"]
 
 
 def test_a_cancel_after_the_end_was_received_leaves_nothing_to_read(stage: Any) -> None:
     context = open_and_push(stage, "a")
-    stage.wire.hear_done("a")
+    stage.wire.feed_done("a")
     assert [event.type for event in context.receive()] == ["done"]
     context.cancel()
     assert context._channel.mailbox.next_number() is None  # else recv() would look at it for ever
@@ -531,7 +531,7 @@ def test_a_dropped_context_is_cancelled_even_if_the_next_one_is_refused(stage: A
     del dropped
     gc.collect()
     assert isinstance(outcome(lambda: stage.context("a")), ContextStateError)
-    assert stage.wire.wait_said(3)[-1] == {"context_id": "b", "cancel": True}
+    assert stage.wire.wait_sent(3)[-1] == {"context_id": "b", "cancel": True}
     del kept
 
 
@@ -545,12 +545,12 @@ def test_the_reader_holds_nothing_of_a_context_that_was_dropped(stage: Any) -> N
     another_line = weakref.ref(also_dropped._channel)
     del also_dropped
     gc.collect()
-    stage.wire.hear_chunk("b", b"1")  # by which the reader forgets that one
-    stage.wire.hear_done("b")
+    stage.wire.feed_chunk("b", b"1")  # by which the reader forgets that one
+    stage.wire.feed_done("b")
     assert [event.type for event in kept.receive()] == ["chunk", "done"]
-    stage.wire.hear_done("d")
+    stage.wire.feed_done("d")
     assert [event.type for event in last.receive()] == ["done"]  # now the reader has been through with that
-    assert [message["context_id"] for message in stage.wire.said if message.get("cancel")] == ["a", "c"]
+    assert [message["context_id"] for message in stage.wire.sent if message.get("cancel")] == ["a", "c"]
     assert line() is None
     gc.collect()
     assert another_line() is None

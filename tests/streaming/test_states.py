@@ -87,7 +87,7 @@ def test_what_a_user_may_call_is_what_the_table_says(stage: Any, state: ChannelS
         context.cancel()
     elif state is ChannelState.ENDED:
         context.push("y", continue_=False)
-        stage.wire.hear_done("a")
+        stage.wire.feed_done("a")
         list(context.receive())
     assert context._channel.state is state
     following = CHANNEL[state].get(move)
@@ -384,7 +384,7 @@ class Orders(RuleBasedStateMachine):
             kept = [json.loads(each.payload)["transcript"] for each in context._channel.messages if each.payload]
             assert set(kept) == self.sent[name]
             for wire in self.stage.wires:
-                messages = [each for each in list(wire.said) if each.get("context_id") == name]
+                messages = [each for each in list(wire.sent) if each.get("context_id") == name]
                 said = [each["transcript"] for each in messages if "transcript" in each]
                 assert said == kept[: len(said)], (name, said, kept)
                 if context._channel.wire is wire and context._channel.state is not ChannelState.CANCELLED:

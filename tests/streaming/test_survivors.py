@@ -28,7 +28,7 @@ BOUND = 10.0
 
 
 def transcripts(wire: Any) -> list[str]:
-    return [said["transcript"] for said in wire.said]
+    return [said["transcript"] for said in wire.sent]
 
 
 def lose_now(wire: Any) -> None:
@@ -101,7 +101,7 @@ def test_a_context_that_is_cancelled_while_its_new_wire_is_opened_says_nothing_t
     when_dialling(stage, context.cancel)
     with notes_left(monkeypatch, is_noted_only):
         assert list(context.receive()) == []
-    assert [(wire.said, wire.unsent) for wire in stage.wires[1:]] == [([], [])]
+    assert [(wire.sent, wire.unsent) for wire in stage.wires[1:]] == [([], [])]
 
 
 def test_a_first_push_to_a_context_that_is_cancelled_meanwhile_says_nothing(stage: Any) -> None:
@@ -125,9 +125,9 @@ def test_a_context_that_is_to_be_said_again_sees_that_the_new_wire_is_lost_too(s
     with ThreadPoolExecutor(1) as pool:
         audio = pool.submit(context.audio)
         stage.wait_wires(3)
-        stage.wires[2].wait_said(1)
-        stage.wires[2].hear_chunk("a", b"12")
-        stage.wires[2].hear_done("a")
+        stage.wires[2].wait_sent(1)
+        stage.wires[2].feed_chunk("a", b"12")
+        stage.wires[2].feed_done("a")
         assert audio.result(BOUND) == b"12"
     assert [transcripts(wire) for wire in stage.wires] == [["One."], [], ["One."]]
 
@@ -152,8 +152,8 @@ def test_a_message_that_has_left_is_no_error_though_its_sender_failed(stage: Any
 
     wire.before_write = leave_and_fail
     context.push("One.", continue_=False)
-    wire.hear_chunk("a", b"1")
-    wire.hear_done("a")
+    wire.feed_chunk("a", b"1")
+    wire.feed_done("a")
     assert context.audio() == b"1"
     assert transcripts(wire) == ["One."]
     wire.shutdown()  # as the real one is then
@@ -190,8 +190,8 @@ def test_the_end_of_an_old_reader_leaves_the_new_wire_and_its_contexts_alone(sta
     third.push("Four.", continue_=False)
     assert [transcripts(wire) for wire in stage.wires] == [["One."], ["Three.", "Four."]]
     for name in "bc":
-        stage.wire.hear_chunk(name, name.encode())
-        stage.wire.hear_done(name)
+        stage.wire.feed_chunk(name, name.encode())
+        stage.wire.feed_done(name)
     assert (second.audio(), third.audio()) == (b"b", b"c")
     with pytest.raises(TruncatedError):
         first.audio()
@@ -205,7 +205,7 @@ def test_what_comes_right_after_the_merge_has_looked_rings_again(stage: Any, mon
     context = stage.context("a")
     with pytest.raises(GapTimeoutError):
         stage.connection.recv(timeout=0)  # it listens from now on
-    stage.wire.hear_chunk("a", b"1")
+    stage.wire.feed_chunk("a", b"1")
     assert next(context.receive()).audio == b"1"  # so the ring is for nothing
     head, box = Mailbox.next_number, context._channel.mailbox
     looked = threading.Event()
@@ -214,7 +214,7 @@ def test_what_comes_right_after_the_merge_has_looked_rings_again(stage: Any, mon
         found = head(mailbox)
         if mailbox is box and not looked.is_set():
             looked.set()
-            stage.wire.hear_chunk("a", b"2")
+            stage.wire.feed_chunk("a", b"2")
             assert arrived.wait(BOUND)
         return found
 
@@ -237,7 +237,7 @@ def test_a_second_cancel_leaves_the_end_where_it_is_and_brings_nothing_back(stag
     other.push("x", continue_=False)
     context.cancel()
     first = context._channel.mailbox.next_number()
-    stage.wire.hear_done("b")
+    stage.wire.feed_done("b")
     assert next(other.receive()).type == "done"
     context.cancel(discard=False)
     assert context._channel.mailbox.next_number() == first
@@ -253,8 +253,8 @@ def test_what_fits_exactly_has_room_and_one_byte_more_has_not(stage: Any) -> Non
     for context in (full, over):
         context.push("x", continue_=False)
         for _ in range(2):
-            stage.wire.hear_chunk(context.context_id, bytes(900))
-    stage.wire.hear_done("a")
+            stage.wire.feed_chunk(context.context_id, bytes(900))
+    stage.wire.feed_done("a")
     assert len(full.audio()) == 1800
     with pytest.raises(MailboxFullError):
         over.audio()
@@ -272,7 +272,7 @@ def test_a_push_puts_the_gap_clock_off_for_who_waits_already(
     stage = make_stage(Timeout(first_event=None, gap=60.0))
     context = stage.context("a")
     context.push("One. ")
-    stage.wire.hear_chunk("a", b"1")
+    stage.wire.feed_chunk("a", b"1")
     receiver = context.receive()
     assert next(receiver).audio == b"1"
     waits: list[Any] = []
@@ -307,7 +307,7 @@ def test_what_two_threads_push_while_the_wire_is_lost_is_said_again_in_the_order
     with ThreadPoolExecutor(pushers) as pool:
         for each in [pool.submit(push, number) for number in range(pushers)]:
             each.result(BOUND)
-    assert old.said == []
+    assert old.sent == []
     assert sorted(context.transcripts) == [f"{number}. " for number in range(pushers)]
     assert transcripts(stage.wires[1]) == list(context.transcripts)
 
@@ -336,9 +336,9 @@ def test_no_push_slips_in_behind_the_last_one_while_the_wire_is_lost_under_it(st
         context.push("Two.", continue_=False)
         audio = pool.submit(context.audio)
         stage.wait_wires(2)
-        stage.wires[1].wait_said(2)
-        stage.wires[1].hear_chunk("a", b"12")
-        stage.wires[1].hear_done("a")
+        stage.wires[1].wait_sent(2)
+        stage.wires[1].feed_chunk("a", b"12")
+        stage.wires[1].feed_done("a")
         assert audio.result(BOUND) == b"12"
     assert len(refused) == 1
     assert transcripts(stage.wires[1]) == ["One. ", "Two."] == list(context.transcripts)
@@ -363,9 +363,9 @@ def test_one_push_with_all_the_text_that_meets_the_loss_is_said_again(stage: Any
     with ThreadPoolExecutor(1) as pool:
         audio = pool.submit(context.audio)
         stage.wait_wires(2)
-        stage.wires[1].wait_said(1)
-        stage.wires[1].hear_chunk("a", b"whole")
-        stage.wires[1].hear_done("a")
+        stage.wires[1].wait_sent(1)
+        stage.wires[1].feed_chunk("a", b"whole")
+        stage.wires[1].feed_done("a")
         assert audio.result(BOUND) == b"whole"
     assert transcripts(stage.wires[1]) == ["All of it."]
     assert len(stage.wires) == 2
@@ -385,8 +385,8 @@ def test_of_two_who_would_say_a_context_again_one_does(stage: Any) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert [each.result(BOUND) for each in [pool.submit(resume) for _ in range(4)]] == [None] * 4
     assert [transcripts(wire) for wire in stage.wires] == [["One."], ["One."]]
-    stage.wire.hear_chunk("a", b"1")
-    stage.wire.hear_done("a")
+    stage.wire.feed_chunk("a", b"1")
+    stage.wire.feed_done("a")
     assert context.audio() == b"1"
 
 
@@ -406,9 +406,9 @@ def test_recv_does_not_give_up_while_a_context_awaits_its_replay(stage: Any, ent
         if is_waiting:
             lose_now(stage.wires[0])
         stage.wait_wires(2)
-        stage.wires[1].wait_said(1)
-        stage.wires[1].hear_chunk("a", b"1")
-        stage.wires[1].hear_done("a")
+        stage.wires[1].wait_sent(1)
+        stage.wires[1].feed_chunk("a", b"1")
+        stage.wires[1].feed_done("a")
         assert [event.type for event in heard.result(BOUND)] == ["chunk", "done"]
 
 
@@ -433,6 +433,6 @@ def test_recv_waits_while_another_thread_says_a_context_again(stage: Any, entere
         assert not stage.link.is_spent
         go_on.set()
         assert saying.result(BOUND) is None
-        stage.wires[1].hear_done("a")
+        stage.wires[1].feed_done("a")
         assert heard.result(BOUND).type == "done"
     assert transcripts(stage.wires[1]) == ["One."]

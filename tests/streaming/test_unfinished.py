@@ -36,7 +36,7 @@ def settle(stage: Any) -> Callable[[], None]:
 
     def wait() -> None:
         probe = stage.context(f"probe-{next(numbers)}")
-        stage.wire.hear_done(probe.context_id)
+        stage.wire.feed_done(probe.context_id)
         assert [event.type for event in probe.receive(timeout=BOUND)] == ["done"]
 
     return wait
@@ -51,8 +51,8 @@ def test_a_context_that_expires_before_its_text_is_at_its_end_is_not_whole(
 ) -> None:
     context = stage.context("a")
     context.push("One. ")
-    stage.wire.hear_chunk("a", b"1234")
-    stage.wire.hear_done("a")
+    stage.wire.feed_chunk("a", b"1234")
+    stage.wire.feed_done("a")
     with pytest.raises(UnfinishedError, match=r"before no_more_inputs\(\)") as caught:
         take(context, tmp_path)
     assert caught.value.unspoken == ()
@@ -68,9 +68,9 @@ def test_asked_again_it_says_the_same_again_and_receive_gives_what_there_is(
 ) -> None:
     context = stage.context("a")
     context.push("One. ")
-    stage.wire.hear_chunk("a", b"12")
-    stage.wire.hear_chunk("a", b"34")
-    stage.wire.hear_done("a")
+    stage.wire.feed_chunk("a", b"12")
+    stage.wire.feed_chunk("a", b"34")
+    stage.wire.feed_done("a")
     for _ in range(3):
         with pytest.raises(UnfinishedError):
             take(context, tmp_path)
@@ -83,8 +83,8 @@ def test_whoever_receives_hears_of_a_normal_end(stage: Any) -> None:
     """It is for those who never call no_more_inputs()."""
     context = stage.context("a")
     context.push("One. ")
-    stage.wire.hear_chunk("a", b"1234")
-    stage.wire.hear_done("a")
+    stage.wire.feed_chunk("a", b"1234")
+    stage.wire.feed_done("a")
     assert [event.type for event in context.receive()] == ["chunk", "done"]
     assert list(context.receive()) == []
 
@@ -99,12 +99,12 @@ def test_a_done_that_crossed_our_text_is_no_whole(
 ) -> None:
     context = stage.context("a")
     context.push("One. ")
-    stage.wire.hear_chunk("a", b"1234")
+    stage.wire.feed_chunk("a", b"1234")
     settle()
     context.push("Two. ")
     context.push("Three.", continue_=not is_last)
-    stage.wire.hear_done("a")
-    stage.wire.hear_error("a", message="the context has ended")  # of the last push
+    stage.wire.feed_done("a")
+    stage.wire.feed_error("a", message="the context has ended")  # of the last push
     with pytest.raises(UnfinishedError, match=r"before all of its text .* 'Two. Three.'") as caught:
         take(context, tmp_path)
     assert caught.value.unspoken == ("Two. ", "Three.")
@@ -118,23 +118,23 @@ def test_a_done_that_crossed_our_text_is_no_whole(
 def test_text_that_was_answered_by_audio_is_spoken(stage: Any, settle: Callable[[], None]) -> None:
     context = stage.context("a")
     context.push("One. ")
-    stage.wire.hear_chunk("a", b"12")
+    stage.wire.feed_chunk("a", b"12")
     settle()
     context.push("Two.", continue_=False)
-    stage.wire.hear_chunk("a", b"34")
-    stage.wire.hear_done("a")
+    stage.wire.feed_chunk("a", b"34")
+    stage.wire.feed_done("a")
     assert context.audio() == b"1234"
 
 
 def test_a_side_event_or_a_chunk_without_audio_answers_no_text(stage: Any, settle: Callable[[], None]) -> None:
     context = stage.context("a")
     context.push("One. ")
-    stage.wire.hear_chunk("a", b"12")
+    stage.wire.feed_chunk("a", b"12")
     settle()
     context.push("Two.", continue_=False)
-    stage.wire.hear_chunk("a", b"")
-    stage.wire.hear({"type": "flush_done", "context_id": "a", "flush_done": True, "flush_id": 1, "done": False})
-    stage.wire.hear_done("a")
+    stage.wire.feed_chunk("a", b"")
+    stage.wire.feed({"type": "flush_done", "context_id": "a", "flush_done": True, "flush_id": 1, "done": False})
+    stage.wire.feed_done("a")
     with pytest.raises(UnfinishedError) as caught:
         context.audio()
     assert caught.value.unspoken == ("Two.",)
@@ -148,23 +148,23 @@ def test_what_follows_the_last_audio_counts_only_where_there_are_words_in_it(
 ) -> None:
     context = stage.context("a")
     context.push("One. ")
-    stage.wire.hear_chunk("a", b"12")
+    stage.wire.feed_chunk("a", b"12")
     settle()
     for piece in pieces:
         context.push(piece)
     context.no_more_inputs()
-    stage.wire.hear_done("a")
+    stage.wire.feed_done("a")
     assert context.audio() == b"12"
 
 
 def test_a_flush_and_no_more_inputs_after_the_last_audio_are_no_text(stage: Any, settle: Callable[[], None]) -> None:
     context = stage.context("a")
     context.push("One. ")
-    stage.wire.hear_chunk("a", b"12")
+    stage.wire.feed_chunk("a", b"12")
     settle()
     context.flush()
     context.no_more_inputs()
-    stage.wire.hear_done("a")
+    stage.wire.feed_done("a")
     assert context.audio() == b"12"
 
 
@@ -176,9 +176,9 @@ def test_a_context_that_was_said_again_is_whole_by_what_is_heard_then(stage: Any
     with ThreadPoolExecutor(1) as pool:
         whole = pool.submit(context.audio)
         stage.wait_wires(2)
-        stage.wire.wait_said(2)
-        stage.wire.hear_chunk("a", b"12")
-        stage.wire.hear_done("a")
+        stage.wire.wait_sent(2)
+        stage.wire.feed_chunk("a", b"12")
+        stage.wire.feed_done("a")
         assert whole.result(BOUND) == b"12"
 
 
@@ -192,8 +192,8 @@ def test_words_without_any_audio_are_no_whole(stage: Any, take: Callable[..., An
     context.push("Hello, ")
     context.push("this is a sentence.", continue_=False)
     if comes != "nothing":
-        stage.wire.hear_chunk("a", b"")
-    stage.wire.hear_done("a")
+        stage.wire.feed_chunk("a", b"")
+    stage.wire.feed_done("a")
     with pytest.raises(UnfinishedError, match="without any audio, though there were words") as caught:
         take(context, tmp_path)
     assert caught.value.unspoken == ("Hello, ", "this is a sentence.") == caught.value.transcripts
@@ -204,7 +204,7 @@ def test_words_without_any_audio_are_no_whole(stage: Any, take: Callable[..., An
 def test_much_text_is_shortened_in_the_errors_words_and_whole_in_its_facts(stage: Any) -> None:
     context = stage.context("a")
     context.push("word " * 1000, continue_=False)
-    stage.wire.hear_done("a")
+    stage.wire.feed_done("a")
     with pytest.raises(UnfinishedError) as caught:
         context.audio()
     assert len(str(caught.value)) < 600
@@ -218,11 +218,11 @@ def test_a_text_without_words_is_whole_without_audio_and_makes_no_file(stage: An
     for name, take in (("a", audio), ("b", samples)):
         context = stage.context(name)
         context.push(text, continue_=False)
-        stage.wire.hear_done(name)
+        stage.wire.feed_done(name)
         assert len(take(context, tmp_path)) == 0
     context = stage.context("c")
     context.push(text, continue_=False)
-    stage.wire.hear_done("c")
+    stage.wire.feed_done("c")
     with pytest.raises(ContextStateError, match="has no audio to save: there is no letter or digit in its text"):
         context.save(tmp_path / "a.wav")
     assert list(tmp_path.iterdir()) == []
@@ -232,7 +232,7 @@ def test_a_text_without_words_is_whole_without_audio_and_makes_no_file(stage: An
 def test_a_refused_context_is_refused_and_not_unfinished(stage: Any) -> None:
     context = stage.context("a")
     context.push("One. ")
-    stage.wire.hear_error("a", message="no such voice")
+    stage.wire.feed_error("a", message="no such voice")
     with pytest.raises(Exception, match="no such voice") as caught:
         context.audio()
     assert not isinstance(caught.value, UnfinishedError)

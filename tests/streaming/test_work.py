@@ -62,7 +62,7 @@ def test_a_receiver_is_woken_once_for_all_that_arrived_together(stage: Any, monk
     calls = count_calls(monkeypatch, Mailbox, "deliver", "wait")
     with ThreadPoolExecutor(1) as pool:
         heard = pool.submit(lambda events: [next(events).audio for _ in range(50)], context.receive())
-        stage.wire.hear_together(*(chunk("a", bytes([number])) for number in range(50)))
+        stage.wire.feed_together(*(chunk("a", bytes([number])) for number in range(50)))
         assert heard.result(BOUND) == [bytes([number]) for number in range(50)]
     assert calls["deliver"] == 1
     assert calls["wait"] <= 1
@@ -71,7 +71,7 @@ def test_a_receiver_is_woken_once_for_all_that_arrived_together(stage: Any, monk
 def test_each_message_is_decoded_once_and_so_is_its_audio(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     (context,) = speaking(stage, "a")
     calls = count_calls(monkeypatch, codec, "decode")
-    stage.wire.hear_together(*[chunk("a")] * 20, done("a"))
+    stage.wire.feed_together(*[chunk("a")] * 20, done("a"))
     events = list(context.receive())
     assert [event.audio is event.audio for event in events[:-1]] == [True] * 20
     assert calls["decode"] == 21
@@ -79,7 +79,7 @@ def test_each_message_is_decoded_once_and_so_is_its_audio(stage: Any, monkeypatc
 
 def test_the_wire_is_asked_once_to_wait_for_what_arrives_together(stage: Any) -> None:
     (context,) = speaking(stage, "a")
-    stage.wire.hear_together(*[chunk("a")] * 20, done("a"))
+    stage.wire.feed_together(*[chunk("a")] * 20, done("a"))
     assert len(hear_rest(context)) == 21
     waits = [seconds for seconds in stage.wire.deadlines if seconds]
     assert len(waits) <= 2  # the one that brought them, and the one after
@@ -87,7 +87,7 @@ def test_the_wire_is_asked_once_to_wait_for_what_arrives_together(stage: Any) ->
 
 def test_a_taken_event_gives_its_room_back_though_others_came_with_it(stage: Any) -> None:
     (context,) = speaking(stage, "a")
-    stage.wire.hear_together(chunk("a"), chunk("a"), done("a"))
+    stage.wire.feed_together(chunk("a"), chunk("a"), done("a"))
     events = context.receive()
     next(events)
     whole = context._channel.mailbox.waiting_bytes
@@ -115,9 +115,9 @@ def test_no_more_than_a_few_receivers_are_woken_before_the_wire_is_looked_at_aga
         return read(deadline)
 
     monkeypatch.setattr(stage.wire, "read", counting)
-    stage.wire.hear({"type": "weather"})  # so that the reader comes back from the read it is in
+    stage.wire.feed({"type": "weather"})  # so that the reader comes back from the read it is in
     events = [event for name in names for event in (chunk(name), done(name))]
-    stage.wire.hear_together(*events)
+    stage.wire.feed_together(*events)
     assert [hear_rest(context) for context in contexts] == [[b"..", "done"]] * MANY
     steps = [later - earlier for earlier, later in zip(sealed, sealed[1:])]
     assert max(steps, default=0) <= most
@@ -130,8 +130,8 @@ def test_many_contexts_that_arrive_together_are_all_heard_whole_and_in_order(sta
     with ThreadPoolExecutor(MANY) as pool:
         heard = [pool.submit(hear_rest, context) for context in contexts]
         turns = [chunk(name, bytes([turn])) for turn in range(EACH) for name in names]
-        stage.wire.hear_together(*turns[: len(turns) // 2])
-        stage.wire.hear_together(*turns[len(turns) // 2 :], *(done(name) for name in names))
+        stage.wire.feed_together(*turns[: len(turns) // 2])
+        stage.wire.feed_together(*turns[len(turns) // 2 :], *(done(name) for name in names))
         for each in heard:
             assert each.result(BOUND) == [*(bytes([turn]) for turn in range(EACH)), "done"]
 
@@ -142,7 +142,7 @@ def test_many_contexts_that_arrive_together_are_all_heard_whole_and_in_order(sta
 def test_what_came_before_a_loss_is_heard_before_it(stage: Any) -> None:
     names = [f"c{number}" for number in range(MANY)]
     contexts = speaking(stage, *names)
-    stage.wire.hear_together(*(chunk(name) for name in names))
+    stage.wire.feed_together(*(chunk(name) for name in names))
     stage.wire.lose()
     for context in contexts:
         events = context.receive()
@@ -154,7 +154,7 @@ def test_what_came_before_a_loss_is_heard_before_it(stage: Any) -> None:
 def test_what_came_before_an_unreadable_event_is_heard_before_its_error(stage: Any) -> None:
     one, other = speaking(stage, "a", "b")
     unreadable = {"type": "chunk", "context_id": "a", "data": 5}
-    stage.wire.hear_together(chunk("a"), chunk("b"), unreadable, chunk("a"), done("b"))
+    stage.wire.feed_together(chunk("a"), chunk("b"), unreadable, chunk("a"), done("b"))
     events = one.receive()
     assert next(events).audio == b".."
     with pytest.raises(MalformedEventError):
@@ -165,7 +165,7 @@ def test_what_came_before_an_unreadable_event_is_heard_before_its_error(stage: A
 
 def test_what_comes_behind_the_end_in_one_piece_with_it_is_late(stage: Any) -> None:
     (context,) = speaking(stage, "a")
-    stage.wire.hear_together(chunk("a"), done("a"), chunk("a"), done("a"))
+    stage.wire.feed_together(chunk("a"), done("a"), chunk("a"), done("a"))
     assert hear_rest(context) == [b"..", "done"]
     assert stage.link.registry.late_events == 2
 
@@ -174,20 +174,20 @@ def test_what_comes_behind_the_end_in_one_piece_with_it_is_late(stage: Any) -> N
 def test_what_there_is_room_for_is_heard_and_the_rest_ends_the_context(stage: Any, is_whole: bool) -> None:
     (context,) = speaking(stage, "a", max_queued_bytes=1000)
     (other,) = speaking(stage, "b")
-    stage.wire.hear_together(*[chunk("a", bytes(300))] * 4, *[done("a")] * is_whole, done("b"))
+    stage.wire.feed_together(*[chunk("a", bytes(300))] * 4, *[done("a")] * is_whole, done("b"))
     assert hear_rest(other) == ["done"]
     events = context.receive()
     assert [len(next(events).audio) for _ in range(3)] == [300] * 3
     with pytest.raises(MailboxFullError):
         next(events)
     stage.connection.close()  # the reader has seen to everything
-    cancels = [message for message in stage.wire.said if message.get("cancel")]
+    cancels = [message for message in stage.wire.sent if message.get("cancel")]
     assert cancels == [] if is_whole else [{"context_id": "a", "cancel": True}]
 
 
 def test_the_last_event_needs_no_room(stage: Any) -> None:
     (context,) = speaking(stage, "a", max_queued_bytes=10)
-    stage.wire.hear_together(chunk("a", bytes(300)), done("a"))
+    stage.wire.feed_together(chunk("a", bytes(300)), done("a"))
     assert hear_rest(context) == [bytes(300), "done"]
 
 
@@ -195,7 +195,7 @@ def test_what_waits_for_its_turn_counts_against_the_connections_limit(make_stage
     stage = make_stage(max_queued_bytes=20_000)
     names = [f"c{number}" for number in range(MANY)]
     contexts = speaking(stage, *names)
-    stage.wire.hear_together(*(chunk(name, bytes(1000)) for name in names), *(done(name) for name in names))
+    stage.wire.feed_together(*(chunk(name, bytes(1000)) for name in names), *(done(name) for name in names))
     full = 0
     for context in contexts:
         try:
@@ -220,12 +220,12 @@ def test_an_event_costs_as_much_among_many_contexts_as_among_few(
         def take(merged: Any = merged) -> Any:
             return stage.connection.recv() if by == "recv" else next(merged)[1]
 
-        stage.wire.hear(chunk(f"{many}-0"))
+        stage.wire.feed(chunk(f"{many}-0"))
         take()  # which hangs the bell
         with monkeypatch.context() as patch:
             calls = count_calls(patch, Mailbox, "next_number", "subscribe")
             for number in range(20):
-                stage.wire.hear(chunk(f"{many}-{number % 2}"))
+                stage.wire.feed(chunk(f"{many}-{number % 2}"))
                 assert take().audio == b".."
         looks[many] = sum(calls.values())
         merged.close()
@@ -235,10 +235,10 @@ def test_an_event_costs_as_much_among_many_contexts_as_among_few(
 
 def test_notifications_that_nobody_takes_are_one_of_each_context(stage: Any) -> None:
     first, _ = speaking(stage, "a", "b")
-    stage.wire.hear(chunk("a"))
+    stage.wire.feed(chunk("a"))
     assert stage.connection.recv().context_id == "a"
     for _ in range(50):
-        stage.wire.hear_together(chunk("a"), chunk("b"))
-    stage.wire.hear(done("a"))
+        stage.wire.feed_together(chunk("a"), chunk("b"))
+    stage.wire.feed(done("a"))
     assert len(hear_rest(first)) == 51
     assert stage.connection._selector._notifications.qsize() <= 2
