@@ -140,7 +140,7 @@ class Link:
 
         Raises:
             WebSocketConnectionClosedError: After ``close``.
-            CartesiaError: As ``wire.connect``.
+            CartesiaError: As ``handshake.connect``.
 
         Threads: any; one connects, the others wait for it. Waits at most for the connect timeout.
         """

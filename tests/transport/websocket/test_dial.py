@@ -20,10 +20,11 @@ import trustme
 from cartesia_sync.errors import APIConnectionError, ConnectTimeoutError
 from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.websocket import dial as dial_module
-from cartesia_sync.transport.websocket import wire
+from cartesia_sync.transport.websocket import handshake
 from cartesia_sync.transport.websocket.dial import dial
 from cartesia_sync.transport.websocket.duplex import Duplex
 from cartesia_sync.transport.websocket.stream import Stream
+from cartesia_sync.transport.websocket.wire import Wire
 
 from ...support.peer import BOUND, Far, Peer, Script, Trust
 from ..conftest import write
@@ -38,8 +39,8 @@ def soon() -> Deadline:
     return Deadline(BOUND)
 
 
-def connect(url: str, trust: Any = None, seconds: float = BOUND) -> wire.Wire:
-    return wire.connect(url, {"Authorization": "Bearer sk_secret"}, ssl_context=trust, deadline=Deadline(seconds))
+def connect(url: str, trust: Any = None, seconds: float = BOUND) -> Wire:
+    return handshake.connect(url, {"Authorization": "Bearer sk_secret"}, ssl_context=trust, deadline=Deadline(seconds))
 
 
 @pytest.fixture

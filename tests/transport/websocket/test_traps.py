@@ -26,7 +26,7 @@ Each test fails where the way round is taken out. Modules without a room are thi
             test_wire::test_the_fragment_that_is_too_much_is_refused_before_it_is_read
      9  a message costs four recv calls, a handshake two hundred
             test_wire::test_small_frames_cost_one_recv_together
-            test_wire_upgrade::test_an_upgrade_costs_few_recvs
+            test_handshake::test_an_upgrade_costs_few_recvs
     10  each fragment copies all of those before it
             test_traps::test_fragments_are_put_together_in_one_place
     11  after a torn frame the connection counts as open, and the next frame lands in it
@@ -49,18 +49,18 @@ Each test fails where the way round is taken out. Modules without a room are thi
             test_traps::test_only_the_reader_thread_reads
             whole/test_whole::test_one_connection_has_one_reader_thread_which_is_gone_after_close
     17  no compression is understood
-            test_wire_upgrade::test_the_request_holds_nothing_that_was_not_asked_for
+            test_handshake::test_the_request_holds_nothing_that_was_not_asked_for
             test_wire::test_what_a_service_must_not_send_is_refused
     18  masking costs 5 ms a megabyte
             test_traps::test_a_message_is_masked_once_in_however_many_parts_it_leaves
     19  an Origin is sent, cookies are kept for the whole process, redirects take the key along
-            test_wire_upgrade::test_the_request_holds_nothing_that_was_not_asked_for
-            test_wire_upgrade::test_a_cookie_of_one_connection_is_not_sent_on_the_next
-            test_wire_upgrade::test_a_redirect_is_not_followed
+            test_handshake::test_the_request_holds_nothing_that_was_not_asked_for
+            test_handshake::test_a_cookie_of_one_connection_is_not_sent_on_the_next
+            test_handshake::test_a_redirect_is_not_followed
     20  the exception of a refusal shows all headers and the body
-            test_wire_upgrade::test_a_refusal_has_its_exception
-            test_wire_upgrade::test_no_exception_holds_the_key
-            test_wire_upgrade::test_foreign_exceptions_end_here
+            test_handshake::test_a_refusal_has_its_exception
+            test_handshake::test_no_exception_holds_the_key
+            test_handshake::test_foreign_exceptions_end_here
     21  the connect timeout is counted for each address anew
             test_traps::test_no_address_is_tried_when_the_time_of_all_is_over
             test_dial::test_all_addresses_of_a_name_share_one_deadline
@@ -99,6 +99,7 @@ from cartesia_sync.errors import MalformedEventError, WebSocketConnectionClosedE
 from cartesia_sync.protocol import codec
 from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.websocket import dial as dial_module
+from cartesia_sync.transport.websocket import handshake as handshake_module
 from cartesia_sync.transport.websocket import wire as wire_module
 from cartesia_sync.transport.websocket.duplex import Duplex
 from cartesia_sync.transport.websocket.stream import Stream
@@ -377,22 +378,23 @@ def test_no_address_is_tried_when_the_time_of_all_is_over(monkeypatch: pytest.Mo
 
 
 def test_of_the_library_only_the_upgrade_and_the_framing_are_used() -> None:
-    tree = ast.parse(Path(wire_module.__file__).read_bytes())
+    trees = [ast.parse(Path(module.__file__ or "").read_bytes()) for module in (handshake_module, wire_module)]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
     used = {
         node.attr
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "websocket"
     }
     imported = {
         name.name
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("websocket")
         for name in node.names
     }
     assert used | imported == {"WebSocket", "WebSocketException", "frame_buffer", "ABNF"}
     of_the_upgrade = {
         node.attr
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "upgrade"
     }
     assert of_the_upgrade == {"connect", "headers"}

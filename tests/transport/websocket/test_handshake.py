@@ -31,7 +31,8 @@ from cartesia_sync.errors import (
 )
 from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.error_response import MAX_BODY_BYTES
-from cartesia_sync.transport.websocket import wire
+from cartesia_sync.transport.websocket import handshake
+from cartesia_sync.transport.websocket.wire import Wire
 
 from ...support.peer import BOUND, FLOOD_BYTES, TEXT, Far, Peer, Said, Script, Trust, accept_key, frame, switching
 
@@ -41,7 +42,7 @@ SHORT = 0.2
 """The clock of a test in which it must run out."""
 
 Serve = Callable[..., Peer]
-Connect = Callable[..., wire.Wire]
+Connect = Callable[..., Wire]
 
 
 @pytest.fixture
@@ -49,8 +50,8 @@ def connect(serve: Serve) -> Iterator[Connect]:
     """Connect to a peer; the wire is freed after the test, and before its peer, which waits for that."""
     with ExitStack() as stack:
 
-        def start(peer: Peer, path: str = "", *, trust: Any = None, seconds: float = BOUND) -> wire.Wire:
-            opened = wire.connect(peer.url + path, HEADERS, ssl_context=trust, deadline=Deadline(seconds))
+        def start(peer: Peer, path: str = "", *, trust: Any = None, seconds: float = BOUND) -> Wire:
+            opened = handshake.connect(peer.url + path, HEADERS, ssl_context=trust, deadline=Deadline(seconds))
             stack.callback(opened.release)
             return opened
 
