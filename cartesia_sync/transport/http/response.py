@@ -1,4 +1,4 @@
-"""One HTTP call, and its answer as it arrives: whole, or known to have broken off."""
+"""An HTTP response as it arrives: whole, or known to have broken off."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import socket
 import threading
 import weakref
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Optional
 
 import urllib3.exceptions
 
 from ...errors import APIResponseValidationError, APITimeoutError, ForkedError, IncompleteAnswerError, ProtocolError
+from .request import Request
 
 if TYPE_CHECKING:
     import requests
@@ -25,40 +25,6 @@ LAST_WAIT = 0.5
 _GZIP = ("gzip", "x-gzip")
 
 
-@dataclass(frozen=True)
-class Call:
-    """One request, as often as it is attempted.
-
-    Attributes:
-        method: GET, POST, PATCH, PUT or DELETE.
-        url: Without the query.
-        path: The URL's path, for messages.
-        query: Names and values.
-        headers: All of them, the key's included.
-        body: What is sent, or None.
-        connect_timeout: Seconds for each address of the host, and again for TLS; None is no limit.
-        read_timeout: Seconds without any byte of the answer; None is no limit.
-        max_retries: How often a failed attempt is repeated at most.
-        max_answer_bytes: How long an answer may be that is read as a whole, decompressed; None is no limit.
-    """
-
-    method: str
-    url: str
-    path: str
-    query: Sequence[tuple[str, str]]
-    headers: Mapping[str, str]
-    body: Optional[bytes]
-    connect_timeout: Optional[float]
-    read_timeout: Optional[float]
-    max_retries: int
-    max_answer_bytes: Optional[int]
-
-    @property
-    def what(self) -> str:
-        """Name it in messages. The query is left out: it may hold a credential."""
-        return f"{self.method} {self.path}"
-
-
 class Response:
     """An answer that is no error: its head is here, and its body comes as it is read, once.
 
@@ -66,13 +32,13 @@ class Response:
     and a finalizer may call it anywhere.
     """
 
-    def __init__(self, response: requests.Response, call: Call) -> None:
+    def __init__(self, response: requests.Response, request: Request) -> None:
         self._response = response
         self._raw: Any = response.raw
-        self._way = _Way(self._raw)
+        self._lease = _ConnectionLease(self._raw)
         self._is_begun = False
         self._encoding = response.headers.get("content-encoding", "identity").strip().lower()
-        self.call = call
+        self.request = request
         self.status_code: int = response.status_code
         self.headers: dict[str, str] = {name.lower(): value for name, value in response.headers.items()}
         self.says_its_length: bool = bool(self._raw.chunked) or self._raw.length_remaining is not None
@@ -82,7 +48,7 @@ class Response:
     @property
     def is_closed(self) -> bool:
         """Whether it keeps no connection any more."""
-        return self._way.is_closed or bool(self._raw.closed)
+        return self._lease.is_closed or bool(self._raw.closed)
 
     def pieces(self) -> Iterator[bytes]:
         """Give the body as it arrives, decompressed, in pieces of at most 64 KiB.
@@ -91,7 +57,7 @@ class Response:
             IncompleteAnswerError: It broke off, or was closed before its end, or was read in part before.
             APITimeoutError: Nothing more of it came in time.
             ProtocolError: It is compressed in a way that was not asked for, or wrongly.
-            ForkedError: The call was made by the parent process.
+            ForkedError: The request was made by the parent process.
         """
         if self._is_begun:
             raise self.broken("was read before, in part at least")
@@ -101,9 +67,9 @@ class Response:
                 self.received_bytes += len(piece)
                 yield piece
         except urllib3.exceptions.ReadTimeoutError as error:
-            raise read_timeout(self.call) from error
+            raise read_timeout(self.request) from error
         except zlib.error as error:
-            raise ProtocolError(f"{self.call.what}: the answer is no gzip: {error}") from error
+            raise ProtocolError(f"{self.request.what}: the answer is no gzip: {error}") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self.broken(f"broke off: {error}") from error
         finally:
@@ -117,31 +83,31 @@ class Response:
         """
         if not self.says_its_length:
             raise IncompleteAnswerError(
-                f"The answer to {self.call.what} ended after {self.received_bytes} bytes without having said its "
+                f"The answer to {self.request.what} ended after {self.received_bytes} bytes without having said its "
                 "length: it cannot be told from one that broke off",
                 received_bytes=self.received_bytes,
             )
 
     def _raw_pieces(self) -> Iterator[bytes]:
-        way = self._way
+        lease = self._lease
         while True:
-            way.is_reading = True  # said before we look; who closes looks after having said so
+            lease.is_reading = True  # said before we look; who closes looks after having said so
             broken: Optional[Exception] = None
             piece = b""
             try:
                 # An end without a length is found by a read. Where the file is closed before that, somebody else did
                 # it, and a read would give b"", as at the end.
-                if way.is_closed or (self._raw.closed and self._raw.length_remaining is None):
+                if lease.is_closed or (self._raw.closed and self._raw.length_remaining is None):
                     raise self.broken("was closed")
-                if way.is_parents:
-                    raise ForkedError(f"The answer to {self.call.what} belongs to the parent process")
+                if lease.is_parents:
+                    raise ForkedError(f"The answer to {self.request.what} belongs to the parent process")
                 # read() would wait until it has as much as was asked for.
                 piece = self._raw.read1(PIECE_BYTES, decode_content=False)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 broken = error
             finally:
-                way.is_reading = False
-            if way.is_closed:  # what was read meanwhile is not to be relied on
+                lease.is_reading = False
+            if lease.is_closed:  # what was read meanwhile is not to be relied on
                 raise self.broken("was closed") from broken
             if broken is not None:
                 raise broken
@@ -153,7 +119,7 @@ class Response:
         """Decompress. By ourselves, since urllib3 takes gzip that is cut off for whole, and bounds no piece of it."""
         if self._encoding not in _GZIP:
             if self._encoding != "identity":
-                raise ProtocolError(f"{self.call.what}: the answer is compressed by {self._encoding[:20]!r}")
+                raise ProtocolError(f"{self.request.what}: the answer is compressed by {self._encoding[:20]!r}")
             yield from pieces
             return
         inflater, is_begun = zlib.decompressobj(zlib.MAX_WBITS | 16), False
@@ -179,7 +145,7 @@ class Response:
     def broken(self, how: str) -> IncompleteAnswerError:
         """Make the exception for a body of which we do not have the whole."""
         return IncompleteAnswerError(
-            f"The answer to {self.call.what} {how}, after {self.received_bytes} bytes",
+            f"The answer to {self.request.what} {how}, after {self.received_bytes} bytes",
             received_bytes=self.received_bytes,
         )
 
@@ -189,7 +155,7 @@ class Response:
         Raises:
             APIResponseValidationError: It is longer than ``max_answer_bytes``; no more of it than that is held.
         """
-        limit = self.call.max_answer_bytes
+        limit = self.request.max_answer_bytes
         body = bytearray()
         with contextlib.closing(self.pieces()) as pieces:  # type: ignore[type-var]  # it is a generator
             if limit is not None and self._encoding == "identity" and (self._raw.length_remaining or 0) > limit:
@@ -213,22 +179,22 @@ class Response:
     def _too_long(self, limit: int) -> APIResponseValidationError:
         self.close()  # pieces() does so only once it has begun
         return APIResponseValidationError(
-            f"The answer to {self.call.what} is longer than the client's max_answer_bytes allows, {limit} bytes; "
+            f"The answer to {self.request.what} is longer than the client's max_answer_bytes allows, {limit} bytes; "
             "the rest was not read",
             status_code=self.status_code,
         )
 
     def hurry(self) -> None:
         """Wait no longer than a moment for each further piece: all that matters has been read. The reader's alone."""
-        self._way.hurry()
+        self._lease.hurry()
 
     def close(self) -> None:
         """Give the connection up, unless the body was read to its end; a thread that reads is told. Idempotent."""
-        if self._way.close():
-            self._way.let_go(self._response)
+        if self._lease.close():
+            self._lease.let_go(self._response)
 
 
-class _Way:
+class _ConnectionLease:
     """The connection that an answer comes over, for as long as it does.
 
     A thread that waits in a read holds the file's own lock, so that nobody else can close it; and once the body is
@@ -249,7 +215,7 @@ class _Way:
         self._sock: Optional[socket.socket] = sock if isinstance(sock, socket.socket) else None
         self._process = os.getpid()
         self.is_reading = False
-        self._end: dict[str, str] = {}  # "way": "released" or "closed", for good
+        self._end: dict[str, str] = {}  # "how": "released" or "closed", for good
         self._closer: dict[str, int] = {}  # "thread": the one that lets go of the file and the socket
         self._is_letting_go = False  # that thread's
         self._release = type(raw).release_conn
@@ -258,7 +224,7 @@ class _Way:
     @property
     def is_closed(self) -> bool:
         """Whether it was closed before the body was read to its end."""
-        return self._end.get("way") == "closed"
+        return self._end.get("how") == "closed"
 
     @property
     def is_parents(self) -> bool:
@@ -268,7 +234,7 @@ class _Way:
     def release(self) -> None:
         """Give the connection back to the pool; urllib3 calls it at the body's end, in the thread that reads."""
         raw = self._raw()
-        if raw is None or self._end.setdefault("way", "released") != "released":
+        if raw is None or self._end.setdefault("how", "released") != "released":
             return  # it was shut, or will be at once
         self._sock = None
         try:
@@ -278,7 +244,7 @@ class _Way:
 
     def close(self) -> bool:
         """Note that nothing more is to be read, and wake who reads; answer whether to ``let_go`` here and now."""
-        if self._end.setdefault("way", "closed") != "closed":
+        if self._end.setdefault("how", "closed") != "closed":
             return False
         if self.is_reading and self._sock is not None and not self.is_parents:
             with contextlib.suppress(OSError):
@@ -304,6 +270,8 @@ class _Way:
                 self._sock.settimeout(LAST_WAIT)
 
 
-def read_timeout(call: Call) -> APITimeoutError:
+def read_timeout(request: Request) -> APITimeoutError:
     """Make the exception for an answer of which nothing more came in time."""
-    return APITimeoutError(f"{call.what}: nothing was heard for {call.read_timeout} seconds", timeout=call.read_timeout)
+    return APITimeoutError(
+        f"{request.what}: nothing was heard for {request.read_timeout} seconds", timeout=request.read_timeout
+    )

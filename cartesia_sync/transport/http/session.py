@@ -1,4 +1,4 @@
-"""HTTP to the service: one pooled session, its retries and its errors; the one file that imports requests."""
+"""HTTP to the service: one pooled session, its retries, and requests' errors as ours."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import logging
 import os
 import queue
 import ssl
-from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Callable, Optional, TypeVar
 from urllib.parse import urlsplit
@@ -15,9 +13,7 @@ from urllib.parse import urlsplit
 import requests
 import requests.adapters
 import requests.utils
-import urllib3.connectionpool
 import urllib3.exceptions
-from urllib3.filepost import encode_multipart_formdata
 
 from ...errors import (
     APIConnectionError,
@@ -25,13 +21,14 @@ from ...errors import (
     ConnectTimeoutError,
     ProtocolError,
 )
-from ..error_response import MAX_BODY_BYTES, redacted, refusal, secrets_in
+from ..error_response import MAX_BODY_BYTES, error_response
 from ..loopback import is_this_machine
+from ..redaction import redacted, secrets_in
 from ..retry import pause_after
-from .response import Call, Response, read_timeout
+from .request import Request
+from .response import Response, read_timeout
+from .tls_adapter import PooledAdapter, TLSAdapter
 
-MAX_IDLE_CONNECTIONS = 100
-"""To one host; more threads at once than this open connections that are not kept."""
 SHORTEST_TIMEOUT = 0.001
 """For a clock of 0: a socket timeout of 0 would mean not to wait, which urllib3 refuses."""
 _HARMLESS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "range", "user-agent"}
@@ -81,69 +78,69 @@ class Http:
                             pool.close()
         live.session.close()
 
-    def open(self, call: Call) -> Response:
+    def open(self, request: Request) -> Response:
         """Send it, as often as the rule allows, and give the first answer that is no error.
 
         Threads: any. Waits for the answer's head, and between attempts as the service asks, 60 s at most.
         """
-        return self._with_retries(call, lambda: self._attempt(call))
+        return self._with_retries(request, lambda: self._attempt(request))
 
-    def fetch(self, call: Call) -> tuple[Response, bytes]:
+    def fetch(self, request: Request) -> tuple[Response, bytes]:
         """Do as ``open`` does, and read the body too, which belongs to the attempt.
 
         Raises:
-            APIResponseValidationError: The body is longer than the call's ``max_answer_bytes``.
+            APIResponseValidationError: The body is longer than the request's ``max_answer_bytes``.
         """
 
         def attempt() -> tuple[Response, bytes]:
-            response = self._attempt(call)
+            response = self._attempt(request)
             return response, response.read()
 
-        return self._with_retries(call, attempt)
+        return self._with_retries(request, attempt)
 
-    def _with_retries(self, call: Call, attempt: Callable[[], _T]) -> _T:
+    def _with_retries(self, request: Request, attempt: Callable[[], _T]) -> _T:
         failed = 0
         while True:
             closing = self._live.closing
             if closing.is_set:
-                raise APIConnectionError(f"{call.what}: the client is closed")
+                raise APIConnectionError(f"{request.what}: the client is closed")
             try:
                 return attempt()
             except CartesiaError as error:
-                if failed >= call.max_retries:
+                if failed >= request.max_retries:
                     raise
                 pause = pause_after(error, failed, clock_per_attempt=True)
                 if pause is None:
                     raise
-                _log.debug("%s: %s; again in %.2f s", call.what, type(error).__name__, pause)
+                _log.debug("%s: %s; again in %.2f s", request.what, type(error).__name__, pause)
                 failed += 1
             closing.wait(pause)
 
-    def _attempt(self, call: Call) -> Response:
+    def _attempt(self, request: Request) -> Response:
         try:
             answer = self._live.session.request(
-                call.method,
-                call.url,
-                params=list(call.query),
-                data=call.body,
+                request.method,
+                request.url,
+                params=list(request.query),
+                data=request.body,
                 # As bytes: http.client would write Latin-1, and show the whole value where it cannot.
-                headers={name: value.strip().encode() for name, value in call.headers.items()},
-                timeout=(_positive(call.connect_timeout), _positive(call.read_timeout)),
+                headers={name: value.strip().encode() for name, value in request.headers.items()},
+                timeout=(_positive(request.connect_timeout), _positive(request.read_timeout)),
                 stream=True,
             )
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-            failure, reason = _translated(error, call)
+            failure, reason = _translated(error, request)
         else:
-            return self._accepted(Response(answer, call))
+            return self._accepted(Response(answer, request))
         # Outside of the handler: requests' exceptions hold the request, and with it the key.
         raise failure from reason
 
     def _accepted(self, response: Response) -> Response:
-        call = response.call
-        _log.debug("%s: %d", call.what, response.status_code)
+        request = response.request
+        _log.debug("%s: %d", request.what, response.status_code)
         if 200 <= response.status_code < 300:
             return response
-        secrets = secrets_in(call.headers)
+        secrets = secrets_in(request.headers)
         try:
             # As much more as a secret is long, which at the end would be known by its whole length alone.
             body = response.read_beginning(MAX_BODY_BYTES + max(map(len, secrets), default=0))
@@ -151,7 +148,7 @@ class Http:
             body = b""  # the status says enough
         body = redacted(body, secrets)[:MAX_BODY_BYTES]
         headers = {name: redacted(value.encode(), secrets).decode() for name, value in response.headers.items()}
-        raise refusal(response.status_code, headers, body, what=call.what)
+        raise error_response(response.status_code, headers, body, what=request.what)
 
 
 def environment_proxies(url: str) -> dict[str, str]:
@@ -175,25 +172,14 @@ def _host_of(proxy: str) -> str:
         return ""
 
 
-def form(fields: Sequence[tuple[str, Any]]) -> tuple[bytes, str]:
-    """Encode a multipart form; give it with its content type.
-
-    Args:
-        fields: Names, and texts or (file name, content) or (file name, content, content type). A file's type is
-            guessed from its name where it is not said.
-    """
-    body, content_type = encode_multipart_formdata(fields)
-    return body, content_type
-
-
 class _Live:
     """What belongs to one process."""
 
     def __init__(self, trust: Callable[[], ssl.SSLContext]) -> None:
         self.closing = _Closing()
         self.session = _Session()
-        self.session.mount("http://", _Adapter(pool_maxsize=MAX_IDLE_CONNECTIONS))
-        self.session.mount("https://", _TrustingAdapter(trust))
+        self.session.mount("http://", PooledAdapter())
+        self.session.mount("https://", TLSAdapter(trust))
 
 
 class _Closing:
@@ -277,132 +263,23 @@ class _NoCookies(requests.cookies.RequestsCookieJar):
         """Leave them."""
 
 
-class _Idle:
-    """A host's idle connections, last in, first out, in place of urllib3's ``queue.LifoQueue``.
-
-    Without a lock: one that an exception from outside leaves taken would stop every later call to the host, and a
-    finalizer that gives a connection back could wait for its own thread.
-    """
-
-    def __init__(self, maxsize: int) -> None:
-        self._maxsize = maxsize
-        self._connections: deque[Any] = deque()
-
-    def put(self, connection: Any, block: bool = True, timeout: Optional[float] = None) -> None:
-        """Take one back, at once."""
-        if len(self._connections) >= self._maxsize:  # threads that look at once may keep a few more
-            raise queue.Full
-        self._connections.append(connection)
-
-    def get(self, block: bool = True, timeout: Optional[float] = None) -> Any:
-        """Give the one that was used last, at once."""
-        try:
-            return self._connections.pop()
-        except IndexError:
-            raise queue.Empty from None
-
-    def qsize(self) -> int:
-        """How many there are."""
-        return len(self._connections)
-
-
-class _HTTPPool(urllib3.connectionpool.HTTPConnectionPool):
-    QueueCls = _Idle  # type: ignore[assignment]  # it has all that a pool calls
-
-
-class _HTTPSPool(urllib3.connectionpool.HTTPSConnectionPool):
-    QueueCls = _Idle  # type: ignore[assignment]  # it has all that a pool calls
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    """Keeps its idle connections without a lock."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> Any:
-        """Make the pools for what is reached directly."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
-        """Make the pools for what is reached by a proxy."""
-        manager = super().proxy_manager_for(proxy, **proxy_kwargs)
-        manager.pool_classes_by_scheme = _POOLS
-        return manager
-
-
-_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
-
-
-class _Lent:
-    """A TLS context as urllib3 may have it: what urllib3 sets is not set on the context, which others use too.
-
-    On some Pythons it switches off ``check_hostname``, to compare the names itself; it always sets the ALPN protocols.
-    """
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-        self.verify_mode = context.verify_mode
-        self.check_hostname = context.check_hostname
-
-    def set_alpn_protocols(self, protocols: Any) -> None:
-        """Leave those that the context has."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
-
-
-class _TrustingAdapter(_Adapter):
-    """Verifies by the client's TLS context alone, which the WebSockets use too.
-
-    requests would load its own authorities into that context, and the environment's; the context has the latter
-    already.
-    """
-
-    def __init__(self, trust: Callable[[], ssl.SSLContext]) -> None:
-        self._trust = trust
-        self._lent: Optional[_Lent] = None
-        super().__init__(pool_maxsize=MAX_IDLE_CONNECTIONS)
-
-    def _context(self) -> _Lent:
-        if self._lent is None:  # two threads may make one each: the pools would differ, and nothing else
-            self._lent = _Lent(self._trust())
-        return self._lent
-
-    def build_connection_pool_key_attributes(
-        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
-    ) -> Any:
-        """Say which pool a request takes its connection from: that of its host, with our context."""
-        host, _ = super().build_connection_pool_key_attributes(request, True, None)
-        context = self._context()
-        # urllib3 compares the names by itself, unless told not to, even where the context does not.
-        return host, {"ssl_context": context, **({} if context._context.check_hostname else {"assert_hostname": False})}
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Add no authorities."""
-
-    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
-        """Reach a proxy that is itself reached by TLS with our context too."""
-        if proxy.lower().startswith("https:"):
-            proxy_kwargs["proxy_ssl_context"] = self._context()
-        return super().proxy_manager_for(proxy, **proxy_kwargs)
-
-
 # ---- requests' errors as ours
 
 
-def _translated(error: Exception, call: Call) -> tuple[Exception, Optional[BaseException]]:
+def _translated(error: Exception, request: Request) -> tuple[Exception, Optional[BaseException]]:
     """Give our exception, and what it comes from where that shows no URL."""
     reason = _reason(error)
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        what = f"{call.what}: no connection within {call.connect_timeout} seconds"
-        return ConnectTimeoutError(what, timeout=call.connect_timeout), reason
+        what = f"{request.what}: no connection within {request.connect_timeout} seconds"
+        return ConnectTimeoutError(what, timeout=request.connect_timeout), reason
     if isinstance(error, requests.exceptions.ReadTimeout):
-        return read_timeout(call), reason
+        return read_timeout(request), reason
     if isinstance(error, requests.exceptions.TooManyRedirects):
-        return ProtocolError(f"{call.what}: too many redirects"), None
+        return ProtocolError(f"{request.what}: too many redirects"), None
     # A text of these shows a URL, perhaps a proxy's. But a certificate that is refused is a ValueError too.
     if isinstance(error, ValueError) or (isinstance(reason, ValueError) and not isinstance(reason, OSError)):
-        return ProtocolError(f"{call.what}: the URL, one that it redirects to, or the proxy's is none to ask"), None
-    return APIConnectionError(f"{call.what}: {reason}"), reason
+        return ProtocolError(f"{request.what}: the URL, one that it redirects to, or the proxy's is none to ask"), None
+    return APIConnectionError(f"{request.what}: {reason}"), reason
 
 
 def _reason(error: BaseException) -> BaseException:

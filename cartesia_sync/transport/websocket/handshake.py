@@ -20,7 +20,8 @@ import websocket
 from ...errors import APIConnectionError, ConnectTimeoutError, ProtocolError
 from ..deadline import Deadline
 from ..environment import proxy_for
-from ..error_response import MAX_BODY_BYTES, SECRET_HEADERS, redacted, refusal, secrets_in
+from ..error_response import MAX_BODY_BYTES, error_response
+from ..redaction import SECRET_HEADERS, redacted, secrets_in
 from .dial import dial
 from .duplex import Duplex, Frame, SilenceError
 from .wire import MAX_MESSAGE_BYTES, Wire
@@ -152,10 +153,10 @@ class _UpgradeSocket:
         answer = redacted(bytes(head), self._secrets)
         first, *rest = answer.split(b"\r\n")
         if first.split(b" ", 2)[1:2] != [b"101"]:
-            self._raise_refusal(answer)
+            self._raise_error_response(answer)
         return b"\r\n".join([first, *(line for line in rest if not line.lower().startswith(b"set-cookie:"))])
 
-    def _raise_refusal(self, head: bytes) -> None:
+    def _raise_error_response(self, head: bytes) -> None:
         answer = http.client.HTTPResponse(_Answer(head, self._duplex, self._deadline))  # type: ignore[arg-type]  # reads it as a file
         with contextlib.closing(answer):  # left to the collector, it writes to stderr on Python 3.13
             try:
@@ -168,7 +169,7 @@ class _UpgradeSocket:
             except (http.client.HTTPException, OSError, EOFError, SilenceError, ValueError):
                 body = b""  # the status says enough
         body = redacted(body, self._secrets)[:MAX_BODY_BYTES]
-        raise refusal(answer.status, headers, body, what="the WebSocket upgrade")
+        raise error_response(answer.status, headers, body, what="the WebSocket upgrade")
 
 
 class _Answer(io.RawIOBase):

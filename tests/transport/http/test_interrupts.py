@@ -33,11 +33,11 @@ CHUNK = {"type": "chunk", "context_id": "c", "data": "AAA=", "done": False, "sta
 DONE = {"type": "done", "context_id": "c", "done": True, "status_code": 206}
 RAW = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 8000}
 READING = re.compile(
-    r"cartesia_sync/(transport/http/(response|session)|resources/binary|audio/files)\.py$"
+    r"cartesia_sync/(transport/http/(request|response|session|tls_adapter)|resources/binary|audio/files)\.py$"
     r"|urllib3/(response|connectionpool)\.py$|http/client\.py$|requests/models\.py$"
 )
 CALLING = re.compile(
-    r"cartesia_sync/transport/http/(response|session)\.py$|/(queue|threading|http/cookiejar)\.py$|urllib3/_collections\.py$"
+    r"cartesia_sync/transport/http/(request|response|session|tls_adapter)\.py$|/(queue|threading|http/cookiejar)\.py$|urllib3/_collections\.py$"
     r"|requests/cookies\.py$|urllib3/connectionpool\.py$"
 )
 NO_PLACE = re.compile(r"\s*(return( \w+)?|except .*|else:|with .*|try:|finally:)\s*$")
