@@ -1,4 +1,4 @@
-"""Whether, and after how long, a failed attempt is worth another one.
+"""Whether, and after how long, a failed attempt is worth another one; and the loop that makes it.
 
 The rule is the official client's, on both transports. urllib3's ``Retry`` cannot say it: it knows neither
 ``x-should-retry`` nor ``retry-after-ms``, obeys a Retry-After of any length, and adds its jitter rather than take it
@@ -8,13 +8,54 @@ off. It and tenacity also sleep by themselves; here the caller waits, so that ``
 from __future__ import annotations
 
 import random
-from typing import Optional
+from typing import Callable, Optional, TypeVar
 
 from ..errors import APIConnectionError, APIStatusError, APITimeoutError, CartesiaError, ProtocolError
+from .deadline import Deadline
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 LONGEST_RETRY_AFTER = 60.0
 _PASSING = {408, 409, 429}
+_T = TypeVar("_T")
+
+
+def with_retries(
+    attempt: Callable[[], _T],
+    *,
+    max_retries: int,
+    log: Callable[[CartesiaError, float], None],
+    wait: Callable[[float], None],
+    deadline: Optional[Deadline] = None,
+    clock_per_attempt: bool = False,
+) -> _T:
+    """Return what an attempt returns, the first or a later one.
+
+    Args:
+        attempt: Does it once.
+        max_retries: How often a failed attempt is repeated at most.
+        log: Called with a failure and the seconds until the next attempt.
+        wait: Called between attempts with these seconds; waits for as long, and raises where another attempt is not
+            wanted any more.
+        deadline: For all attempts together. A wait that would reach it is not begun.
+        clock_per_attempt: As for ``pause_after``.
+
+    Raises:
+        CartesiaError: What the last attempt failed with.
+    """
+    failed = 0
+    while True:
+        try:
+            return attempt()
+        except CartesiaError as error:
+            if failed >= max_retries:
+                raise
+            pause = pause_after(error, failed, clock_per_attempt=clock_per_attempt)
+            left = None if deadline is None else deadline.left()
+            if pause is None or (left is not None and pause >= left):
+                raise
+            log(error, pause)
+            failed += 1
+        wait(pause)
 
 
 def pause_after(error: CartesiaError, attempt: int, *, clock_per_attempt: bool = False) -> Optional[float]:

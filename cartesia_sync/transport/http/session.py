@@ -24,7 +24,7 @@ from ...errors import (
 from ..error_response import MAX_BODY_BYTES, error_response
 from ..loopback import is_this_machine
 from ..redaction import redacted, secrets_in
-from ..retry import pause_after
+from ..retry import with_retries
 from .request import Request
 from .response import Response, read_timeout
 from .tls_adapter import PooledAdapter, TLSAdapter
@@ -99,22 +99,19 @@ class Http:
         return self._with_retries(request, attempt)
 
     def _with_retries(self, request: Request, attempt: Callable[[], _T]) -> _T:
-        failed = 0
-        while True:
-            closing = self._live.closing
-            if closing.is_set:
-                raise APIConnectionError(f"{request.what}: the client is closed")
-            try:
-                return attempt()
-            except CartesiaError as error:
-                if failed >= request.max_retries:
-                    raise
-                pause = pause_after(error, failed, clock_per_attempt=True)
-                if pause is None:
-                    raise
-                _log.debug("%s: %s; again in %.2f s", request.what, type(error).__name__, pause)
-                failed += 1
-            closing.wait(pause)
+        def log(error: CartesiaError, pause: float) -> None:
+            _log.debug("%s: %s; again in %.2f s", request.what, type(error).__name__, pause)
+
+        def wait(seconds: float) -> None:
+            self._live.closing.wait(seconds)
+            self._check_open(request)
+
+        self._check_open(request)
+        return with_retries(attempt, max_retries=request.max_retries, log=log, wait=wait, clock_per_attempt=True)
+
+    def _check_open(self, request: Request) -> None:
+        if self.is_closed:
+            raise APIConnectionError(f"{request.what}: the client is closed")
 
     def _attempt(self, request: Request) -> Response:
         try:

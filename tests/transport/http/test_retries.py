@@ -21,6 +21,7 @@ from cartesia_sync import (
     InternalServerError,
 )
 from cartesia_sync.errors import ConnectTimeoutError, IncompleteAnswerError
+from cartesia_sync.transport import retry
 from cartesia_sync.transport.http import session as http
 from cartesia_sync.transport.retry import pause_after
 
@@ -43,7 +44,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         noted.append(found)
         return 0.0
 
-    monkeypatch.setattr(http, "pause_after", pause)
+    monkeypatch.setattr(retry, "pause_after", pause)
     return noted
 
 
