@@ -40,7 +40,7 @@ def take(duplex: Duplex, size: int) -> bytes:
         try:
             return duplex.take(size, soon())
         except WokenError:
-            pass  # the line was moved on
+            pass  # what stands in line was sent
 
 
 def take_what_is_there(ends: Ends, size: int) -> None:
@@ -175,7 +175,7 @@ def test_frames_leave_in_the_order_in_which_they_were_put_in_line(narrow: Ends, 
         written = threads.submit(write, narrow.duplex, LARGE, soon())
         assert narrow.far.read(5 + 2) == b"first" + LARGE[:2]  # so that the writer is in the middle of its frame
         narrow.duplex.unsent.append(Frame(b"second"))
-        narrow.duplex.move_on()
+        narrow.duplex.send_ready()
         assert narrow.far.read(len(LARGE) - 2) == LARGE[2:]
         written.result(BOUND)
         write(narrow.duplex, b"third", soon())

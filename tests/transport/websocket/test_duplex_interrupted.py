@@ -170,7 +170,7 @@ def test_half_a_frame_that_its_writer_left_is_finished_by_the_reader_who_is_woke
             assert waits.reader.wait(BOUND)  # and it was told of nothing to send
             half = Frame(LARGE)
             ends.duplex.unsent.append(half)
-            ends.duplex.move_on()  # as far as a writer has come who is struck then
+            ends.duplex.send_ready()  # as far as a writer has come who is struck then
             assert not half.has_left
             assert ends.stream.has_unsent or half.has_begun_to_leave
             ends.duplex.wake()
@@ -320,26 +320,26 @@ def test_every_wake_is_heard_beside_messages_that_come(
         assert [reader.arrived.get(timeout=BOUND) for _ in range(count)] == [b"x" * 100] * count
 
 
-def test_what_rings_the_bell_is_closed_by_its_last_holder_and_not_before() -> None:
+def test_the_write_end_of_the_waker_is_closed_with_the_last_reference_and_not_before() -> None:
     """A thread may be in ``wake`` while the reader closes, and the number of what it holds must not be given out."""
     duplex = Duplex(Stream(socket.socket()))
     waker = duplex._waker
     assert waker is not None
-    end, bell = waker._end, waker.bell
+    write_end, read_end = waker._write_end, waker.read_end
     duplex.close()
-    assert bell.fileno() == -1
-    assert end.fileno() != -1
-    waker.ring()
+    assert read_end.fileno() == -1
+    assert write_end.fileno() != -1
+    waker.wake()
     duplex.wake()
     del waker
-    assert end.fileno() == -1
+    assert write_end.fileno() == -1
 
 
 def test_a_duplex_that_nobody_closed_gives_its_descriptors_back() -> None:
     stream = Stream(socket.socket())
     duplex = Duplex(stream)
     assert duplex._waker is not None
-    held = [stream._sock, duplex._bell, duplex._waker._end]
+    held = [stream._sock, duplex._wake_socket, duplex._waker._write_end]
     del duplex
     assert [each.fileno() for each in held] == [-1, -1, -1]
 
@@ -373,7 +373,7 @@ with connected(trust, small_buffers=False) as (near, far):
         except OSError as error:
             print(type(error).__name__)
     duplex.close()
-    waker.ring()
+    waker.wake()
 print("alive")
 """
 
@@ -400,6 +400,6 @@ def test_where_it_is_a_setting_of_the_socket_every_socket_of_ours_has_it(monkeyp
     duplex = Duplex(Stream(socket.socket()))
     waker = duplex._waker
     assert waker is not None
-    for sock in (duplex._stream._sock, waker.bell, waker._end):
+    for sock in (duplex._stream._sock, waker.read_end, waker._write_end):
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     duplex.close()

@@ -148,12 +148,12 @@ def test_a_renegotiation_of_tls_1_2_holds_messages_up_and_loses_none(
         duplex.unsent.extend(Frame(b"message %d\n" % number) for number in range(20))
         with selectors.DefaultSelector() as selector:
             selector.register(sock, selectors.EVENT_READ)
-            duplex.move_on()
+            duplex.send_ready()
             while duplex.unsent:
                 assert selector.select(BOUND)
                 with contextlib.suppress(SilenceError):
                     duplex.read_ahead(Deadline(0.0))
-                duplex.move_on()
+                duplex.send_ready()
         lines = hear(service, b"message 19\n").splitlines()
         assert [line for line in lines if line.startswith(b"message ")] == [b"message %d" % n for n in range(20)]
         duplex.close()
@@ -197,7 +197,7 @@ def test_a_failure_of_the_system_that_came_behind_bytes_is_told_after_them(
         stream.recv_into(room)
     service.write(b"the reason")
     sealed = leaving.read()
-    stream._piece = memoryview(bytearray(len(sealed)))  # so that there may be more behind what one read takes
+    stream._read_buffer = memoryview(bytearray(len(sealed)))  # so that there may be more behind what one read takes
     stream.send(memoryview(b"nobody reads this"), [])
     far.sendall(sealed)
     far.close()  # with that unread: a reset
