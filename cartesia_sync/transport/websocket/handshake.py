@@ -40,16 +40,16 @@ def connect(
     """Open a WebSocket connection.
 
     Args:
-        url: ``ws://`` or ``wss://``, the query included. Holds no credential: those go into the headers.
+        url: ``ws://`` or ``wss://``, with the query. Credentials do not belong here, but into the headers.
         headers: Sent with the upgrade request, and to nobody else: redirects are not followed.
         ssl_context: For ``wss://``.
         deadline: For name resolution, TCP, TLS and the upgrade together.
-        max_message_bytes: What a single message may weigh.
+        max_message_bytes: How large a single message may be.
 
     Raises:
         APIStatusError: The service answered with anything but an upgrade.
         ConnectTimeoutError: Not done by the deadline.
-        ProtocolError: The answer is no WebSocket upgrade.
+        ProtocolError: The answer is not a WebSocket upgrade.
         APIConnectionError: The service cannot be reached.
 
     Threads: any. Waits until the deadline.
@@ -77,7 +77,7 @@ def connect(
 
 
 def _upgrade(duplex: Duplex, url: str, headers: Mapping[str, str], where: str, deadline: Deadline) -> Mapping[str, str]:
-    """Ask for the upgrade; give the answer's headers."""
+    """Send the upgrade request, and return the answer's headers."""
     upgrade = websocket.WebSocket(enable_multithread=False)
     lines = [f"{name}: {value}" for name, value in headers.items()]
     try:
@@ -111,11 +111,11 @@ def _connect_timeout(where: str, deadline: Deadline) -> ConnectTimeoutError:
 
 
 class _UpgradeSocket:
-    """What the library takes for a socket while it upgrades; every step is bound by one deadline.
+    """The socket that the library is given for the upgrade; one deadline bounds every step.
 
-    The answer's head is read whole first. Anything but 101 is raised from here, with its body; cookies are left out
-    of what the library sees, since it would keep them for the whole process. The headers that hold a credential join
-    the request here: where somebody has turned the library's trace on, it logs all that it is given.
+    The answer's head is read whole first. Any status but 101 is raised from here, with its body. Cookies are hidden
+    from the library, which would keep them for the whole process. The headers that hold a credential are added here:
+    where somebody has turned the library's trace on, it logs all that it is given.
     """
 
     def __init__(self, duplex: Duplex, deadline: Deadline, secrets: list[bytes], *, unseen: bytes) -> None:
@@ -130,7 +130,7 @@ class _UpgradeSocket:
 
     def send(self, data: bytes) -> int:
         request = bytes(data)
-        if request.endswith(b"\r\n\r\n"):  # its headers' end: the library sends them in one piece
+        if request.endswith(b"\r\n\r\n"):  # the end of its headers, which the library sends at once
             request = request[:-2] + self._unseen + b"\r\n"
         self._duplex.unsent.append(Frame(request))
         self._duplex.flush(self._deadline)
@@ -142,7 +142,7 @@ class _UpgradeSocket:
         return self._head.read(size)
 
     def close(self) -> None:
-        """Leave that to ``connect``, which owns the socket."""
+        """Do nothing: ``connect`` owns the socket."""
 
     def _read_head(self) -> bytes:
         head = bytearray()
@@ -157,7 +157,7 @@ class _UpgradeSocket:
         return b"\r\n".join([first, *(line for line in rest if not line.lower().startswith(b"set-cookie:"))])
 
     def _raise_error_response(self, head: bytes) -> None:
-        answer = http.client.HTTPResponse(_Answer(head, self._duplex, self._deadline))  # type: ignore[arg-type]  # reads it as a file
+        answer = http.client.HTTPResponse(_AnswerFile(head, self._duplex, self._deadline))  # type: ignore[arg-type]  # reads it as a file
         with contextlib.closing(answer):  # left to the collector, it writes to stderr on Python 3.13
             try:
                 answer.begin()
@@ -172,8 +172,8 @@ class _UpgradeSocket:
         raise error_response(answer.status, headers, body, what="the WebSocket upgrade")
 
 
-class _Answer(io.RawIOBase):
-    """The head that was read, and the bytes behind it, as the file that http.client asks a socket for."""
+class _AnswerFile(io.RawIOBase):
+    """The head that was read, and the bytes after it, as the file that http.client asks a socket for."""
 
     def __init__(self, head: bytes, duplex: Duplex, deadline: Deadline) -> None:
         self._head = io.BytesIO(head)

@@ -169,8 +169,8 @@ def test_the_families_take_turns() -> None:
     addresses = [
         (family, 0, 0, "", (name,)) for family, name in [(v6, "a"), (v6, "b"), (v6, "c"), (v4, "d"), (v4, "e")]
     ]
-    assert [where[0] for *_, where in dial_module._by_turns(addresses)] == ["a", "d", "b", "e", "c"]
-    assert [where[0] for *_, where in dial_module._by_turns(addresses[3:])] == ["d", "e"]
+    assert [where[0] for *_, where in dial_module._interleaved(addresses)] == ["a", "d", "b", "e", "c"]
+    assert [where[0] for *_, where in dial_module._interleaved(addresses[3:])] == ["d", "e"]
 
 
 def test_a_resolver_that_does_not_answer_is_left_behind_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
