@@ -1,4 +1,4 @@
-"""The service's HTTP errors as exceptions, whichever transport met them."""
+"""The service's HTTP errors as exceptions, on either transport."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import APIStatusError, status_error
 
 MAX_BODY_BYTES = 64 << 10
-"""How much of an error's body is read: more is no error message."""
+"""How much of an error's body is read: a longer one is not an error message."""
 
 
 def error_response(status: int, headers: Mapping[str, str], body: bytes, *, what: str) -> APIStatusError:

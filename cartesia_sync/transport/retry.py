@@ -1,8 +1,8 @@
 """Whether, and after how long, a failed attempt is worth another one; and the loop that makes it.
 
-The rule is the official client's, on both transports. urllib3's ``Retry`` cannot say it: it knows neither
-``x-should-retry`` nor ``retry-after-ms``, obeys a Retry-After of any length, and adds its jitter rather than take it
-off. It and tenacity also sleep by themselves; here the caller waits, so that ``close()`` can wake it.
+The rule is the official client's, on both transports. urllib3's ``Retry`` cannot express it: it knows neither
+``x-should-retry`` nor ``retry-after-ms``, obeys a Retry-After of any length, and adds its jitter rather than subtract
+it. It and tenacity also sleep by themselves; here the caller waits, so that ``close()`` can wake it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def with_retries(
     log: Callable[[CartesiaError, float], None],
     wait: Callable[[float], None],
     deadline: Optional[Deadline] = None,
-    clock_per_attempt: bool = False,
+    timeout_per_attempt: bool = False,
 ) -> _T:
     """Return what an attempt returns, the first or a later one.
 
@@ -37,7 +37,7 @@ def with_retries(
         wait: Called between attempts with these seconds; waits for as long, and raises where another attempt is not
             wanted any more.
         deadline: For all attempts together. A wait that would reach it is not begun.
-        clock_per_attempt: As for ``pause_after``.
+        timeout_per_attempt: As for ``pause_after``.
 
     Raises:
         CartesiaError: What the last attempt failed with.
@@ -49,7 +49,7 @@ def with_retries(
         except CartesiaError as error:
             if failed >= max_retries:
                 raise
-            pause = pause_after(error, failed, clock_per_attempt=clock_per_attempt)
+            pause = pause_after(error, failed, timeout_per_attempt=timeout_per_attempt)
             left = None if deadline is None else deadline.left()
             if pause is None or (left is not None and pause >= left):
                 raise
@@ -58,13 +58,13 @@ def with_retries(
         wait(pause)
 
 
-def pause_after(error: CartesiaError, attempt: int, *, clock_per_attempt: bool = False) -> Optional[float]:
-    """Give the seconds to wait before the next attempt, or None where another one would fail as well.
+def pause_after(error: CartesiaError, attempt: int, *, timeout_per_attempt: bool = False) -> Optional[float]:
+    """Return the seconds to wait before the next attempt, or None where another one would fail as well.
 
     Args:
         error: What the attempt failed with.
         attempt: How many attempts failed before this one.
-        clock_per_attempt: Whether the next attempt has time of its own, so that it helps where a clock ran out.
+        timeout_per_attempt: Whether each attempt has a timeout of its own, so that another may help after one.
     """
     if isinstance(error, APIStatusError):
         asked = error.headers.get("x-should-retry")
@@ -74,7 +74,7 @@ def pause_after(error: CartesiaError, attempt: int, *, clock_per_attempt: bool =
         if error.retry_after is not None and 0 < error.retry_after <= LONGEST_RETRY_AFTER:
             return error.retry_after
     elif isinstance(error, APITimeoutError):
-        if not clock_per_attempt:
+        if not timeout_per_attempt:
             return None
     elif not isinstance(error, APIConnectionError) or isinstance(error, ProtocolError):
         return None

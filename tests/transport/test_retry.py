@@ -64,9 +64,9 @@ def test_what_it_says_beyond_reason_is_not_minded(given: str) -> None:
 
 def test_a_clock_that_ran_out_is_tried_again_where_each_attempt_has_its_own() -> None:
     assert pause_after(ConnectTimeoutError("late"), 0) is None
-    assert pause_after(ConnectTimeoutError("late"), 0, clock_per_attempt=True) is not None
-    assert pause_after(APITimeoutError("late"), 0, clock_per_attempt=True) is not None
-    assert pause_after(ProtocolError("a lie"), 0, clock_per_attempt=True) is None
+    assert pause_after(ConnectTimeoutError("late"), 0, timeout_per_attempt=True) is not None
+    assert pause_after(APITimeoutError("late"), 0, timeout_per_attempt=True) is not None
+    assert pause_after(ProtocolError("a lie"), 0, timeout_per_attempt=True) is None
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_wait_that_reaches_the_deadline_is_not_begun() -> None:
 
 
 def test_a_clock_that_ran_out_is_worth_another_attempt_only_where_that_has_its_own() -> None:
-    assert Attempts(APITimeoutError("late")).run(1, clock_per_attempt=True) == "done"
+    assert Attempts(APITimeoutError("late")).run(1, timeout_per_attempt=True) == "done"
     with pytest.raises(APITimeoutError):
         Attempts(APITimeoutError("late")).run(1)
 

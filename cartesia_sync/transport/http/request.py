@@ -18,7 +18,7 @@ class Request:
         url: Without the query.
         path: The URL's path, for messages.
         query: Names and values.
-        headers: All of them, the key's included.
+        headers: All of them, the one with the key included.
         body: What is sent, or None.
         connect_timeout: Seconds for each address of the host, and again for TLS; None is no limit.
         read_timeout: Seconds without any byte of the answer; None is no limit.
@@ -39,7 +39,7 @@ class Request:
 
     @property
     def what(self) -> str:
-        """Name it in messages. The query is left out: it may hold a credential."""
+        """Its name in messages. The query is left out: it may hold a credential."""
         return f"{self.method} {self.path}"
 
 
@@ -48,7 +48,7 @@ def form(fields: Sequence[tuple[str, Any]]) -> tuple[bytes, str]:
 
     Args:
         fields: Names, and texts or (file name, content) or (file name, content, content type). A file's type is
-            guessed from its name where it is not said.
+            guessed from its name where none is given.
     """
     body, content_type = encode_multipart_formdata(fields)
     return body, content_type

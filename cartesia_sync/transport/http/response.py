@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 PIECE_BYTES = 64 << 10
 LAST_WAIT = 0.5
-"""Seconds that an answer's end may come late, once all of it that matters has been read."""
+"""Seconds to wait for an answer's end, once all of it that matters has been read."""
 _GZIP = ("gzip", "x-gzip")
 
 
 class Response:
-    """An answer that is no error: its head is here, and its body comes as it is read, once.
+    """An answer that is not an error: its head is here, and its body arrives as it is read, once.
 
     Threads: one reads; any may close, which also wakes the one that reads. ``close`` takes no lock: a signal handler
     and a finalizer may call it anywhere.
@@ -41,22 +41,22 @@ class Response:
         self.request = request
         self.status_code: int = response.status_code
         self.headers: dict[str, str] = {name.lower(): value for name, value in response.headers.items()}
-        self.says_its_length: bool = bool(self._raw.chunked) or self._raw.length_remaining is not None
-        """Whether the end of the body can be told from its breaking off."""
+        self.has_known_length: bool = bool(self._raw.chunked) or self._raw.length_remaining is not None
+        """Whether the end of the body can be distinguished from its breaking off."""
         self.received_bytes = 0
 
     @property
     def is_closed(self) -> bool:
-        """Whether it keeps no connection any more."""
+        """Whether it holds no connection any more."""
         return self._lease.is_closed or bool(self._raw.closed)
 
     def pieces(self) -> Iterator[bytes]:
-        """Give the body as it arrives, decompressed, in pieces of at most 64 KiB.
+        """Yield the body as it arrives, decompressed, in pieces of at most 64 KiB.
 
         Raises:
             IncompleteAnswerError: It broke off, or was closed before its end, or was read in part before.
             APITimeoutError: Nothing more of it came in time.
-            ProtocolError: It is compressed in a way that was not asked for, or wrongly.
+            ProtocolError: It is compressed in a way that was not requested, or wrongly.
             ForkedError: The request was made by the parent process.
         """
         if self._is_begun:
@@ -76,12 +76,12 @@ class Response:
             self.close()
 
     def check_length_was_said(self) -> None:
-        """Refuse what was read to its end, unless that can be told from its breaking off.
+        """Refuse a body whose end cannot be distinguished from its breaking off. Call it once it was read to its end.
 
         Raises:
-            IncompleteAnswerError: The answer did not say its length.
+            IncompleteAnswerError: The answer did not declare its length.
         """
-        if not self.says_its_length:
+        if not self.has_known_length:
             raise IncompleteAnswerError(
                 f"The answer to {self.request.what} ended after {self.received_bytes} bytes without having said its "
                 "length: it cannot be told from one that broke off",
@@ -91,23 +91,23 @@ class Response:
     def _raw_pieces(self) -> Iterator[bytes]:
         lease = self._lease
         while True:
-            lease.is_reading = True  # said before we look; who closes looks after having said so
+            lease.is_reading = True  # set before is_closed is looked at; close() does the two in the opposite order
             broken: Optional[Exception] = None
             piece = b""
             try:
-                # An end without a length is found by a read. Where the file is closed before that, somebody else did
-                # it, and a read would give b"", as at the end.
+                # Without a length the end is found by a read. If the file is closed before that, somebody else closed
+                # it, and a read would return b"", as at the end.
                 if lease.is_closed or (self._raw.closed and self._raw.length_remaining is None):
                     raise self.broken("was closed")
                 if lease.is_parents:
                     raise ForkedError(f"The answer to {self.request.what} belongs to the parent process")
-                # read() would wait until it has as much as was asked for.
+                # read() would wait until it has all the bytes that it was asked for.
                 piece = self._raw.read1(PIECE_BYTES, decode_content=False)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 broken = error
             finally:
                 lease.is_reading = False
-            if lease.is_closed:  # what was read meanwhile is not to be relied on
+            if lease.is_closed:  # what was read meanwhile may be wrong
                 raise self.broken("was closed") from broken
             if broken is not None:
                 raise broken
@@ -116,7 +116,7 @@ class Response:
             yield piece
 
     def _inflated(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """Decompress. By ourselves, since urllib3 takes gzip that is cut off for whole, and bounds no piece of it."""
+        """Decompress. Not by urllib3, which takes truncated gzip for whole, and sets no limit to a piece."""
         if self._encoding not in _GZIP:
             if self._encoding != "identity":
                 raise ProtocolError(f"{self.request.what}: the answer is compressed by {self._encoding[:20]!r}")
@@ -150,7 +150,7 @@ class Response:
         )
 
     def read(self) -> bytes:
-        """Give the whole body; for the other errors see ``pieces``.
+        """Return the whole body; for the other errors see ``pieces``.
 
         Raises:
             APIResponseValidationError: It is longer than ``max_answer_bytes``; no more of it than that is held.
@@ -167,7 +167,7 @@ class Response:
         return bytes(body)
 
     def read_beginning(self, at_most: int) -> bytes:
-        """Give the body's first bytes, and let go of the rest; for the errors see ``pieces``."""
+        """Return the body's first bytes, and close it; for the errors see ``pieces``."""
         body = bytearray()
         with contextlib.closing(self.pieces()) as pieces:  # type: ignore[type-var]  # it is a generator
             for piece in pieces:
@@ -185,39 +185,39 @@ class Response:
         )
 
     def hurry(self) -> None:
-        """Wait no longer than a moment for each further piece: all that matters has been read. The reader's alone."""
+        """Wait at most ``LAST_WAIT`` for each further piece: all that matters has been read. For the reader alone."""
         self._lease.hurry()
 
     def close(self) -> None:
-        """Give the connection up, unless the body was read to its end; a thread that reads is told. Idempotent."""
+        """Close the connection, unless the body was read to its end; wakes a thread that reads. Idempotent."""
         if self._lease.close():
-            self._lease.let_go(self._response)
+            self._lease.dispose(self._response)
 
 
 class _ConnectionLease:
     """The connection that an answer comes over, for as long as it does.
 
-    A thread that waits in a read holds the file's own lock, so that nobody else can close it; and once the body is
-    read, the connection is in the pool, and soon somebody else's. So who closes meanwhile shuts the socket, the reader
-    does the rest, and either is done only while the connection is this answer's.
+    A thread that waits in a read holds the file's own lock, so that nobody else can close the file; and once the body
+    is read, the connection is in the pool, and may soon carry another answer. So whoever closes meanwhile shuts down
+    the socket, the reader does the rest, and both happen only while the connection is this answer's.
 
-    No lock guards that: ``close`` may come from a signal handler or a finalizer, in the midst of anything that its own
-    thread does. Instead each question is settled by who comes first, with ``dict.setdefault``, which is one step.
+    No lock guards that: ``close`` may be called by a signal handler or a finalizer, in the middle of anything that its
+    own thread does. Instead each question is decided by who comes first, with ``dict.setdefault``, which is one step.
 
     Attributes:
-        is_reading: Whether a thread is in a read, or about to look whether it may. The reader's to write.
+        is_reading: Whether a thread is in a read, or about to look whether it may. Only the reader sets it.
     """
 
     def __init__(self, raw: Any) -> None:
-        self._raw = weakref.ref(raw)  # which holds us
+        self._raw = weakref.ref(raw)  # which refers to this lease
         # Below the file, since http.client keeps no socket of its own where the service closes after the answer.
         sock = getattr(getattr(getattr(getattr(raw, "_fp", None), "fp", None), "raw", None), "_sock", None)
         self._sock: Optional[socket.socket] = sock if isinstance(sock, socket.socket) else None
         self._process = os.getpid()
         self.is_reading = False
         self._end: dict[str, str] = {}  # "how": "released" or "closed", for good
-        self._closer: dict[str, int] = {}  # "thread": the one that lets go of the file and the socket
-        self._is_letting_go = False  # that thread's
+        self._closer: dict[str, int] = {}  # "thread": the one that closes the file and the socket
+        self._is_disposing = False  # only that thread uses it
         self._release = type(raw).release_conn
         raw.release_conn = self.release
 
@@ -228,43 +228,43 @@ class _ConnectionLease:
 
     @property
     def is_parents(self) -> bool:
-        """Whether it was opened before a fork: what is read here would be missed there."""
+        """Whether it was opened before a fork: what is read here would be missing there."""
         return os.getpid() != self._process
 
     def release(self) -> None:
-        """Give the connection back to the pool; urllib3 calls it at the body's end, in the thread that reads."""
+        """Return the connection to the pool; urllib3 calls it at the body's end, in the thread that reads."""
         raw = self._raw()
         if raw is None or self._end.setdefault("how", "released") != "released":
-            return  # it was shut, or will be at once
+            return  # its socket was shut down, or will be at once
         self._sock = None
         try:
             self._release(raw)
         finally:
-            raw._connection = None  # whatever interrupts: what it still has it would close, though it is another's
+            raw._connection = None  # whatever is raised, or raw would close the connection, which is another's now
 
     def close(self) -> bool:
-        """Note that nothing more is to be read, and wake who reads; answer whether to ``let_go`` here and now."""
+        """Note that nothing more is to be read, and wake the reader; return whether to ``dispose`` here and now."""
         if self._end.setdefault("how", "closed") != "closed":
             return False
         if self.is_reading and self._sock is not None and not self.is_parents:
             with contextlib.suppress(OSError):
-                # SSLSocket's own would first drop its TLS object, under the reader.
+                # SSLSocket's own shutdown would first drop its TLS object, which the reader uses.
                 socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
         return not self.is_reading
 
-    def let_go(self, response: requests.Response) -> None:
-        """Close the file and the socket, in one thread alone, and not in the midst of itself: http.client cannot."""
+    def dispose(self, response: requests.Response) -> None:
+        """Close the file and the socket, in one thread alone and not re-entered: http.client supports neither."""
         thread = threading.get_ident()
-        if self._closer.setdefault("thread", thread) != thread or self._is_letting_go:
+        if self._closer.setdefault("thread", thread) != thread or self._is_disposing:
             return
-        self._is_letting_go = True
+        self._is_disposing = True
         try:
             response.close()
         finally:
-            self._is_letting_go = False
+            self._is_disposing = False
 
     def hurry(self) -> None:
-        """Shorten the clock of each read. The pool sets it anew."""
+        """Shorten the timeout of each read. The pool sets it again for the next answer."""
         if self._sock is not None and not self._end:
             with contextlib.suppress(OSError):  # closed meanwhile
                 self._sock.settimeout(LAST_WAIT)

@@ -30,25 +30,25 @@ from .response import Response, read_timeout
 from .tls_adapter import PooledAdapter, TLSAdapter
 
 SHORTEST_TIMEOUT = 0.001
-"""For a clock of 0: a socket timeout of 0 would mean not to wait, which urllib3 refuses."""
-_HARMLESS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "range", "user-agent"}
+"""In place of 0, which a socket takes as not to wait at all, and which urllib3 refuses."""
+_HARMLESS_HEADERS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "range", "user-agent"}
 _T = TypeVar("_T")
 _log = logging.getLogger("cartesia_sync.http")
 
 
 class Http:
-    """The connections to the service; all clients that differ in settings alone share one.
+    """The connections to the service. Clients that differ only in settings share one.
 
     Threads: any, at once. A forked child gets connections of its own.
 
     Args:
-        trust: Gives the TLS context; asked when it is first needed.
+        trust: Returns the TLS context; called when that is first needed.
     """
 
     def __init__(self, trust: Callable[[], ssl.SSLContext]) -> None:
         self._trust = trust
-        # By process: what stands here for the parent is neither used nor closed in the child. And no lock, which
-        # could be held at the fork: of two threads that make a session at once, one is kept.
+        # By process: the parent's session is neither used nor closed in the child. And without a lock, which could be
+        # held at the fork: if two threads make a session at once, one of the two is kept.
         self._by_process: dict[int, _Live] = {}
 
     @property
@@ -62,15 +62,15 @@ class Http:
         return self._live.closing.is_set
 
     def close(self) -> None:
-        """Close what is idle, refuse what is new, and wake who waits for another attempt. Idempotent.
+        """Close idle connections, refuse new requests, and wake who waits for another attempt. Idempotent.
 
-        Threads: any, a signal handler's too: it waits for no lock.
+        Threads: any, in a signal handler too: it waits for no lock.
         """
         live = self._live
         live.closing.set()
         for adapter in live.session.adapters.values():
             if isinstance(adapter, requests.adapters.HTTPAdapter):
-                # requests only lets go of the pools: one that a kept answer or exception still knows would stay open.
+                # requests only forgets the pools: one that a kept answer or exception refers to would stay open.
                 for manager in (adapter.poolmanager, *adapter.proxy_manager.values()):
                     for key in manager.pools.keys():  # noqa: SIM118  # it refuses to be iterated
                         pool = manager.pools.get(key)
@@ -79,7 +79,7 @@ class Http:
         live.session.close()
 
     def open(self, request: Request) -> Response:
-        """Send it, as often as the rule allows, and give the first answer that is no error.
+        """Send it, as often as the rule of ``retry`` allows, and return the first answer that is not an error.
 
         Threads: any. Waits for the answer's head, and between attempts as the service asks, 60 s at most.
         """
@@ -107,7 +107,7 @@ class Http:
             self._check_open(request)
 
         self._check_open(request)
-        return with_retries(attempt, max_retries=request.max_retries, log=log, wait=wait, clock_per_attempt=True)
+        return with_retries(attempt, max_retries=request.max_retries, log=log, wait=wait, timeout_per_attempt=True)
 
     def _check_open(self, request: Request) -> None:
         if self.is_closed:
@@ -149,10 +149,10 @@ class Http:
 
 
 def environment_proxies(url: str) -> dict[str, str]:
-    """Give the proxies that the environment names for a URL, by scheme; none where NO_PROXY covers it.
+    """Return the proxies that the environment names for a URL, by scheme; none where NO_PROXY covers it.
 
-    What is said in clear to this machine goes through a proxy of this machine at most: there is a key in it, and
-    another machine's proxy would not reach us by that name anyway.
+    A request in clear to this machine goes only through a proxy on this machine: it holds the key, and another
+    machine's proxy would not reach us by that name anyway.
     """
     proxies: dict[str, str] = requests.utils.get_environ_proxies(url)
     parts = urlsplit(url)
@@ -162,7 +162,7 @@ def environment_proxies(url: str) -> dict[str, str]:
 
 
 def _host_of(proxy: str) -> str:
-    """Give a proxy's host; requests takes one without a scheme too."""
+    """Return a proxy's host; requests accepts a proxy without a scheme too."""
     try:
         return urlsplit(proxy if "://" in proxy else f"http://{proxy}").hostname or ""
     except ValueError:
@@ -182,7 +182,7 @@ class _Live:
 class _Closing:
     """Whether the client is closed; can be waited for.
 
-    No ``threading.Event``: an exception from outside can leave that one's lock taken, and a signal handler that closes
+    Not a ``threading.Event``: an exception from outside can leave its lock taken, and a signal handler that closes
     would wait for its own thread.
     """
 
@@ -201,7 +201,7 @@ class _Closing:
         woken: queue.SimpleQueue[None] = queue.SimpleQueue()
         try:
             self._waiting[id(woken)] = woken
-            if not self.is_set:  # looked at after set() can see us
+            if not self.is_set:  # checked once set() can see our queue
                 with suppress(queue.Empty):
                     woken.get(timeout=seconds)
         finally:
@@ -209,62 +209,62 @@ class _Closing:
 
 
 class _Session(requests.Session):
-    """A session that adds nothing of its own, and takes nothing from a host to another."""
+    """A session that adds nothing of its own, and carries nothing from one host to another."""
 
     def __init__(self) -> None:
         super().__init__()
         self.headers.clear()
         self.headers["Accept-Encoding"] = "gzip"
-        self.auth = _as_it_is  # or requests puts what ~/.netrc says in place of our Authorization
+        self.auth = _no_auth  # or requests replaces our Authorization by what ~/.netrc has
         self.cookies = _NoCookies()
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        """Say which proxies the environment names."""
+        """Return the settings of a request, with the proxies that the environment names."""
         found = super().merge_environment_settings(url, proxies, stream, verify, cert)
         found["proxies"] = environment_proxies(url)
         return found
 
     def get_redirect_target(self, resp: Any) -> Any:
-        """Say where to go on. What else the answer holds may be of any size, and is not read."""
+        """Return where a redirect leads. The rest of the answer may be of any size, and is not read."""
         target = super().get_redirect_target(resp)
         if target:
             resp.raw.close()
         return target
 
     def rebuild_proxies(self, prepared_request: requests.PreparedRequest, proxies: Any) -> Any:
-        """Say which proxies the environment names for where a redirect leads, by our rule.
+        """Return the proxies that the environment names for the target of a redirect, by our rule.
 
-        A proxy's credential is left to urllib3, which says it to that proxy alone; requests would put it among the
-        headers, for whoever the request then goes to.
+        A proxy's credential is left to urllib3, which sends it to that proxy alone; requests would put it among the
+        headers, which go to whichever host comes next.
         """
         prepared_request.headers.pop("Proxy-Authorization", None)
         return environment_proxies(prepared_request.url or "")
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Leave out, on the way to another host, all that may be a credential; requests leaves out one header."""
-        prepared_request.headers.pop("Cookie", None)  # a redirect sets none, and requests has left out ours
+        """Remove, before a redirect to another host, all that may be a credential; requests removes one header."""
+        prepared_request.headers.pop("Cookie", None)  # a redirect sets none, and requests has removed ours
         old, new = response.request.url, prepared_request.url
         if self.should_strip_auth(old, new):  # type: ignore[no-untyped-call]  # untyped in its stubs
-            for name in [name for name in prepared_request.headers if name.lower() not in _HARMLESS]:
+            for name in [name for name in prepared_request.headers if name.lower() not in _HARMLESS_HEADERS]:
                 del prepared_request.headers[name]
 
 
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
 class _NoCookies(requests.cookies.RequestsCookieJar):
-    """Keeps none: the service needs none, and threads would share them, and a lock that an interrupt leaves taken."""
+    """Keeps none. The service needs none, and threads would share them, and a lock that an interrupt leaves taken."""
 
     def extract_cookies(self, response: Any, request: Any) -> None:
-        """Leave them."""
+        """Take none."""
 
 
 # ---- requests' errors as ours
 
 
 def _translated(error: Exception, request: Request) -> tuple[Exception, Optional[BaseException]]:
-    """Give our exception, and what it comes from where that shows no URL."""
+    """Return our exception, and its cause unless that shows a URL."""
     reason = _reason(error)
     if isinstance(error, requests.exceptions.ConnectTimeout):
         what = f"{request.what}: no connection within {request.connect_timeout} seconds"
@@ -273,14 +273,14 @@ def _translated(error: Exception, request: Request) -> tuple[Exception, Optional
         return read_timeout(request), reason
     if isinstance(error, requests.exceptions.TooManyRedirects):
         return ProtocolError(f"{request.what}: too many redirects"), None
-    # A text of these shows a URL, perhaps a proxy's. But a certificate that is refused is a ValueError too.
+    # The text of a ValueError shows a URL, perhaps a proxy's. But a certificate that is refused is a ValueError too.
     if isinstance(error, ValueError) or (isinstance(reason, ValueError) and not isinstance(reason, OSError)):
         return ProtocolError(f"{request.what}: the URL, one that it redirects to, or the proxy's is none to ask"), None
     return APIConnectionError(f"{request.what}: {reason}"), reason
 
 
 def _reason(error: BaseException) -> BaseException:
-    """Give what is behind it: the layers above repeat the URL, whose query may hold a credential."""
+    """Return the innermost cause: the layers above repeat the URL, whose query may hold a credential."""
     behind = [each for each in (getattr(error, "reason", None), *error.args) if isinstance(each, BaseException)]
     return _reason(behind[0]) if behind else error
 

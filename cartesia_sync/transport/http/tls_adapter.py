@@ -18,8 +18,8 @@ MAX_IDLE_CONNECTIONS = 100
 class IdleConnections:
     """A host's idle connections, last in, first out, in place of urllib3's ``queue.LifoQueue``.
 
-    Without a lock: one that an exception from outside leaves taken would stop every later call to the host, and a
-    finalizer that gives a connection back could wait for its own thread.
+    Without a lock: one that an exception from outside leaves taken would stop every later request to the host, and a
+    finalizer that returns a connection could wait for its own thread.
     """
 
     def __init__(self, maxsize: int) -> None:
@@ -27,20 +27,20 @@ class IdleConnections:
         self._connections: deque[Any] = deque()
 
     def put(self, connection: Any, block: bool = True, timeout: Optional[float] = None) -> None:
-        """Take one back, at once."""
-        if len(self._connections) >= self._maxsize:  # threads that look at once may keep a few more
+        """Keep a connection that is no longer used. Does not wait."""
+        if len(self._connections) >= self._maxsize:  # several threads at once may keep a few more
             raise queue.Full
         self._connections.append(connection)
 
     def get(self, block: bool = True, timeout: Optional[float] = None) -> Any:
-        """Give the one that was used last, at once."""
+        """Return the one that was used last. Does not wait."""
         try:
             return self._connections.pop()
         except IndexError:
             raise queue.Empty from None
 
     def qsize(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
         return len(self._connections)
 
 
@@ -74,9 +74,10 @@ _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
 class _LentContext:
-    """A TLS context as urllib3 may have it: what urllib3 sets is not set on the context, which others use too.
+    """A TLS context for urllib3: what urllib3 sets is not set on the context itself, which others use too.
 
-    On some Pythons it switches off ``check_hostname``, to compare the names itself; it always sets the ALPN protocols.
+    On some Pythons urllib3 switches off ``check_hostname``, to compare the names itself; it always sets the ALPN
+    protocols.
     """
 
     def __init__(self, context: ssl.SSLContext) -> None:
@@ -85,7 +86,7 @@ class _LentContext:
         self.check_hostname = context.check_hostname
 
     def set_alpn_protocols(self, protocols: Any) -> None:
-        """Leave those that the context has."""
+        """Do nothing: the context keeps its own."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
@@ -94,8 +95,7 @@ class _LentContext:
 class TLSAdapter(PooledAdapter):
     """Verifies by the client's TLS context alone, which the WebSockets use too.
 
-    requests would load its own authorities into that context, and the environment's; the context has the latter
-    already.
+    requests would load its own authorities into that context, and the environment's, which the context has already.
     """
 
     def __init__(self, trust: Callable[[], ssl.SSLContext]) -> None:
@@ -104,14 +104,14 @@ class TLSAdapter(PooledAdapter):
         super().__init__()
 
     def _context(self) -> _LentContext:
-        if self._lent is None:  # two threads may make one each: the pools would differ, and nothing else
+        if self._lent is None:  # two threads may make one each: then their pools differ, and nothing else
             self._lent = _LentContext(self._trust())
         return self._lent
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
     ) -> Any:
-        """Say which pool a request takes its connection from: that of its host, with our context."""
+        """Return the key of the pool for a request: its host, with our context."""
         host, _ = super().build_connection_pool_key_attributes(request, True, None)
         context = self._context()
         # urllib3 compares the names by itself, unless told not to, even where the context does not.
