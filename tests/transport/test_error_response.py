@@ -120,7 +120,7 @@ def test_headers_are_a_copy() -> None:
     assert error.headers == {"x-request-id": "one"}
 
 
-def test_a_refusal_survives_pickling() -> None:
+def test_the_exception_of_an_error_response_survives_pickling() -> None:
     error = error_response(404, {"retry-after": "3"}, json.dumps(FACTS).encode(), what="this")
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)

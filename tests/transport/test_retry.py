@@ -39,7 +39,9 @@ def test_a_status_that_will_not_pass_is_not(status: int) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_connection_that_failed_is_tried_again_and_a_clock_or_a_lie_is_not(error: CartesiaError, again: bool) -> None:
+def test_a_connection_that_failed_is_tried_again_and_a_timeout_or_a_protocol_error_is_not(
+    error: CartesiaError, again: bool
+) -> None:
     assert (pause_after(error, 0) is not None) is again
 
 
@@ -62,7 +64,7 @@ def test_what_it_says_beyond_reason_is_not_minded(given: str) -> None:
     assert pause <= 0.5
 
 
-def test_a_clock_that_ran_out_is_tried_again_where_each_attempt_has_its_own() -> None:
+def test_a_timeout_is_tried_again_where_each_attempt_has_its_own() -> None:
     assert pause_after(ConnectTimeoutError("late"), 0) is None
     assert pause_after(ConnectTimeoutError("late"), 0, timeout_per_attempt=True) is not None
     assert pause_after(APITimeoutError("late"), 0, timeout_per_attempt=True) is not None
@@ -138,7 +140,7 @@ def test_a_wait_that_reaches_the_deadline_is_not_begun() -> None:
     assert attempts.run(5, deadline=Deadline(60.0)) == "done"
 
 
-def test_a_clock_that_ran_out_is_worth_another_attempt_only_where_that_has_its_own() -> None:
+def test_a_timeout_is_worth_another_attempt_only_where_that_has_its_own() -> None:
     assert Attempts(APITimeoutError("late")).run(1, timeout_per_attempt=True) == "done"
     with pytest.raises(APITimeoutError):
         Attempts(APITimeoutError("late")).run(1)

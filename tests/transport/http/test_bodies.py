@@ -121,7 +121,7 @@ def test_gzip_that_is_damaged_is_a_lie_and_no_loss() -> None:
         asked_for(client).read()
 
 
-def test_silence_within_a_body_is_a_matter_of_the_read_clock() -> None:
+def test_silence_within_a_body_is_a_matter_of_the_read_timeout() -> None:
     def stop(asked: Asked, out: Out) -> None:
         out.say(answer(200, SOUND)[:-1])
         out.wait_until_gone()

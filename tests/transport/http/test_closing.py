@@ -33,7 +33,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
 
 
 def half(head: bytes, content: bytes) -> Callable[[Asked, Out], None]:
-    """Say the beginning of an answer, and wait until the client has gone."""
+    """Send the beginning of an answer, and wait until the client has gone."""
 
     def say(asked: Asked, out: Out) -> None:
         out.say(head, b"\r\n", content)
@@ -195,7 +195,7 @@ def test_an_answer_that_was_received_to_its_end_stays_whole_when_it_is_closed() 
 
 
 def test_a_file_that_urllib3_has_lost_without_us_is_no_end() -> None:
-    """Whatever closes it: only a connection that was given back tells of an end."""
+    """Whatever closes it: only a connection that was returned has met its end."""
     with Service(HALVES["chunked"]) as service, client_of(service) as client:
         said = asked_for(client)
         pieces = said.iter_bytes()

@@ -87,7 +87,7 @@ def stop() -> None:
 
 
 def everywhere(files: re.Pattern[str], run: Callable[[Strike], None], action: Callable[[], None] = stop) -> int:
-    """Run it with a strike at each line in turn; give how many there were."""
+    """Run it with a strike at each line in turn; return how many there were."""
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", ResourceWarning

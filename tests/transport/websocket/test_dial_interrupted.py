@@ -126,7 +126,7 @@ def answer(far: Far) -> None:
 
 @contextlib.contextmanager
 def silent_address() -> Iterator[tuple[str, int]]:
-    """Give one whose line of waiting connections is full: the next one is neither taken nor refused."""
+    """Return one whose line of waiting connections is full: the next one is neither taken nor refused."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))

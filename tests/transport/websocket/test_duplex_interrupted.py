@@ -134,7 +134,7 @@ def test_a_handler_that_writes_in_the_middle_of_a_write_tears_no_frame(
     assert number >= FEWEST_PLACES
 
 
-def test_close_leaves_no_lock_wherever_it_is_struck_and_the_next_close_tells_the_writers(
+def test_close_leaves_no_lock_wherever_it_is_struck_and_the_next_close_wakes_the_writers(
     waits: Waits, connect_ends: Callable[..., Ends], threads: ThreadPoolExecutor
 ) -> None:
     """On 3.13 an ``if`` at the end of a loop under the lock would be a place where it is lost."""
@@ -167,7 +167,7 @@ def test_half_a_frame_that_its_writer_left_is_finished_by_the_reader_who_is_woke
         waits.reader.clear()
         ends = connect_ends(tls=tls, small_buffers=True)
         with being_read(ends.duplex):
-            assert waits.reader.wait(BOUND)  # and it was told of nothing to send
+            assert waits.reader.wait(BOUND)  # and it knows of nothing to send
             half = Frame(LARGE)
             ends.duplex.unsent.append(half)
             ends.duplex.send_ready()  # as far as a writer has come who is struck then
@@ -191,7 +191,7 @@ def test_ctrl_c_ends_the_wait_for_a_frame_which_leaves_all_the_same(
             raise KeyboardInterrupt
 
     def strike() -> None:
-        """Again and again: one that comes right before the system's wait is heard with the next, in any program."""
+        """Again and again: one that comes right before the system's wait is noticed with the next, in any program."""
         assert waits.writer.wait(BOUND)
         deadline = Deadline(BOUND)
         while not struck.is_set() and not deadline.expired:
@@ -298,14 +298,14 @@ def test_a_wake_that_comes_together_with_a_message_is_told_behind_it(ends: Ends)
         ends.far.send(frame(b"message"))
         assert select.select([ends.sock], [], [], BOUND)[0]
         ends.wire.wake()
-        heard = [ends.wire.read(soon()), ends.wire.read(soon())]
-        assert sorted(heard, key=bool) == [None, b"message"]  # which of the two is found first is not told
+        received = [ends.wire.read(soon()), ends.wire.read(soon())]
+        assert sorted(received, key=bool) == [None, b"message"]  # which of the two is found first is undefined
         assert ends.wire.read(Deadline(0.0)) is None
         assert not ends.wire.was_woken
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-def test_every_wake_is_heard_beside_messages_that_come(
+def test_every_wake_is_noticed_beside_messages_that_come(
     connect_ends: Callable[..., Ends], threads: ThreadPoolExecutor, tls: bool
 ) -> None:
     ends = connect_ends(tls=tls)
@@ -367,7 +367,7 @@ with connected(trust, small_buffers=False) as (near, far):
     waker = duplex._waker
     far.reset()
     assert select.select([near], [], [], 10)[0]
-    for _ in range(3):  # the first hears of the reset, and the others write into what is closed
+    for _ in range(3):  # the first meets the reset, and the others write into what is closed
         try:
             write(duplex, b"x", Deadline(10.0))
         except OSError as error:
