@@ -471,7 +471,7 @@ class Cartesia:
         max_message_bytes: Optional[int],
     ) -> Callable[[Deadline], Wire]:
         """Give what opens a WebSocket to a path of the service, as often as it is called. For the resources."""
-        from .transport.websocket import wire
+        from .transport.websocket import handshake, wire
 
         parts = urlsplit(self.websocket_base_url)
         url = urlunsplit(parts._replace(path=parts.path.rstrip("/") + path, query=urlencode(query)))
@@ -479,7 +479,7 @@ class Cartesia:
         limit = wire.MAX_MESSAGE_BYTES if max_message_bytes is None else max_message_bytes
 
         def dial(deadline: Deadline) -> Wire:
-            return wire.connect(
+            return handshake.connect(
                 url,
                 all_headers,
                 ssl_context=self._trust if parts.scheme == "wss" else None,

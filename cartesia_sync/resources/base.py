@@ -13,14 +13,15 @@ from ..protocol import codec
 from ..protocol.models import base as records
 from ..protocol.requests import omit
 from ..protocol.timeouts import Timeout
-from ..transport.error_response import redacted, secrets_in
+from ..transport.redaction import redacted, secrets_in
 from .binary import BinaryAPIResponse, Stream, SyncCursorIDPage
 
 if TYPE_CHECKING:
     from typing import IO
 
     from ..client import Cartesia
-    from ..transport.http.response import Call, Response
+    from ..transport.http.request import Request
+    from ..transport.http.response import Response
     from ..transport.http.session import Http
 
     FileContent = Union[bytes, IO[bytes], os.PathLike[str]]
@@ -178,9 +179,9 @@ class Caller:
         form: Optional[Mapping[str, object]] = None,
         files: Optional[Mapping[str, Any]] = None,
         max_retries: Optional[int] = None,
-    ) -> Call:
-        from ..transport.http.response import Call
-        from ..transport.http.session import form as encoded_form
+    ) -> Request:
+        from ..transport.http.request import Request
+        from ..transport.http.request import form as encoded_form
 
         if not method.isalpha():
             raise ValueError(f"the method of a request is a word; got {method!r}")
@@ -196,7 +197,7 @@ class Caller:
         elif method != "GET" and (body is not None or extra_body):  # as the official client: a GET has no body
             content, headers["Content-Type"] = codec.encode({**given(body or {}), **extra_body}), JSON
         timeout = self._timeout_of(options)
-        return Call(
+        return Request(
             method=method,
             url=self._url(path),
             path=urlsplit(path).path,
@@ -323,7 +324,7 @@ def _file(name: str, value: Any) -> tuple[Any, ...]:
     return (file_name or "upload", bytes(content), *(each for each in content_type if each))
 
 
-def _typed(kind: Any, content: bytes, status_code: int, call: Call) -> Any:
+def _typed(kind: Any, content: bytes, status_code: int, call: Request) -> Any:
     try:
         value = codec.decode_answer(content)
     except ValueError as error:
@@ -337,7 +338,7 @@ def _typed(kind: Any, content: bytes, status_code: int, call: Call) -> Any:
     return records.read(kind, value)
 
 
-def _unreadable(how: str, content: bytes, status_code: int, call: Call) -> APIResponseValidationError:
+def _unreadable(how: str, content: bytes, status_code: int, call: Request) -> APIResponseValidationError:
     """Make the exception for an answer; one that echoes our request does not bring the key into it."""
     shown = redacted(content, secrets_in(call.headers))[:_SHOWN_BYTES]
     return APIResponseValidationError(

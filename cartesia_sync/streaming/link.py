@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import queue
@@ -140,7 +139,7 @@ class Link:
 
         Raises:
             WebSocketConnectionClosedError: After ``close``.
-            CartesiaError: As ``wire.connect``.
+            CartesiaError: As ``handshake.connect``.
 
         Threads: any; one connects, the others wait for it. Waits at most for the connect timeout.
         """
@@ -199,21 +198,25 @@ class Link:
 
     def _dial_with_retries(self, deadline: Deadline) -> Wire:
         """Dial, and again after a failure that may pass: the service has no room, has failed, or is not there."""
-        for attempt in itertools.count():
-            try:
-                return self._dial(deadline)
-            except CartesiaError as error:
-                pause = retry.pause_after(error, attempt)
-                left = deadline.left()
-                if attempt >= self._max_retries or pause is None or (left is not None and pause >= left):
-                    raise
-                log.debug("connecting again in %.2f s: %s", pause, error)
-            try:
-                self._closing.get(timeout=pause)
-            except queue.Empty:
-                continue
-            raise self._closed()
-        raise AssertionError  # not reached: the count has no end
+        return retry.with_retries(
+            lambda: self._dial(deadline),
+            max_retries=self._max_retries,
+            log=lambda error, pause: log.debug("connecting again in %.2f s: %s", pause, error),
+            wait=self._wait_unless_closed,
+            deadline=deadline,
+        )
+
+    def _wait_unless_closed(self, seconds: float) -> None:
+        """Wait so long.
+
+        Raises:
+            CartesiaError: ``close`` was called, which cuts the wait short.
+        """
+        try:
+            self._closing.get(timeout=seconds)
+        except queue.Empty:
+            return
+        raise self._closed()
 
     # ---- channels: any thread
 

@@ -1,4 +1,4 @@
-"""Bytes to and from the service: sockets, WebSocket framing, HTTP. Each foreign library is met in one room here.
+"""Bytes to and from the service: sockets, WebSocket framing, HTTP. Each foreign library is imported by one room here.
 
 Internals of foreign libraries that the code relies on, beyond what their documentation promises. A new major version
 may move them, so setup.cfg excludes it, and tests/transport/test_insides.py fails when one of them has moved.
@@ -9,7 +9,7 @@ websocket-client
     ``recv_strict``, and after an exception from it the next ``recv_frame`` goes on in the same frame.
     ``ABNF.create_frame(data, opcode).format()``, ``ABNF.OPCODES``, and ``fin``, ``opcode``, ``data`` of a frame.
     ``WebSocket.connect(..., socket=...)``: of the socket only ``send``, ``recv``, ``gettimeout`` and ``close`` are
-    called (by ``_handshake`` and ``_socket``), and the head of the request is sent in one piece.
+    called (by its modules ``_handshake`` and ``_socket``), and the head of the request is sent in one piece.
 requests
     Overridden in ``Session``: ``merge_environment_settings``, ``get_redirect_target``, ``rebuild_proxies``,
     ``rebuild_auth``; used: ``should_strip_auth``. Overridden in ``HTTPAdapter``: ``init_poolmanager``,

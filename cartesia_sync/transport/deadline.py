@@ -1,4 +1,4 @@
-"""Time left, across several steps."""
+"""A time limit that several steps share."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Deadline:
         self._at = None if seconds is None else time.monotonic() + seconds
 
     def left(self) -> Optional[float]:
-        """Seconds left, never below 0; None where there is no limit."""
+        """Return the seconds left, never below 0; None where there is no limit."""
         return None if self._at is None else max(self._at - time.monotonic(), 0.0)
 
     def left_or_forever(self) -> float:
-        """The same for ``Lock.acquire(timeout=...)``, to which -1 is no limit."""
+        """Return the same for ``Lock.acquire(timeout=...)``, to which -1 is no limit."""
         left = self.left()
         return -1 if left is None else left
 

@@ -1,4 +1,4 @@
-"""What the environment says of trust and proxies, read as users of requests expect, for the sockets."""
+"""Trust and proxies from the environment, read as users of requests expect, for the sockets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def default_trust() -> ssl.SSLContext:
     variable = "REQUESTS_CA_BUNDLE" if os.environ.get("REQUESTS_CA_BUNDLE") else "CURL_CA_BUNDLE"
     bundle = os.environ.get(variable)
     if bundle:
-        if not os.path.exists(bundle):  # OpenSSL names neither the file nor who asked for it
+        if not os.path.exists(bundle):  # OpenSSL's own error names neither the file nor the variable
             raise FileNotFoundError(f"{variable} names {bundle!r}: no such file or folder")
         if os.path.isdir(bundle):
             return ssl.create_default_context(capath=bundle)
@@ -32,9 +32,9 @@ def default_trust() -> ssl.SSLContext:
 
 
 def proxy_for(url: str) -> Optional[str]:
-    """Give the URL of the proxy for a WebSocket: HTTPS_PROXY for wss, HTTP_PROXY for ws, ALL_PROXY, less NO_PROXY."""
+    """Return the URL of the proxy for a WebSocket: HTTPS_PROXY for wss, HTTP_PROXY for ws, ALL_PROXY, less NO_PROXY."""
     if not getproxies():
-        return None  # and requests, which takes its time, is not loaded
+        return None  # without loading requests, which takes time
     from .http.session import environment_proxies
 
     scheme, rest = url.split(":", 1)

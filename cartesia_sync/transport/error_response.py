@@ -1,40 +1,18 @@
-"""The service's HTTP errors as exceptions, whichever transport met them."""
+"""The service's HTTP errors as exceptions, on either transport."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import APIStatusError, status_error
 
 MAX_BODY_BYTES = 64 << 10
-"""How much of an error's body is read: more is no error message."""
-
-_SHORTEST_SECRET = 8
-SECRET_HEADERS = ("authorization", "proxy-authorization", "x-api-key", "cookie")
+"""How much of an error's body is read: a longer one is not an error message."""
 
 
-def secrets_in(headers: Mapping[str, str]) -> list[bytes]:
-    """Give what a service that echoes our request must not bring into an exception.
-
-    What is too short to be a credential is left: it may stand in an honest answer by chance.
-    """
-    values = [value for name, value in headers.items() if name.lower() in SECRET_HEADERS]
-    words = {word.encode() for value in values for word in re.split(r"[\s;,]+", value)}  # a scheme and a credential
-    words |= {word.partition(b"=")[2] for word in words}  # a cookie's value
-    return sorted((word for word in words if len(word) >= _SHORTEST_SECRET), key=len, reverse=True)
-
-
-def redacted(answer: bytes, secrets: Sequence[bytes]) -> bytes:
-    """Give an answer without the secrets."""
-    for secret in secrets:
-        answer = answer.replace(secret, b"[redacted]")
-    return answer
-
-
-def refusal(status: int, headers: Mapping[str, str], body: bytes, *, what: str) -> APIStatusError:
+def error_response(status: int, headers: Mapping[str, str], body: bytes, *, what: str) -> APIStatusError:
     """Make the exception for an HTTP answer that is not a success.
 
     Both shapes are read: the JSON object of API versions from 2026-03-01 on, and the text ``Title: message`` of older

@@ -1,10 +1,10 @@
-"""Locks that are given back whatever is raised, wherever it strikes.
+"""Locks that are released whatever is raised, at whatever place.
 
-An exception from outside (Ctrl-C, a signal's handler, a time limit by ``PyThreadState_SetAsyncExc``) strikes after a
+An exception from outside (Ctrl-C, a signal's handler, a time limit by ``PyThreadState_SetAsyncExc``) is raised after a
 call. ``acquire(timeout=...)`` with a ``try`` after it, and ``__enter__`` and ``__exit__`` in Python, have places where
-the lock is taken and nobody is to give it back. ``with`` over C code has none on Python 3.10 and newer; on 3.9 there is
-one, and nothing that Python can write avoids it. No ``while CONDITION:`` may stand in such a block: on 3.13 the jump at
-its end lies outside of the block (cpython gh-130279); ``while True:`` and ``for`` may.
+the lock is taken and nothing would release it. ``with`` over C code has none on Python 3.10 and newer; on 3.9 there is
+one, and nothing that can be written in Python avoids it. No ``while CONDITION:`` may stand in such a block: on 3.13 the
+jump at its end lies outside of the block (cpython gh-130279); ``while True:`` and ``for`` may.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class NotAcquiredError(Exception):
 
 
 class TimedLock:
-    """A lock that is waited for as long as is said.
+    """A lock that is waited for no longer than the given time.
 
-    So::
+    Used so::
 
         try:
             with lock.within(seconds) as is_ours:
@@ -31,7 +31,7 @@ class TimedLock:
                 ...
         except RuntimeError as error:
             raise_unless_not_acquired(error)
-            ... # it was not given in time
+            ... # not acquired in time
 
     Re-entrant. Threads: any.
     """
@@ -42,25 +42,25 @@ class TimedLock:
         self._lock = threading.RLock()
 
     def within(self, seconds: Optional[float]) -> AbstractContextManager[bool]:
-        """Make the block; None waits without a bound, 0 not at all."""
+        """Return what a ``with`` block needs; None waits without a bound, 0 not at all."""
         return within(self._lock, seconds)
 
     @property
     def is_ours(self) -> bool:
-        """Whether the calling thread has it."""
+        """Whether the calling thread holds it."""
         return is_owned(self._lock)
 
 
 def within(lock: Any, seconds: Optional[float]) -> AbstractContextManager[bool]:
-    """Make a block that has an RLock, if it is given within so many seconds; see ``TimedLock``."""
+    """Return what a ``with`` block needs to hold an RLock, if that is acquired in time; see ``TimedLock``."""
     block: Any = _Within(lock, seconds)  # to a type checker its methods are attributes
     return block  # type: ignore[no-any-return]  # see above
 
 
 class _Within:
-    """What ``with`` needs, as C callables in slots: no frame of Python is entered while the lock changes hands.
+    """What ``with`` needs, as C callables in slots: no Python frame is entered while the lock is taken or released.
 
-    Its end raises RuntimeError where the lock was not got.
+    Its end raises RuntimeError where the lock was not acquired.
     """
 
     __slots__ = ("__enter__", "__exit__")
@@ -79,18 +79,18 @@ class _Within:
 
 
 def raise_unless_not_acquired(error: RuntimeError) -> None:
-    """Raise what came out of a ``within`` block, unless it says that the lock was not got."""
+    """Raise what came out of a ``within`` block, unless that means that the lock was not acquired."""
     if not isinstance(error.__context__, NotAcquiredError):
         raise error
 
 
 def is_owned(lock: Any) -> bool:
-    """Whether the calling thread has this RLock. ``locked()`` does not say who."""
+    """Whether the calling thread holds this RLock. ``locked()`` does not say who does."""
     owned: bool = lock._is_owned()  # threading.Condition asks it too
     return owned
 
 
 def owner_check(lock: Any) -> Callable[[], bool]:
-    """Return what says whether the calling thread has this RLock, as C code alone, for what is asked at every event."""
+    """Return a C function for whether the calling thread holds this RLock, for what is checked at every event."""
     check: Callable[[], bool] = lock._is_owned
     return check

@@ -1,4 +1,4 @@
-"""Which hosts are this machine, so that what is said to them in clear is heard by nobody else."""
+"""Which hosts are this machine, so that nobody else receives what is sent to them in clear."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ipaddress
 
 
 def is_this_machine(host: str) -> bool:
-    """Tell whether a name or an address means the machine that we are on, whatever the resolver says."""
+    """Whether a name or an address means the machine that we are on, whatever the resolver answers."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -26,7 +26,8 @@ from websocket import ABNF
 from cartesia_sync.errors import APIConnectionError
 from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.websocket.duplex import Frame
-from cartesia_sync.transport.websocket.wire import BinaryMessage, Wire, connect
+from cartesia_sync.transport.websocket.handshake import connect
+from cartesia_sync.transport.websocket.wire import BinaryMessage, Wire
 
 AGENT = "cartesia_sync"
 CHAPTERS = ("1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*")

@@ -108,7 +108,7 @@ protocol/words.py | streaming/test_unfinished
     [^\\W_] => \\w
 transport/websocket/stream.py | transport/websocket/test_survivors
     raise BlockingIOError(str(error)) from None => raise
-    self._is_dry and has_all and self._failure is None => has_all
+    self._is_tls_drained and has_all and self._failure is None => has_all
     self._failure = error  # => pass  #
     map(self._encrypted.pop, (0,)) => list(self._encrypted)
 transport/websocket/duplex.py | transport/websocket/test_survivors

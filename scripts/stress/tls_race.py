@@ -2,7 +2,7 @@
 
 One reader and three writers share a WebSocket over TLS to an echoing server in a process of its own, for a second at
 a time, in three ways: with a socket timeout (``naive``: websocket-client with ``settimeout``, one thread in ``recv``
-and three in ``send``), without one (``blocking``), and through ``cartesia_sync.transport.wire`` (``ours``). A
+and three in ``send``), without one (``blocking``), and through ``cartesia_sync.transport.websocket`` (``ours``). A
 connection is lost when anything but the planned end ends it: an exception, a message that is not the one that was
 sent, or a stall.
 
@@ -135,10 +135,10 @@ class Ours:
 
     def __init__(self, url: str, tls: ssl.SSLContext) -> None:
         from cartesia_sync.transport.deadline import Deadline
-        from cartesia_sync.transport.websocket import wire
+        from cartesia_sync.transport.websocket import handshake
 
         self._deadline = Deadline
-        self._wire = wire.connect(url, {}, ssl_context=tls, deadline=Deadline(BOUND))
+        self._wire = handshake.connect(url, {}, ssl_context=tls, deadline=Deadline(BOUND))
 
     def read(self) -> bytes:
         while True:

@@ -14,7 +14,7 @@ import cartesia_sync
 from cartesia_sync import APIConnectionError, Cartesia, CartesiaError, MissingCredentialsError, Timeout
 from cartesia_sync.client import DEFAULT_TIMEOUT, DEFAULT_VERSION
 from cartesia_sync.transport.deadline import Deadline
-from cartesia_sync.transport.websocket import wire
+from cartesia_sync.transport.websocket import handshake
 
 KEY = "sk_car_a-very-secret-key"
 TOKEN = "a-very-secret-token"
@@ -33,7 +33,7 @@ def _dial_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     def connect(url: str, headers: Mapping[str, str], **facts: Any) -> None:
         raise Dialled(url, headers, facts)
 
-    monkeypatch.setattr(wire, "connect", connect)
+    monkeypatch.setattr(handshake, "connect", connect)
 
 
 def dialled(client: Cartesia, **options: Any) -> Dialled:

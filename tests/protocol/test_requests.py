@@ -22,7 +22,7 @@ from cartesia_sync.protocol import codec
 from cartesia_sync.protocol.requests import CancelRequest, GenerationRequest, SpeechOptions, given_or_unset, omit
 from cartesia_sync.streaming.connection import Connection
 from cartesia_sync.transport.deadline import Deadline
-from cartesia_sync.transport.websocket import wire
+from cartesia_sync.transport.websocket import handshake
 from cartesia_sync.transport.websocket.duplex import Frame
 
 BOUND = 10.0
@@ -107,7 +107,7 @@ def our_connection(version: str = NEW) -> Iterator[tuple[Connection, list[bytes]
     far_end = RecordingWire()
     client = Cartesia(api_key="k", cartesia_version=version)
     manager = client.tts.websocket_connect(ping_interval=None, reconnect=False)
-    with mock.patch.object(wire, "connect", return_value=far_end), manager as connection:
+    with mock.patch.object(handshake, "connect", return_value=far_end), manager as connection:
         yield connection, far_end.messages
 
 

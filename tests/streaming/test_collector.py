@@ -355,7 +355,9 @@ def test_what_finalizers_do_at_every_step_takes_no_lock_and_hurts_nobody(
     assert is_free(stage.link._connect_lock._lock)
 
 
-CONNECTING = frozenset(["_connect_in_turn", "_dial_with_retries", "connect", "start", "remember"])
+CONNECTING = frozenset(
+    ["_connect_in_turn_locked", "_dial_with_retries", "with_retries", "connect", "start", "remember"]
+)
 
 
 def reconnect(stage: Any, name: str) -> None:

@@ -114,7 +114,7 @@ def write(duplex: Duplex, data: bytes, deadline: Deadline) -> None:
 
 
 class Reader:
-    """A reader in a thread of its own, until the stream ends; then it gives the socket back, as a connection's does.
+    """A reader in a thread of its own, until the stream ends; then it closes the socket, as a connection's does.
 
     Attributes:
         arrived: What it has read.
@@ -157,7 +157,7 @@ class Reader:
         return data
 
     def end(self) -> BaseException:
-        """Wait for its end, and give what ended it."""
+        """Wait for its end, and return what ended it."""
         self._thread.join(BOUND)
         assert self._end is not None, "the reader has not ended"
         return self._end

@@ -19,7 +19,8 @@ from cartesia_sync.errors import (
     RateLimitError,
     UnprocessableEntityError,
 )
-from cartesia_sync.transport.error_response import redacted, refusal, secrets_in
+from cartesia_sync.transport.error_response import error_response
+from cartesia_sync.transport.redaction import redacted, secrets_in
 
 STATUSES = [
     (400, BadRequestError),
@@ -41,7 +42,7 @@ STATUSES = [
 
 @pytest.mark.parametrize(("status", "kind"), STATUSES)
 def test_each_status_has_its_exception(status: int, kind: type[APIStatusError]) -> None:
-    error = refusal(status, {}, b"", what="this")
+    error = error_response(status, {}, b"", what="this")
     assert type(error) is kind
     assert error.status_code == status
     assert str(error) == f"The service refused this with status {status}."
@@ -84,7 +85,7 @@ BODIES: list[Any] = [
 
 @pytest.mark.parametrize(("body", "decoded", "words", "facts"), BODIES)
 def test_each_shape_of_body_is_read(body: bytes, decoded: object, words: str, facts: dict[str, str]) -> None:
-    error = refusal(404, {}, body, what="this")
+    error = error_response(404, {}, body, what="this")
     assert error.body == decoded
     assert str(error) == f"The service refused this with status 404{words}"
     attributes = {key: getattr(error, key) for key in ("error_code", "title", "request_id", "doc_url")}
@@ -93,9 +94,9 @@ def test_each_shape_of_body_is_read(body: bytes, decoded: object, words: str, fa
 
 def test_the_request_id_comes_from_the_headers_where_the_body_has_none() -> None:
     headers = {"x-request-id": "from-header"}
-    assert refusal(500, headers, b"", what="this").request_id == "from-header"
-    assert refusal(500, headers, b'{"request_id": 5}', what="this").request_id == "from-header"
-    assert refusal(500, headers, b'{"request_id": "from-body"}', what="this").request_id == "from-body"
+    assert error_response(500, headers, b"", what="this").request_id == "from-header"
+    assert error_response(500, headers, b'{"request_id": 5}', what="this").request_id == "from-header"
+    assert error_response(500, headers, b'{"request_id": "from-body"}', what="this").request_id == "from-body"
 
 
 @pytest.mark.parametrize(
@@ -109,18 +110,18 @@ def test_the_request_id_comes_from_the_headers_where_the_body_has_none() -> None
     ],
 )
 def test_the_time_to_wait_is_told_where_the_service_said_it(headers: dict[str, str], seconds: float) -> None:
-    assert refusal(429, headers, b"", what="this").retry_after == seconds
+    assert error_response(429, headers, b"", what="this").retry_after == seconds
 
 
 def test_headers_are_a_copy() -> None:
     headers = {"x-request-id": "one"}
-    error = refusal(500, headers, b"", what="this")
+    error = error_response(500, headers, b"", what="this")
     headers["x-request-id"] = "two"
     assert error.headers == {"x-request-id": "one"}
 
 
-def test_a_refusal_survives_pickling() -> None:
-    error = refusal(404, {"retry-after": "3"}, json.dumps(FACTS).encode(), what="this")
+def test_the_exception_of_an_error_response_survives_pickling() -> None:
+    error = error_response(404, {"retry-after": "3"}, json.dumps(FACTS).encode(), what="this")
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
     assert str(copy) == str(error)

@@ -1,4 +1,4 @@
-"""One HTTP call, and its answer as it arrives: whole, or known to have broken off."""
+"""An HTTP response as it arrives: whole, or known to have broken off."""
 
 from __future__ import annotations
 
@@ -8,90 +8,56 @@ import socket
 import threading
 import weakref
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Optional
 
 import urllib3.exceptions
 
 from ...errors import APIResponseValidationError, APITimeoutError, ForkedError, IncompleteAnswerError, ProtocolError
+from .request import Request
 
 if TYPE_CHECKING:
     import requests
 
 PIECE_BYTES = 64 << 10
 LAST_WAIT = 0.5
-"""Seconds that an answer's end may come late, once all of it that matters has been read."""
+"""Seconds to wait for an answer's end, once all of it that matters has been read."""
 _GZIP = ("gzip", "x-gzip")
 
 
-@dataclass(frozen=True)
-class Call:
-    """One request, as often as it is attempted.
-
-    Attributes:
-        method: GET, POST, PATCH, PUT or DELETE.
-        url: Without the query.
-        path: The URL's path, for messages.
-        query: Names and values.
-        headers: All of them, the key's included.
-        body: What is sent, or None.
-        connect_timeout: Seconds for each address of the host, and again for TLS; None is no limit.
-        read_timeout: Seconds without any byte of the answer; None is no limit.
-        max_retries: How often a failed attempt is repeated at most.
-        max_answer_bytes: How long an answer may be that is read as a whole, decompressed; None is no limit.
-    """
-
-    method: str
-    url: str
-    path: str
-    query: Sequence[tuple[str, str]]
-    headers: Mapping[str, str]
-    body: Optional[bytes]
-    connect_timeout: Optional[float]
-    read_timeout: Optional[float]
-    max_retries: int
-    max_answer_bytes: Optional[int]
-
-    @property
-    def what(self) -> str:
-        """Name it in messages. The query is left out: it may hold a credential."""
-        return f"{self.method} {self.path}"
-
-
 class Response:
-    """An answer that is no error: its head is here, and its body comes as it is read, once.
+    """An answer that is not an error: its head is here, and its body arrives as it is read, once.
 
     Threads: one reads; any may close, which also wakes the one that reads. ``close`` takes no lock: a signal handler
     and a finalizer may call it anywhere.
     """
 
-    def __init__(self, response: requests.Response, call: Call) -> None:
+    def __init__(self, response: requests.Response, request: Request) -> None:
         self._response = response
         self._raw: Any = response.raw
-        self._way = _Way(self._raw)
+        self._lease = _ConnectionLease(self._raw)
         self._is_begun = False
         self._encoding = response.headers.get("content-encoding", "identity").strip().lower()
-        self.call = call
+        self.request = request
         self.status_code: int = response.status_code
         self.headers: dict[str, str] = {name.lower(): value for name, value in response.headers.items()}
-        self.says_its_length: bool = bool(self._raw.chunked) or self._raw.length_remaining is not None
-        """Whether the end of the body can be told from its breaking off."""
+        self.has_known_length: bool = bool(self._raw.chunked) or self._raw.length_remaining is not None
+        """Whether the end of the body can be distinguished from its breaking off."""
         self.received_bytes = 0
 
     @property
     def is_closed(self) -> bool:
-        """Whether it keeps no connection any more."""
-        return self._way.is_closed or bool(self._raw.closed)
+        """Whether it holds no connection any more."""
+        return self._lease.is_closed or bool(self._raw.closed)
 
     def pieces(self) -> Iterator[bytes]:
-        """Give the body as it arrives, decompressed, in pieces of at most 64 KiB.
+        """Yield the body as it arrives, decompressed, in pieces of at most 64 KiB.
 
         Raises:
             IncompleteAnswerError: It broke off, or was closed before its end, or was read in part before.
             APITimeoutError: Nothing more of it came in time.
-            ProtocolError: It is compressed in a way that was not asked for, or wrongly.
-            ForkedError: The call was made by the parent process.
+            ProtocolError: It is compressed in a way that was not requested, or wrongly.
+            ForkedError: The request was made by the parent process.
         """
         if self._is_begun:
             raise self.broken("was read before, in part at least")
@@ -101,47 +67,47 @@ class Response:
                 self.received_bytes += len(piece)
                 yield piece
         except urllib3.exceptions.ReadTimeoutError as error:
-            raise read_timeout(self.call) from error
+            raise read_timeout(self.request) from error
         except zlib.error as error:
-            raise ProtocolError(f"{self.call.what}: the answer is no gzip: {error}") from error
+            raise ProtocolError(f"{self.request.what}: the answer is no gzip: {error}") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self.broken(f"broke off: {error}") from error
         finally:
             self.close()
 
     def check_length_was_said(self) -> None:
-        """Refuse what was read to its end, unless that can be told from its breaking off.
+        """Refuse a body whose end cannot be distinguished from its breaking off. Call it once it was read to its end.
 
         Raises:
-            IncompleteAnswerError: The answer did not say its length.
+            IncompleteAnswerError: The answer did not declare its length.
         """
-        if not self.says_its_length:
+        if not self.has_known_length:
             raise IncompleteAnswerError(
-                f"The answer to {self.call.what} ended after {self.received_bytes} bytes without having said its "
+                f"The answer to {self.request.what} ended after {self.received_bytes} bytes without having said its "
                 "length: it cannot be told from one that broke off",
                 received_bytes=self.received_bytes,
             )
 
     def _raw_pieces(self) -> Iterator[bytes]:
-        way = self._way
+        lease = self._lease
         while True:
-            way.is_reading = True  # said before we look; who closes looks after having said so
+            lease.is_reading = True  # set before is_closed is looked at; close() does the two in the opposite order
             broken: Optional[Exception] = None
             piece = b""
             try:
-                # An end without a length is found by a read. Where the file is closed before that, somebody else did
-                # it, and a read would give b"", as at the end.
-                if way.is_closed or (self._raw.closed and self._raw.length_remaining is None):
+                # Without a length the end is found by a read. If the file is closed before that, somebody else closed
+                # it, and a read would return b"", as at the end.
+                if lease.is_closed or (self._raw.closed and self._raw.length_remaining is None):
                     raise self.broken("was closed")
-                if way.is_parents:
-                    raise ForkedError(f"The answer to {self.call.what} belongs to the parent process")
-                # read() would wait until it has as much as was asked for.
+                if lease.is_parents:
+                    raise ForkedError(f"The answer to {self.request.what} belongs to the parent process")
+                # read() would wait until it has all the bytes that it was asked for.
                 piece = self._raw.read1(PIECE_BYTES, decode_content=False)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 broken = error
             finally:
-                way.is_reading = False
-            if way.is_closed:  # what was read meanwhile is not to be relied on
+                lease.is_reading = False
+            if lease.is_closed:  # what was read meanwhile may be wrong
                 raise self.broken("was closed") from broken
             if broken is not None:
                 raise broken
@@ -150,10 +116,10 @@ class Response:
             yield piece
 
     def _inflated(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """Decompress. By ourselves, since urllib3 takes gzip that is cut off for whole, and bounds no piece of it."""
+        """Decompress. Not by urllib3, which takes truncated gzip for whole, and sets no limit to a piece."""
         if self._encoding not in _GZIP:
             if self._encoding != "identity":
-                raise ProtocolError(f"{self.call.what}: the answer is compressed by {self._encoding[:20]!r}")
+                raise ProtocolError(f"{self.request.what}: the answer is compressed by {self._encoding[:20]!r}")
             yield from pieces
             return
         inflater, is_begun = zlib.decompressobj(zlib.MAX_WBITS | 16), False
@@ -179,17 +145,17 @@ class Response:
     def broken(self, how: str) -> IncompleteAnswerError:
         """Make the exception for a body of which we do not have the whole."""
         return IncompleteAnswerError(
-            f"The answer to {self.call.what} {how}, after {self.received_bytes} bytes",
+            f"The answer to {self.request.what} {how}, after {self.received_bytes} bytes",
             received_bytes=self.received_bytes,
         )
 
     def read(self) -> bytes:
-        """Give the whole body; for the other errors see ``pieces``.
+        """Return the whole body; for the other errors see ``pieces``.
 
         Raises:
             APIResponseValidationError: It is longer than ``max_answer_bytes``; no more of it than that is held.
         """
-        limit = self.call.max_answer_bytes
+        limit = self.request.max_answer_bytes
         body = bytearray()
         with contextlib.closing(self.pieces()) as pieces:  # type: ignore[type-var]  # it is a generator
             if limit is not None and self._encoding == "identity" and (self._raw.length_remaining or 0) > limit:
@@ -201,7 +167,7 @@ class Response:
         return bytes(body)
 
     def read_beginning(self, at_most: int) -> bytes:
-        """Give the body's first bytes, and let go of the rest; for the errors see ``pieces``."""
+        """Return the body's first bytes, and close it; for the errors see ``pieces``."""
         body = bytearray()
         with contextlib.closing(self.pieces()) as pieces:  # type: ignore[type-var]  # it is a generator
             for piece in pieces:
@@ -213,97 +179,99 @@ class Response:
     def _too_long(self, limit: int) -> APIResponseValidationError:
         self.close()  # pieces() does so only once it has begun
         return APIResponseValidationError(
-            f"The answer to {self.call.what} is longer than the client's max_answer_bytes allows, {limit} bytes; "
+            f"The answer to {self.request.what} is longer than the client's max_answer_bytes allows, {limit} bytes; "
             "the rest was not read",
             status_code=self.status_code,
         )
 
     def hurry(self) -> None:
-        """Wait no longer than a moment for each further piece: all that matters has been read. The reader's alone."""
-        self._way.hurry()
+        """Wait at most ``LAST_WAIT`` for each further piece: all that matters has been read. For the reader alone."""
+        self._lease.hurry()
 
     def close(self) -> None:
-        """Give the connection up, unless the body was read to its end; a thread that reads is told. Idempotent."""
-        if self._way.close():
-            self._way.let_go(self._response)
+        """Close the connection, unless the body was read to its end; wakes a thread that reads. Idempotent."""
+        if self._lease.close():
+            self._lease.dispose(self._response)
 
 
-class _Way:
+class _ConnectionLease:
     """The connection that an answer comes over, for as long as it does.
 
-    A thread that waits in a read holds the file's own lock, so that nobody else can close it; and once the body is
-    read, the connection is in the pool, and soon somebody else's. So who closes meanwhile shuts the socket, the reader
-    does the rest, and either is done only while the connection is this answer's.
+    A thread that waits in a read holds the file's own lock, so that nobody else can close the file; and once the body
+    is read, the connection is in the pool, and may soon carry another answer. So whoever closes meanwhile shuts down
+    the socket, the reader does the rest, and both happen only while the connection is this answer's.
 
-    No lock guards that: ``close`` may come from a signal handler or a finalizer, in the midst of anything that its own
-    thread does. Instead each question is settled by who comes first, with ``dict.setdefault``, which is one step.
+    No lock guards that: ``close`` may be called by a signal handler or a finalizer, in the middle of anything that its
+    own thread does. Instead each question is decided by who comes first, with ``dict.setdefault``, which is one step.
 
     Attributes:
-        is_reading: Whether a thread is in a read, or about to look whether it may. The reader's to write.
+        is_reading: Whether a thread is in a read, or about to look whether it may. Only the reader sets it.
     """
 
     def __init__(self, raw: Any) -> None:
-        self._raw = weakref.ref(raw)  # which holds us
+        self._raw = weakref.ref(raw)  # which refers to this lease
         # Below the file, since http.client keeps no socket of its own where the service closes after the answer.
         sock = getattr(getattr(getattr(getattr(raw, "_fp", None), "fp", None), "raw", None), "_sock", None)
         self._sock: Optional[socket.socket] = sock if isinstance(sock, socket.socket) else None
         self._process = os.getpid()
         self.is_reading = False
-        self._end: dict[str, str] = {}  # "way": "released" or "closed", for good
-        self._closer: dict[str, int] = {}  # "thread": the one that lets go of the file and the socket
-        self._is_letting_go = False  # that thread's
+        self._end: dict[str, str] = {}  # "how": "released" or "closed", for good
+        self._closer: dict[str, int] = {}  # "thread": the one that closes the file and the socket
+        self._is_disposing = False  # only that thread uses it
         self._release = type(raw).release_conn
         raw.release_conn = self.release
 
     @property
     def is_closed(self) -> bool:
         """Whether it was closed before the body was read to its end."""
-        return self._end.get("way") == "closed"
+        return self._end.get("how") == "closed"
 
     @property
     def is_parents(self) -> bool:
-        """Whether it was opened before a fork: what is read here would be missed there."""
+        """Whether it was opened before a fork: what is read here would be missing there."""
         return os.getpid() != self._process
 
     def release(self) -> None:
-        """Give the connection back to the pool; urllib3 calls it at the body's end, in the thread that reads."""
+        """Return the connection to the pool; urllib3 calls it at the body's end, in the thread that reads."""
         raw = self._raw()
-        if raw is None or self._end.setdefault("way", "released") != "released":
-            return  # it was shut, or will be at once
+        if raw is None or self._end.setdefault("how", "released") != "released":
+            return  # its socket was shut down, or will be at once
         self._sock = None
         try:
             self._release(raw)
         finally:
-            raw._connection = None  # whatever interrupts: what it still has it would close, though it is another's
+            raw._connection = None  # whatever is raised, or raw would close the connection, which is another's now
 
     def close(self) -> bool:
-        """Note that nothing more is to be read, and wake who reads; answer whether to ``let_go`` here and now."""
-        if self._end.setdefault("way", "closed") != "closed":
+        """Note that nothing more is to be read, and wake the reader; return whether to ``dispose`` here and now."""
+        if self._end.setdefault("how", "closed") != "closed":
             return False
         if self.is_reading and self._sock is not None and not self.is_parents:
             with contextlib.suppress(OSError):
-                # SSLSocket's own would first drop its TLS object, under the reader.
+                # SSLSocket's own shutdown would first drop its TLS object, which the reader uses.
                 socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
         return not self.is_reading
 
-    def let_go(self, response: requests.Response) -> None:
-        """Close the file and the socket, in one thread alone, and not in the midst of itself: http.client cannot."""
+    def dispose(self, response: requests.Response) -> None:
+        """Close the file and the socket, in one thread alone and not re-entered: http.client supports neither."""
         thread = threading.get_ident()
-        if self._closer.setdefault("thread", thread) != thread or self._is_letting_go:
+        if self._closer.setdefault("thread", thread) != thread or self._is_disposing:
             return
-        self._is_letting_go = True
+        self._is_disposing = True
         try:
             response.close()
         finally:
-            self._is_letting_go = False
+            self._is_disposing = False
 
     def hurry(self) -> None:
-        """Shorten the clock of each read. The pool sets it anew."""
+        """Shorten the timeout of each read. The pool sets it again for the next answer."""
         if self._sock is not None and not self._end:
             with contextlib.suppress(OSError):  # closed meanwhile
                 self._sock.settimeout(LAST_WAIT)
 
 
-def read_timeout(call: Call) -> APITimeoutError:
+def read_timeout(request: Request) -> APITimeoutError:
     """Make the exception for an answer of which nothing more came in time."""
-    return APITimeoutError(f"{call.what}: nothing was heard for {call.read_timeout} seconds", timeout=call.read_timeout)
+    return APITimeoutError(
+        f"{request.what}: nothing was heard for {request.read_timeout} seconds", timeout=request.read_timeout
+    )

@@ -1,4 +1,4 @@
-"""HTTP to the service: one pooled session, its retries and its errors; the one file that imports requests."""
+"""HTTP to the service: one pooled session, its retries, and requests' errors as ours."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import logging
 import os
 import queue
 import ssl
-from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Callable, Optional, TypeVar
 from urllib.parse import urlsplit
@@ -15,9 +13,7 @@ from urllib.parse import urlsplit
 import requests
 import requests.adapters
 import requests.utils
-import urllib3.connectionpool
 import urllib3.exceptions
-from urllib3.filepost import encode_multipart_formdata
 
 from ...errors import (
     APIConnectionError,
@@ -25,33 +21,34 @@ from ...errors import (
     ConnectTimeoutError,
     ProtocolError,
 )
-from ..error_response import MAX_BODY_BYTES, redacted, refusal, secrets_in
+from ..error_response import MAX_BODY_BYTES, error_response
 from ..loopback import is_this_machine
-from ..retry import pause_after
-from .response import Call, Response, read_timeout
+from ..redaction import redacted, secrets_in
+from ..retry import with_retries
+from .request import Request
+from .response import Response, read_timeout
+from .tls_adapter import PooledAdapter, TLSAdapter
 
-MAX_IDLE_CONNECTIONS = 100
-"""To one host; more threads at once than this open connections that are not kept."""
 SHORTEST_TIMEOUT = 0.001
-"""For a clock of 0: a socket timeout of 0 would mean not to wait, which urllib3 refuses."""
-_HARMLESS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "range", "user-agent"}
+"""In place of 0, which a socket takes as not to wait at all, and which urllib3 refuses."""
+_HARMLESS_HEADERS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "range", "user-agent"}
 _T = TypeVar("_T")
 _log = logging.getLogger("cartesia_sync.http")
 
 
 class Http:
-    """The connections to the service; all clients that differ in settings alone share one.
+    """The connections to the service. Clients that differ only in settings share one.
 
     Threads: any, at once. A forked child gets connections of its own.
 
     Args:
-        trust: Gives the TLS context; asked when it is first needed.
+        trust: Returns the TLS context; called when that is first needed.
     """
 
     def __init__(self, trust: Callable[[], ssl.SSLContext]) -> None:
         self._trust = trust
-        # By process: what stands here for the parent is neither used nor closed in the child. And no lock, which
-        # could be held at the fork: of two threads that make a session at once, one is kept.
+        # By process: the parent's session is neither used nor closed in the child. And without a lock, which could be
+        # held at the fork: if two threads make a session at once, one of the two is kept.
         self._by_process: dict[int, _Live] = {}
 
     @property
@@ -65,15 +62,15 @@ class Http:
         return self._live.closing.is_set
 
     def close(self) -> None:
-        """Close what is idle, refuse what is new, and wake who waits for another attempt. Idempotent.
+        """Close idle connections, refuse new requests, and wake who waits for another attempt. Idempotent.
 
-        Threads: any, a signal handler's too: it waits for no lock.
+        Threads: any, in a signal handler too: it waits for no lock.
         """
         live = self._live
         live.closing.set()
         for adapter in live.session.adapters.values():
             if isinstance(adapter, requests.adapters.HTTPAdapter):
-                # requests only lets go of the pools: one that a kept answer or exception still knows would stay open.
+                # requests only forgets the pools: one that a kept answer or exception refers to would stay open.
                 for manager in (adapter.poolmanager, *adapter.proxy_manager.values()):
                     for key in manager.pools.keys():  # noqa: SIM118  # it refuses to be iterated
                         pool = manager.pools.get(key)
@@ -81,69 +78,66 @@ class Http:
                             pool.close()
         live.session.close()
 
-    def open(self, call: Call) -> Response:
-        """Send it, as often as the rule allows, and give the first answer that is no error.
+    def open(self, request: Request) -> Response:
+        """Send it, as often as the rule of ``retry`` allows, and return the first answer that is not an error.
 
         Threads: any. Waits for the answer's head, and between attempts as the service asks, 60 s at most.
         """
-        return self._with_retries(call, lambda: self._attempt(call))
+        return self._with_retries(request, lambda: self._attempt(request))
 
-    def fetch(self, call: Call) -> tuple[Response, bytes]:
+    def fetch(self, request: Request) -> tuple[Response, bytes]:
         """Do as ``open`` does, and read the body too, which belongs to the attempt.
 
         Raises:
-            APIResponseValidationError: The body is longer than the call's ``max_answer_bytes``.
+            APIResponseValidationError: The body is longer than the request's ``max_answer_bytes``.
         """
 
         def attempt() -> tuple[Response, bytes]:
-            response = self._attempt(call)
+            response = self._attempt(request)
             return response, response.read()
 
-        return self._with_retries(call, attempt)
+        return self._with_retries(request, attempt)
 
-    def _with_retries(self, call: Call, attempt: Callable[[], _T]) -> _T:
-        failed = 0
-        while True:
-            closing = self._live.closing
-            if closing.is_set:
-                raise APIConnectionError(f"{call.what}: the client is closed")
-            try:
-                return attempt()
-            except CartesiaError as error:
-                if failed >= call.max_retries:
-                    raise
-                pause = pause_after(error, failed, clock_per_attempt=True)
-                if pause is None:
-                    raise
-                _log.debug("%s: %s; again in %.2f s", call.what, type(error).__name__, pause)
-                failed += 1
-            closing.wait(pause)
+    def _with_retries(self, request: Request, attempt: Callable[[], _T]) -> _T:
+        def log(error: CartesiaError, pause: float) -> None:
+            _log.debug("%s: %s; again in %.2f s", request.what, type(error).__name__, pause)
 
-    def _attempt(self, call: Call) -> Response:
+        def wait(seconds: float) -> None:
+            self._live.closing.wait(seconds)
+            self._check_open(request)
+
+        self._check_open(request)
+        return with_retries(attempt, max_retries=request.max_retries, log=log, wait=wait, timeout_per_attempt=True)
+
+    def _check_open(self, request: Request) -> None:
+        if self.is_closed:
+            raise APIConnectionError(f"{request.what}: the client is closed")
+
+    def _attempt(self, request: Request) -> Response:
         try:
             answer = self._live.session.request(
-                call.method,
-                call.url,
-                params=list(call.query),
-                data=call.body,
+                request.method,
+                request.url,
+                params=list(request.query),
+                data=request.body,
                 # As bytes: http.client would write Latin-1, and show the whole value where it cannot.
-                headers={name: value.strip().encode() for name, value in call.headers.items()},
-                timeout=(_positive(call.connect_timeout), _positive(call.read_timeout)),
+                headers={name: value.strip().encode() for name, value in request.headers.items()},
+                timeout=(_positive(request.connect_timeout), _positive(request.read_timeout)),
                 stream=True,
             )
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-            failure, reason = _translated(error, call)
+            failure, reason = _translated(error, request)
         else:
-            return self._accepted(Response(answer, call))
+            return self._accepted(Response(answer, request))
         # Outside of the handler: requests' exceptions hold the request, and with it the key.
         raise failure from reason
 
     def _accepted(self, response: Response) -> Response:
-        call = response.call
-        _log.debug("%s: %d", call.what, response.status_code)
+        request = response.request
+        _log.debug("%s: %d", request.what, response.status_code)
         if 200 <= response.status_code < 300:
             return response
-        secrets = secrets_in(call.headers)
+        secrets = secrets_in(request.headers)
         try:
             # As much more as a secret is long, which at the end would be known by its whole length alone.
             body = response.read_beginning(MAX_BODY_BYTES + max(map(len, secrets), default=0))
@@ -151,14 +145,14 @@ class Http:
             body = b""  # the status says enough
         body = redacted(body, secrets)[:MAX_BODY_BYTES]
         headers = {name: redacted(value.encode(), secrets).decode() for name, value in response.headers.items()}
-        raise refusal(response.status_code, headers, body, what=call.what)
+        raise error_response(response.status_code, headers, body, what=request.what)
 
 
 def environment_proxies(url: str) -> dict[str, str]:
-    """Give the proxies that the environment names for a URL, by scheme; none where NO_PROXY covers it.
+    """Return the proxies that the environment names for a URL, by scheme; none where NO_PROXY covers it.
 
-    What is said in clear to this machine goes through a proxy of this machine at most: there is a key in it, and
-    another machine's proxy would not reach us by that name anyway.
+    A request in clear to this machine goes only through a proxy on this machine: it holds the key, and another
+    machine's proxy would not reach us by that name anyway.
     """
     proxies: dict[str, str] = requests.utils.get_environ_proxies(url)
     parts = urlsplit(url)
@@ -168,22 +162,11 @@ def environment_proxies(url: str) -> dict[str, str]:
 
 
 def _host_of(proxy: str) -> str:
-    """Give a proxy's host; requests takes one without a scheme too."""
+    """Return a proxy's host; requests accepts a proxy without a scheme too."""
     try:
         return urlsplit(proxy if "://" in proxy else f"http://{proxy}").hostname or ""
     except ValueError:
         return ""
-
-
-def form(fields: Sequence[tuple[str, Any]]) -> tuple[bytes, str]:
-    """Encode a multipart form; give it with its content type.
-
-    Args:
-        fields: Names, and texts or (file name, content) or (file name, content, content type). A file's type is
-            guessed from its name where it is not said.
-    """
-    body, content_type = encode_multipart_formdata(fields)
-    return body, content_type
 
 
 class _Live:
@@ -192,14 +175,14 @@ class _Live:
     def __init__(self, trust: Callable[[], ssl.SSLContext]) -> None:
         self.closing = _Closing()
         self.session = _Session()
-        self.session.mount("http://", _Adapter(pool_maxsize=MAX_IDLE_CONNECTIONS))
-        self.session.mount("https://", _TrustingAdapter(trust))
+        self.session.mount("http://", PooledAdapter())
+        self.session.mount("https://", TLSAdapter(trust))
 
 
 class _Closing:
     """Whether the client is closed; can be waited for.
 
-    No ``threading.Event``: an exception from outside can leave that one's lock taken, and a signal handler that closes
+    Not a ``threading.Event``: an exception from outside can leave its lock taken, and a signal handler that closes
     would wait for its own thread.
     """
 
@@ -218,7 +201,7 @@ class _Closing:
         woken: queue.SimpleQueue[None] = queue.SimpleQueue()
         try:
             self._waiting[id(woken)] = woken
-            if not self.is_set:  # looked at after set() can see us
+            if not self.is_set:  # checked once set() can see our queue
                 with suppress(queue.Empty):
                     woken.get(timeout=seconds)
         finally:
@@ -226,187 +209,78 @@ class _Closing:
 
 
 class _Session(requests.Session):
-    """A session that adds nothing of its own, and takes nothing from a host to another."""
+    """A session that adds nothing of its own, and carries nothing from one host to another."""
 
     def __init__(self) -> None:
         super().__init__()
         self.headers.clear()
         self.headers["Accept-Encoding"] = "gzip"
-        self.auth = _as_it_is  # or requests puts what ~/.netrc says in place of our Authorization
+        self.auth = _no_auth  # or requests replaces our Authorization by what ~/.netrc has
         self.cookies = _NoCookies()
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        """Say which proxies the environment names."""
+        """Return the settings of a request, with the proxies that the environment names."""
         found = super().merge_environment_settings(url, proxies, stream, verify, cert)
         found["proxies"] = environment_proxies(url)
         return found
 
     def get_redirect_target(self, resp: Any) -> Any:
-        """Say where to go on. What else the answer holds may be of any size, and is not read."""
+        """Return where a redirect leads. The rest of the answer may be of any size, and is not read."""
         target = super().get_redirect_target(resp)
         if target:
             resp.raw.close()
         return target
 
     def rebuild_proxies(self, prepared_request: requests.PreparedRequest, proxies: Any) -> Any:
-        """Say which proxies the environment names for where a redirect leads, by our rule.
+        """Return the proxies that the environment names for the target of a redirect, by our rule.
 
-        A proxy's credential is left to urllib3, which says it to that proxy alone; requests would put it among the
-        headers, for whoever the request then goes to.
+        A proxy's credential is left to urllib3, which sends it to that proxy alone; requests would put it among the
+        headers, which go to whichever host comes next.
         """
         prepared_request.headers.pop("Proxy-Authorization", None)
         return environment_proxies(prepared_request.url or "")
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Leave out, on the way to another host, all that may be a credential; requests leaves out one header."""
-        prepared_request.headers.pop("Cookie", None)  # a redirect sets none, and requests has left out ours
+        """Remove, before a redirect to another host, all that may be a credential; requests removes one header."""
+        prepared_request.headers.pop("Cookie", None)  # a redirect sets none, and requests has removed ours
         old, new = response.request.url, prepared_request.url
         if self.should_strip_auth(old, new):  # type: ignore[no-untyped-call]  # untyped in its stubs
-            for name in [name for name in prepared_request.headers if name.lower() not in _HARMLESS]:
+            for name in [name for name in prepared_request.headers if name.lower() not in _HARMLESS_HEADERS]:
                 del prepared_request.headers[name]
 
 
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
 class _NoCookies(requests.cookies.RequestsCookieJar):
-    """Keeps none: the service needs none, and threads would share them, and a lock that an interrupt leaves taken."""
+    """Keeps none. The service needs none, and threads would share them, and a lock that an interrupt leaves taken."""
 
     def extract_cookies(self, response: Any, request: Any) -> None:
-        """Leave them."""
-
-
-class _Idle:
-    """A host's idle connections, last in, first out, in place of urllib3's ``queue.LifoQueue``.
-
-    Without a lock: one that an exception from outside leaves taken would stop every later call to the host, and a
-    finalizer that gives a connection back could wait for its own thread.
-    """
-
-    def __init__(self, maxsize: int) -> None:
-        self._maxsize = maxsize
-        self._connections: deque[Any] = deque()
-
-    def put(self, connection: Any, block: bool = True, timeout: Optional[float] = None) -> None:
-        """Take one back, at once."""
-        if len(self._connections) >= self._maxsize:  # threads that look at once may keep a few more
-            raise queue.Full
-        self._connections.append(connection)
-
-    def get(self, block: bool = True, timeout: Optional[float] = None) -> Any:
-        """Give the one that was used last, at once."""
-        try:
-            return self._connections.pop()
-        except IndexError:
-            raise queue.Empty from None
-
-    def qsize(self) -> int:
-        """How many there are."""
-        return len(self._connections)
-
-
-class _HTTPPool(urllib3.connectionpool.HTTPConnectionPool):
-    QueueCls = _Idle  # type: ignore[assignment]  # it has all that a pool calls
-
-
-class _HTTPSPool(urllib3.connectionpool.HTTPSConnectionPool):
-    QueueCls = _Idle  # type: ignore[assignment]  # it has all that a pool calls
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    """Keeps its idle connections without a lock."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> Any:
-        """Make the pools for what is reached directly."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
-        """Make the pools for what is reached by a proxy."""
-        manager = super().proxy_manager_for(proxy, **proxy_kwargs)
-        manager.pool_classes_by_scheme = _POOLS
-        return manager
-
-
-_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
-
-
-class _Lent:
-    """A TLS context as urllib3 may have it: what urllib3 sets is not set on the context, which others use too.
-
-    On some Pythons it switches off ``check_hostname``, to compare the names itself; it always sets the ALPN protocols.
-    """
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-        self.verify_mode = context.verify_mode
-        self.check_hostname = context.check_hostname
-
-    def set_alpn_protocols(self, protocols: Any) -> None:
-        """Leave those that the context has."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
-
-
-class _TrustingAdapter(_Adapter):
-    """Verifies by the client's TLS context alone, which the WebSockets use too.
-
-    requests would load its own authorities into that context, and the environment's; the context has the latter
-    already.
-    """
-
-    def __init__(self, trust: Callable[[], ssl.SSLContext]) -> None:
-        self._trust = trust
-        self._lent: Optional[_Lent] = None
-        super().__init__(pool_maxsize=MAX_IDLE_CONNECTIONS)
-
-    def _context(self) -> _Lent:
-        if self._lent is None:  # two threads may make one each: the pools would differ, and nothing else
-            self._lent = _Lent(self._trust())
-        return self._lent
-
-    def build_connection_pool_key_attributes(
-        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
-    ) -> Any:
-        """Say which pool a request takes its connection from: that of its host, with our context."""
-        host, _ = super().build_connection_pool_key_attributes(request, True, None)
-        context = self._context()
-        # urllib3 compares the names by itself, unless told not to, even where the context does not.
-        return host, {"ssl_context": context, **({} if context._context.check_hostname else {"assert_hostname": False})}
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Add no authorities."""
-
-    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
-        """Reach a proxy that is itself reached by TLS with our context too."""
-        if proxy.lower().startswith("https:"):
-            proxy_kwargs["proxy_ssl_context"] = self._context()
-        return super().proxy_manager_for(proxy, **proxy_kwargs)
+        """Take none."""
 
 
 # ---- requests' errors as ours
 
 
-def _translated(error: Exception, call: Call) -> tuple[Exception, Optional[BaseException]]:
-    """Give our exception, and what it comes from where that shows no URL."""
+def _translated(error: Exception, request: Request) -> tuple[Exception, Optional[BaseException]]:
+    """Return our exception, and its cause unless that shows a URL."""
     reason = _reason(error)
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        what = f"{call.what}: no connection within {call.connect_timeout} seconds"
-        return ConnectTimeoutError(what, timeout=call.connect_timeout), reason
+        what = f"{request.what}: no connection within {request.connect_timeout} seconds"
+        return ConnectTimeoutError(what, timeout=request.connect_timeout), reason
     if isinstance(error, requests.exceptions.ReadTimeout):
-        return read_timeout(call), reason
+        return read_timeout(request), reason
     if isinstance(error, requests.exceptions.TooManyRedirects):
-        return ProtocolError(f"{call.what}: too many redirects"), None
-    # A text of these shows a URL, perhaps a proxy's. But a certificate that is refused is a ValueError too.
+        return ProtocolError(f"{request.what}: too many redirects"), None
+    # The text of a ValueError shows a URL, perhaps a proxy's. But a certificate that is refused is a ValueError too.
     if isinstance(error, ValueError) or (isinstance(reason, ValueError) and not isinstance(reason, OSError)):
-        return ProtocolError(f"{call.what}: the URL, one that it redirects to, or the proxy's is none to ask"), None
-    return APIConnectionError(f"{call.what}: {reason}"), reason
+        return ProtocolError(f"{request.what}: the URL, one that it redirects to, or the proxy's is none to ask"), None
+    return APIConnectionError(f"{request.what}: {reason}"), reason
 
 
 def _reason(error: BaseException) -> BaseException:
-    """Give what is behind it: the layers above repeat the URL, whose query may hold a credential."""
+    """Return the innermost cause: the layers above repeat the URL, whose query may hold a credential."""
     behind = [each for each in (getattr(error, "reason", None), *error.args) if isinstance(each, BaseException)]
     return _reason(behind[0]) if behind else error
 

@@ -1,6 +1,6 @@
 """Open a TCP or TLS socket to the service, within one deadline: the name, all its addresses, a proxy, TLS.
 
-An exception from outside (Ctrl-C, a signal handler's, a time limit's) may strike anywhere in here. So a socket stands
+An exception from outside (Ctrl-C, a signal handler's, a time limit's) may be raised anywhere in here. So a socket is
 in the list ``made`` before it has a descriptor, and ``dial`` alone closes what is in there.
 """
 
@@ -24,17 +24,17 @@ from urllib.parse import unquote, urlsplit
 from ..deadline import Deadline
 from .stream import SecureStream, Stream
 
-_Address = tuple[Any, ...]  # as socket.getaddrinfo gives them
+_Address = tuple[Any, ...]  # as socket.getaddrinfo returns them
 
 HEAD_START = 0.25
-"""Seconds that an address is given before the next one is tried beside it (RFC 8305 advises 250 ms)."""
+"""Seconds after which the next address is tried too, beside the first (RFC 8305 advises 250 ms)."""
 _MAX_PROXY_HEAD_BYTES = 16 << 10
 _MSG_NOSIGNAL: int = getattr(socket, "MSG_NOSIGNAL", 0)
 _SO_NOSIGPIPE: Optional[int] = getattr(socket, "SO_NOSIGPIPE", {"darwin": 0x1022}.get(sys.platform))
-"""A peer that has gone is an error to us, and no SIGPIPE to the process: its default action is to kill without a word.
-Linux takes that with each send; macOS as an option of the socket, whose number Python does not name."""
+"""Where the peer has gone, a send fails, and no SIGPIPE reaches the process, whose default action is to kill it without
+a word. On Linux that is a flag of each send; on macOS an option of the socket, whose number Python does not name."""
 
-# With no descriptor of its own, unlike epoll's, which an interrupt would leave open until the collector comes by.
+# With no descriptor of its own, unlike epoll's, which would stay open after an interrupt until it is collected.
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
@@ -46,31 +46,31 @@ def dial(
     Args:
         host: A name or an address.
         port: The port.
-        ssl_context: How to verify the service; None speaks in clear.
+        ssl_context: How to verify the service; None connects without TLS.
         deadline: For everything together.
         proxy: The URL of an HTTP proxy that is asked for a tunnel (CONNECT), with its user name and password.
 
     Raises:
         TimeoutError: The deadline passed first.
-        OSError: The name, the addresses, the proxy or the certificate is not one to talk to.
+        OSError: The name, the addresses, the proxy or the certificate does not allow a connection.
         ValueError: The proxy's URL is not one of an HTTP proxy.
 
     Threads: any. Waits until the deadline.
     """
     made: list[socket.socket] = []
-    # One call into C, ready beforehand: no second interrupt comes between two sockets. And C's own close, which takes a
-    # socket as well whose __init__ was interrupted.
+    # One call into C, prepared here: no second interrupt comes between two sockets. And C's own close, which also
+    # accepts a socket whose __init__ was interrupted.
     close_all: Callable[[], object] = functools.partial(deque, map(socket.SocketType.close, made), 0)
     try:
         if proxy:
-            way = _tunnel(proxy, host, port, deadline, made)
+            sock = _tunnel(proxy, host, port, deadline, made)
         else:
-            way = _connect(_resolve(host, port, deadline), deadline, made)
-        way.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock = _connect(_resolve(host, port, deadline), deadline, made)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if ssl_context is None:
-            stream = Stream(way)
+            stream = Stream(sock)
         else:
-            stream = secure = SecureStream(way, host, ssl_context)
+            stream = secure = SecureStream(sock, host, ssl_context)
             shake_hands(secure, deadline)
         return stream
     except BaseException:  # Ctrl-C too: nothing stays open
@@ -82,11 +82,11 @@ def dial(
 
 
 def _resolve(host: str, port: int, deadline: Deadline) -> list[_Address]:
-    """Give the addresses of a name. The system's resolver cannot be cut short: it has a thread, to be left behind."""
+    """Return a name's addresses. The system's resolver cannot be cut short, so it runs in a thread of its own."""
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except (socket.gaierror, UnicodeError):
-        pass  # a name then, or none that could be asked for
+        pass  # a name, then, or not even that
     answers: queue.SimpleQueue[Union[list[_Address], OSError]] = queue.SimpleQueue()
 
     def resolve() -> None:
@@ -112,8 +112,8 @@ def _resolve(host: str, port: int, deadline: Deadline) -> list[_Address]:
     return answer
 
 
-def _by_turns(addresses: Sequence[_Address]) -> list[_Address]:
-    """Order them so that the families take turns, the resolver's first choice first (RFC 8305, section 4)."""
+def _interleaved(addresses: Sequence[_Address]) -> list[_Address]:
+    """Order them so that the families alternate, the resolver's first choice first (RFC 8305, section 4)."""
     first = addresses[0][0]
     ours = [each for each in addresses if each[0] == first]
     others = [each for each in addresses if each[0] != first]
@@ -124,11 +124,11 @@ def _by_turns(addresses: Sequence[_Address]) -> list[_Address]:
 
 
 def _connect(addresses: Sequence[_Address], deadline: Deadline, made: list[socket.socket]) -> socket.socket:
-    """Connect to the first address that answers; one that does not answer holds nobody up for long.
+    """Connect to the first address that answers; one that does not delays the others only a moment.
 
     All sockets are in ``made``; those that are not needed are closed, unless this is interrupted.
     """
-    waiting = _by_turns(addresses)
+    waiting = _interleaved(addresses)
     failures: list[OSError] = []
     selector = _Selector()
     while True:
@@ -163,7 +163,7 @@ def _start(
     made.append(sock)
     try:
         socket.socket.__init__(sock, family, kind, protocol)
-    except OSError as error:  # a family that this machine has not
+    except OSError as error:  # a family that this machine does not have
         made.remove(sock)
         failures.append(error)
         return
@@ -173,7 +173,7 @@ def _start(
     try:
         sock.connect(where)
     except (BlockingIOError, InterruptedError):
-        pass  # on its way
+        pass  # connecting
     except OSError as error:
         sock.close()
         failures.append(error)
@@ -205,11 +205,11 @@ def _tunnel(proxy: str, host: str, port: int, deadline: Deadline, made: list[soc
         credential = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         request += f"Proxy-Authorization: Basic {base64.b64encode(credential.encode()).decode()}\r\n"
     sock = _connect(_resolve(parts.hostname, proxy_port, deadline), deadline, made)
-    sock.settimeout(_time_of_proxy(deadline))  # nobody else uses it yet
+    sock.settimeout(_proxy_timeout(deadline))  # nobody else uses it yet
     sock.sendall(f"{request}\r\n".encode("ascii"), _MSG_NOSIGNAL)
     head = bytearray()
     while True:
-        sock.settimeout(_time_of_proxy(deadline))
+        sock.settimeout(_proxy_timeout(deadline))
         piece = sock.recv(1)  # no byte of what comes through the tunnel
         if not piece:
             raise ConnectionError("the proxy closed the connection")
@@ -224,7 +224,7 @@ def _tunnel(proxy: str, host: str, port: int, deadline: Deadline, made: list[soc
     return sock
 
 
-def _time_of_proxy(deadline: Deadline) -> Optional[float]:
+def _proxy_timeout(deadline: Deadline) -> Optional[float]:
     """Return the time left, for ``settimeout``, to which 0 would mean not to wait at all."""
     left = deadline.left()
     if left == 0:
@@ -240,7 +240,7 @@ def shake_hands(stream: SecureStream, deadline: Deadline) -> None:
 
     Raises:
         TimeoutError: The deadline passed first.
-        OSError: The peer is not one to talk to (ssl.SSLError included), or has gone.
+        OSError: The peer is not to be trusted (ssl.SSLError included), or has gone.
     """
     with _Selector() as selector:
         selector.register(stream, selectors.EVENT_READ)

@@ -4,9 +4,9 @@ A socket timeout shared by a reader and writers loses healthy TLS connections on
 blocking TLS deadlocks on 3.13.6 (gh-137583). So the socket never blocks: the reader waits in ``poll()`` outside every
 lock, and then does one recv or send that cannot block, under ``_io_lock``, which shuts the other side's out.
 
-What is to be sent stands in one line, ``unsent``, frame by frame. A frame that stands there leaves whole, and once,
-whatever interrupts the thread that put it there: whoever holds ``_io_lock`` moves the line on, and what a writer leaves
-over is the reader's, whom ``wake()`` gets out of ``poll()``. A writer waits for its frame, never for the socket.
+What is to be sent stands in line in ``unsent``, frame by frame. A frame that stands there leaves whole, and once,
+whatever interrupts the thread that put it there: whoever holds ``_io_lock`` sends what can leave, and the reader, whom
+``wake()`` gets out of ``poll()``, sends what a writer could not. A writer waits for its frame, never for the socket.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from .stream import NO_SIGNAL, Stream, never_signal
 
 READ_AHEAD_BYTES = 1 << 16
 MOST_READ_AHEAD_BYTES = 1 << 20
-"""One recv serves several frames: without it a frame costs four. While more is waiting than one recv could take, the
-next takes twice as much: the fewer the reader's turns, the fewer the changes between its thread and the receivers'."""
+"""One recv serves several frames; without reading ahead a frame costs four. While more is waiting than one recv could
+take, the next takes twice as much: the fewer reads, the fewer switches between the reader's thread and the receivers'.
+"""
 
 MOST_QUEUED_FRAMES = 1000
-"""How many may stand in line before ``queue`` adds nothing more; they are pongs and cancels, and small."""
+"""How many may stand in line before ``queue`` adds nothing more. They are pongs and cancels, and small."""
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)  # no descriptor of its own, unlike epoll
 
 
 class SilenceError(Exception):
-    """Nothing came within the time that was given; what has come so far is kept."""
+    """Nothing came in time; what has come so far is kept."""
 
 
 class WokenError(SilenceError):
@@ -46,9 +47,9 @@ class Frame:
 
     Attributes:
         data: The bytes.
-        counts: How much of it each send took; appended by C code alone.
-        has_left: Whether all of it has.
-        waiter: Where the thread hears that waits for it to leave: None, or why it will not.
+        counts: How many bytes each send took; appended by C code alone.
+        has_left: Whether all of it was sent.
+        waiter: Wakes the thread that waits for it to leave: with None, or with the reason why it will not.
     """
 
     __slots__ = ("counts", "data", "has_left", "waiter")
@@ -61,67 +62,67 @@ class Frame:
 
     @property
     def has_begun_to_leave(self) -> bool:
-        """Whether some of it may be out."""
+        """Whether some of it may have been sent."""
         return self.has_left or bool(self.counts)
 
-    def tell(self, failure: Optional[OSError]) -> None:
-        """Let the thread know that waits for it, if there is one: that it has left, or why it will not."""
+    def settle(self, failure: Optional[OSError]) -> None:
+        """Wake the thread that waits for it, if there is one: it has left (None), or will not, for this reason."""
         if self.waiter is not None:
             self.waiter.put(failure)
 
 
 class _Waker:
-    """What rings a bell that a selector hears: the two ends of a socket pair.
+    """Wakes a thread that waits in a selector: a socket pair, whose ``read_end`` is registered there.
 
-    The far end is closed when nobody holds this any more, and so nobody is in ``ring``: a descriptor's number that is
-    closed may be given out again.
+    The other end is closed when the last reference to this is gone, so that nobody is in ``wake``: the number of a
+    closed descriptor may be used again.
     """
 
     def __init__(self) -> None:
-        self.bell, self._end = socket.socketpair()
-        for each in (self.bell, self._end):
+        self.read_end, self._write_end = socket.socketpair()
+        for each in (self.read_end, self._write_end):
             each.setblocking(False)
             never_signal(each)
 
     def __del__(self) -> None:
-        end = getattr(self, "_end", None)
+        end = getattr(self, "_write_end", None)
         if end is not None:
             end.close()
 
-    def ring(self) -> None:
-        """Ring. Threads: any, at any time; takes no lock, and does not wait."""
+    def wake(self) -> None:
+        """Make ``read_end`` readable. Threads: any, at any time; takes no lock, and does not wait."""
         try:
-            self._end.send(b"\0", NO_SIGNAL)
+            self._write_end.send(b"\0", NO_SIGNAL)
         except OSError:
-            pass  # it has been rung and not heard yet
+            pass  # it is readable already, or closed
 
 
 class Duplex:
-    """The stream and the bytes on their way through it.
+    """Reads from a stream, and sends frames over it.
 
     Attributes:
-        unsent: The frames that have not left whole. To append to it is to send: what stands here leaves in this order.
-            Only ``_io_lock``'s owner takes any away.
-        ahead: What was read ahead and not taken yet, from ``start`` to ``end``. For the reader alone; it stands still
-            until the next ``take``.
-        recv_calls: How many times the stream gave bytes, for tests that count work.
+        unsent: The frames that have not left whole. To append to it is to send: they leave in this order. Only the
+            owner of ``_io_lock`` removes any.
+        ahead: What was read ahead and not taken yet, from ``start`` to ``end``. For the reader alone; it does not
+            change until the next ``take``.
+        recv_calls: How many times the stream returned bytes, for tests that count work.
     """
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        # Re-entrant: a finalizer or handler calls shutdown() in a thread that may hold it. Never held across
-        # a wait.
+        # Re-entrant: a finalizer or a signal's handler calls shutdown() in a thread that may hold it. Never held
+        # across a wait.
         self._io_lock = threading.RLock()
         self.unsent: list[Frame] = []
         self._is_shut = False  # guarded by _io_lock
         self._waker: Optional[_Waker] = _Waker()
-        self._bell = self._waker.bell  # the reader's own, as is all that follows
+        self._wake_socket = self._waker.read_end  # for the reader alone, as is all that follows
         self._selector = _Selector()
         self._selector.register(stream, _READ)
-        self._selector.register(self._bell, _READ)
+        self._selector.register(self._wake_socket, _READ)
         self._selecting = _READ
-        self._is_drained = False  # the next recv would be in vain without a wait
-        self._is_woken = False  # and nobody was told of it yet
+        self._is_drained = False  # the next recv would find nothing without a wait
+        self._is_woken = False  # and WokenError was not raised yet
         self.ahead = bytearray(READ_AHEAD_BYTES)
         self._view = memoryview(self.ahead)
         self._wanted_bytes = READ_AHEAD_BYTES
@@ -130,7 +131,7 @@ class Duplex:
         self.recv_calls = 0
 
     def __del__(self) -> None:
-        for name in ("_bell", "_stream"):
+        for name in ("_wake_socket", "_stream"):
             each = getattr(self, name, None)
             if each is not None:
                 each.close()
@@ -138,7 +139,7 @@ class Duplex:
     # ---- reader thread only
 
     def take(self, size: int, deadline: Deadline) -> bytes:
-        """Give the next ``size`` bytes.
+        """Return the next ``size`` bytes.
 
         Raises:
             SilenceError: The deadline passed first; a later call goes on where this one stopped.
@@ -159,35 +160,35 @@ class Duplex:
         return self.end > self.start
 
     def read_ahead(self, deadline: Deadline) -> None:
-        """Read once, and take nothing of it; otherwise as ``take``."""
+        """Read once, and take nothing; otherwise as ``take``."""
         self._fill(1, deadline)
 
     def take_ready(self, skip: int, size: int) -> bytes:
-        """Leave out so many bytes, and give the next ``size``; all of them are in ``ahead``."""
+        """Skip ``skip`` bytes and return the next ``size``; all of them are in ``ahead``."""
         start = self.start + skip
         self.start = start + size
         return bytes(self._view[start : self.start])
 
     def take_some(self, size: int, deadline: Deadline) -> bytes:
-        """Give at least one byte and at most ``size``; otherwise as ``take``."""
+        """Return at least one byte and at most ``size``; otherwise as ``take``."""
         if not self.has_ahead:
             self.read_ahead(deadline)
         return self.take(min(size, self.end - self.start), deadline)
 
     def _fill(self, size: int, deadline: Deadline) -> None:
-        """Read once, so that more of ``size`` bytes is there."""
+        """Read once, towards ``size`` bytes that are here."""
         self._make_room(size)
-        room = self._view[self.end :]
+        buffer = self._view[self.end :]
         while True:
             with self._io_lock:
                 failure: Optional[OSError] = None
                 try:
-                    self._move_on_locked()
+                    self._send_ready_locked()
                 except OSError as error:
-                    failure = error  # what came before the end is still to be read, and the reason may be among it
+                    failure = error  # what came before the end is read first: it may hold the reason
                 if not self._is_drained or failure is not None:
                     try:
-                        count = self._stream.recv_into(room)
+                        count = self._stream.recv_into(buffer)
                     except BlockingIOError:
                         pass
                     else:
@@ -208,8 +209,8 @@ class Duplex:
                 self._wanted_bytes = READ_AHEAD_BYTES  # an idle connection costs no more than it must
                 raise SilenceError
             for key, _ in ready:
-                if key.fileobj is self._bell:
-                    self._hear_bell()
+                if key.fileobj is self._wake_socket:
+                    self._drain_waker()
                 else:
                     self._is_drained = False
         if not count:
@@ -218,26 +219,26 @@ class Duplex:
         if self.end == len(self.ahead) == self._wanted_bytes:
             self._wanted_bytes = min(2 * self._wanted_bytes, MOST_READ_AHEAD_BYTES)
 
-    def _hear_bell(self) -> None:
+    def _drain_waker(self) -> None:
         try:
-            self._bell.recv(4096)
+            self._wake_socket.recv(4096)
         except BlockingIOError:
             pass
         self._is_woken = True
 
     def _make_room(self, size: int) -> None:
         kept = self.end - self.start
-        room = max(self._wanted_bytes, size)
+        capacity = max(self._wanted_bytes, size)
         if kept and self.start + size <= len(self.ahead):
             return  # what is missing fits behind what is there
-        target = self.ahead if len(self.ahead) == room else bytearray(room)
+        target = self.ahead if len(self.ahead) == capacity else bytearray(capacity)
         target[:kept] = self.ahead[self.start : self.end]
         self.ahead, self._view, self.start, self.end = target, memoryview(target), 0, kept
 
     def queue(self, frame: Frame) -> None:
-        """Put a frame in line and send what leaves at once; the reader's own later reads see to the rest.
+        """Put a frame in line and send what leaves at once; the reader's later reads send the rest.
 
-        Where a peer has long read nothing the frame is left out: one that sends pings and takes no pong must not fill
+        The frame is dropped where the peer has not read for long: one that sends pings and takes no pong must not fill
         our memory.
 
         Threads: the reader. Does not wait.
@@ -247,17 +248,17 @@ class Duplex:
         """
         if len(self.unsent) < MOST_QUEUED_FRAMES:
             self.unsent.append(frame)
-            self.move_on()
+            self.send_ready()
 
     def flush(self, deadline: Deadline) -> None:
-        """Wait until all that stands in line has left, while there is no reader yet: for the one who connects.
+        """Wait until all that stands in line has left. For whoever connects, while there is no reader yet.
 
         Raises:
             SilenceError: The peer did not take it in time.
             OSError: The socket failed.
         """
         while True:
-            self.move_on()
+            self.send_ready()
             if not self.unsent:
                 return
             with _Selector() as selector:
@@ -266,34 +267,35 @@ class Duplex:
                     raise SilenceError
 
     def close(self) -> None:
-        """Free the socket; whoever waits for a frame to leave hears that it will not.
+        """Close the socket, and wake whoever waits for a frame that will not leave.
 
         Threads: the reader only, once, at its end. Does not wait.
         """
         self.shutdown()
         self._selector.close()
-        self._bell.close()
+        self._wake_socket.close()
         self._waker = None
         with self._io_lock:
             self._stream.close()
             for frame in self.unsent:  # no ``if`` at the loop's end: see tests/package/test_locks_in_source.py
-                frame.tell(BrokenPipeError("the socket is shut"))
+                frame.settle(BrokenPipeError("the socket is shut"))
 
     # ---- any thread
 
-    def move_on(self) -> None:
+    def send_ready(self) -> None:
         """Send what can leave now of all that stands in line.
 
         Raises:
             OSError: The socket failed (ssl.SSLError included), or is shut.
 
-        Threads: any. Does not wait. What interrupts a thread that is at this very step, such as a signal's handler,
-            leaves it to that thread: in the middle of a step another one would send the same bytes again.
+        Threads: any. Does not wait. In a finalizer or a signal's handler that interrupted a thread in this very step,
+            it leaves the sending to that thread: a second step in the middle of the first would send the same bytes
+            again.
         """
         if self._is_interrupted_step():
             return
         with self._io_lock:
-            self._move_on_locked()
+            self._send_ready_locked()
 
     def finish(self, frame: Frame, deadline: Deadline) -> None:
         """Wait until a frame that stands in line has left.
@@ -303,14 +305,15 @@ class Duplex:
             OSError: The socket failed (ssl.SSLError included), or is shut.
 
         Threads: any but the reader. Waits for the frames before it and for its own, at most until the deadline; woken
-            by the reader, as each leaves and at the end. Interrupted, the frame stays in line; ``wake()`` then. Does
-            not wait where it interrupts a thread that is at such a step itself: the frame leaves when that goes on.
+            by the reader, as each leaves and at the end. Interrupted, the frame stays in line; call ``wake()`` then.
+            In a finalizer or a signal's handler that interrupted a thread in such a step it does not wait: the frame
+            leaves when that thread goes on.
         """
         if self._is_interrupted_step():
             return
         with self._io_lock:
             if not frame.has_left:
-                self._move_on_locked()
+                self._send_ready_locked()
             if frame.has_left:
                 return
             waiter = frame.waiter
@@ -325,19 +328,19 @@ class Duplex:
             raise failure
 
     def wake(self) -> None:
-        """Get the reader out of its wait, to look at what was left for it.
+        """Get the reader out of its wait, to carry out what was left for it.
 
         Threads: any, at any time, a finalizer or a signal's handler included: takes no lock. Does not wait.
         """
         waker = self._waker
         if waker is not None:
-            waker.ring()
+            waker.wake()
 
     @property
     def is_in_use_here(self) -> bool:
-        """Whether the calling thread is in the midst of a send or a recv, which a finalizer or a handler interrupted.
+        """Whether a finalizer or a signal's handler asks, in a thread that it interrupted in a send or a recv.
 
-        Nobody else reads or writes before that has come to its end.
+        Nobody else reads or writes before that send or recv has ended.
         """
         return is_owned(self._io_lock)
 
@@ -356,19 +359,20 @@ class Duplex:
                 pass  # the peer was faster
 
     def detach(self) -> None:
-        """In a forked child: give back this process's descriptors and leave the connection to the parent.
+        """Close the descriptors of a forked child, and leave the connection to the parent.
 
         ``shutdown()`` would end the parent's too. Takes no lock: another thread may have held it at the fork.
         """
         self._io_lock = threading.RLock()
         self._is_shut = True
         self._stream.close()
-        self._bell.close()
+        self._wake_socket.close()
         self._waker = None
 
     def _is_interrupted_step(self) -> bool:
-        """Whether this thread is in the middle of a send or recv already, which a signal's handler or the collector
-        has interrupted. Has the reader look at what is left in line.
+        """Whether this thread is in a send or a recv already, which a signal's handler or the collector interrupted.
+
+        If so, wakes the reader, which sends what is left in line.
 
         Raises:
             BrokenPipeError: It is, and the socket is shut.
@@ -380,8 +384,8 @@ class Duplex:
         self.wake()
         return True
 
-    def _move_on_locked(self) -> None:
-        """Send what can leave now. What the stream refused is offered again as it was, before anything else."""
+    def _send_ready_locked(self) -> None:
+        """Send what can leave now. What the stream did not take is offered again unchanged, before anything else."""
         assert is_owned(self._io_lock)
         if self._is_shut:
             raise BrokenPipeError("the socket is shut")
@@ -396,7 +400,7 @@ class Duplex:
                     self._stream.send(memoryview(frame.data)[sent:], frame.counts)
                 else:
                     frame.has_left = True
-                    frame.tell(None)
-                    del self.unsent[0]  # last: what strikes before does no more than have it told again
+                    frame.settle(None)
+                    del self.unsent[0]  # last: an interrupt before it only settles the frame a second time
         except BlockingIOError:
             pass

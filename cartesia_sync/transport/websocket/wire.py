@@ -1,41 +1,30 @@
-"""WebSocket messages over a socket; the one file that imports websocket-client.
+"""WebSocket messages over a socket, from the handshake to the end.
 
-Of the library the upgrade request, the check of its answer and the framing are used, and not ``WebSocket.recv``,
-``close``, ``abort`` or ``settimeout``: those share state between threads, read frames behind the reader's back, or
-echo another close code. Foreign exceptions end here: what leaves this file is ours.
+Of websocket-client the framing is used here, and not ``WebSocket.recv``, ``close``, ``abort`` or ``settimeout``: those
+share state between threads, read frames behind the reader's back, or echo another close code. Foreign exceptions end
+here: what leaves this file is ours.
 """
 
 from __future__ import annotations
 
 import codecs
-import contextlib
-import http.client
-import io
-import socket
-import ssl
 from collections.abc import Mapping
 from typing import Optional, cast
-from urllib.parse import urlsplit
 
 import websocket
 from websocket import ABNF
 
 from ...errors import (
     APIConnectionError,
-    ConnectTimeoutError,
     MessageTooBigError,
     ProtocolError,
     WebSocketConnectionClosedError,
     WriteTimeoutError,
 )
 from ..deadline import Deadline
-from ..environment import proxy_for
-from ..error_response import MAX_BODY_BYTES, SECRET_HEADERS, redacted, refusal, secrets_in
-from .dial import dial
 from .duplex import Duplex, Frame, SilenceError, WokenError
 
 MAX_MESSAGE_BYTES = 16 << 20
-_MAX_HEAD_BYTES = 64 << 10
 _LARGEST_CONTROL_BYTES = 125
 _NO_STATUS = 1005
 _WHOLE_TEXT = 0x81
@@ -53,7 +42,7 @@ _utf8_decoder = codecs.getincrementaldecoder("utf-8")
 
 
 class Message(bytes):
-    """A message for which plain bytes are not enough: it is true even where it is empty, unlike a sign of life."""
+    """A message for which plain bytes are not enough: it is true even if empty, unlike a sign of life."""
 
     __slots__ = ()
 
@@ -62,7 +51,7 @@ class Message(bytes):
 
 
 class BinaryMessage(Message):
-    """A binary message; the plain bytes that ``Wire.read`` gives are text."""
+    """A binary message; the plain bytes that ``Wire.read`` returns are text."""
 
     __slots__ = ()
 
@@ -70,7 +59,7 @@ class BinaryMessage(Message):
 class Wire:
     """One open WebSocket connection.
 
-    Threads: ``read`` and ``free`` belong to the reader; the rest is free for all.
+    Threads: see the two parts of this class: one is for the reader alone, the other for any thread.
     """
 
     def __init__(
@@ -82,28 +71,28 @@ class Wire:
     ) -> None:
         self._duplex = duplex
         self._frames = _Frames(duplex, max_message_bytes)
-        self._part: Optional[bytearray] = None  # of a message in fragments, as far as it has come
+        self._part: Optional[bytearray] = None  # of a message in fragments: what has come so far
         self._part_text: Optional[codecs.IncrementalDecoder] = None  # checks it, if it is text
-        self._has_said_close = False
+        self._has_sent_close = False
         self._cause: Optional[APIConnectionError] = None  # why this side shut it; the reader passes it on
         self.response_headers = response_headers
-        self.was_woken = False  # by wake(), before the last read's deadline: its None is no silence
+        self.was_woken = False  # whether the last read returned None because of wake(), and not at its deadline
         self.unsent = duplex.unsent
-        """What stands in line to be sent; to append a frame is to send it, and ``finish`` waits for it."""
+        """What stands in line to be sent. To append a frame is to send it; ``finish`` waits for it."""
 
     # ---- reader thread only
 
     def read(self, deadline: Deadline) -> Optional[bytes]:
-        """Give the next message; b"" for another sign of life, or None for silence until the deadline.
+        """Return the next message, b"" for another sign of life, or None for silence until the deadline.
 
         A text message is plain bytes, and one in a single frame is not checked for UTF-8: the JSON decoder does that.
         A binary one is a ``BinaryMessage``. An empty message is true, and a sign of life is false: a ping, which is
-        answered here, a pong, and part of a message that went on arriving until the deadline.
+        answered here, a pong, and a message of which parts arrived until the deadline.
 
         Raises:
             WebSocketConnectionClosedError: The service closed, or the stream ended or broke.
-            ProtocolError: What came is no WebSocket traffic, or is larger than allowed. A close frame with its
-                ``close_code`` is on its way.
+            ProtocolError: What came is not valid WebSocket traffic, or is larger than allowed. A close frame with its
+                ``close_code`` is in line.
 
         Threads: the reader only. Waits for the service, until the deadline.
         """
@@ -115,11 +104,11 @@ class Wire:
             if self._frames.needs_header() and not self._duplex.has_ahead:
                 self._duplex.read_ahead(deadline)
                 if self._part is None and self._frames.has_text():
-                    return self._frames.take_text()  # what comes alone is spared the library's dozen calls too
+                    return self._frames.take_text()  # fast path for a lone frame
             while True:
                 self._frames.deadline = deadline
                 frame = self._frames.recv_frame()
-                data = cast(bytes, frame.data)  # the library's hints name text too, which is what one sends
+                data = cast(bytes, frame.data)  # the library's hints allow str too, for frames that are sent
                 if frame.opcode == ABNF.OPCODE_PING:
                     self._post(data, ABNF.OPCODE_PONG)
                     return b""
@@ -131,7 +120,7 @@ class Wire:
                 if message is not None:
                     return message
                 if deadline.expired:
-                    return b""  # fragments that keep coming must not keep the reader for ever
+                    return b""  # or fragments that keep coming would hold the reader for ever
         except SilenceError as silence:
             self.was_woken = isinstance(silence, WokenError)
             return b"" if self._duplex.recv_calls > arrivals else None
@@ -146,15 +135,15 @@ class Wire:
             self.send_close(error.close_code or _PROTOCOL_VIOLATED)
             raise
         except OSError as error:
-            raise self._cause or _broke(error) from error
+            raise self._cause or _broken(error) from error
 
     @property
     def has_message(self) -> bool:
-        """Whether the next message is here as a whole already, so that ``read`` neither waits nor asks the system."""
+        """Whether the next message was read ahead as a whole, so that ``read`` needs no wait and no system call."""
         return self._part is None and self._frames.has_text()
 
     def _assemble(self, frame: ABNF, data: bytes) -> Optional[bytes]:
-        """Put fragments together; None while there are more to come. Text is checked fragment by fragment."""
+        """Put fragments together; None while more are to come. Text is checked fragment by fragment."""
         is_first = frame.opcode != ABNF.OPCODE_CONT
         if is_first == (self._part is not None):
             raise _violation(
@@ -179,40 +168,40 @@ class Wire:
         return message or Message()
 
     def _closed_by_service(self, data: bytes) -> WebSocketConnectionClosedError:
-        """Answer a close frame, and make the exception that tells of it.
+        """Answer a close frame, and make the exception for it.
 
         Raises:
-            ProtocolError: Its reason is not UTF-8. (Of one byte, or with a code that is not allowed on the wire, it
-                has not come so far: the library refuses it.)
+            ProtocolError: Its reason is not UTF-8. (The library itself refuses a close frame of one byte, or with a
+                code that is not allowed on the wire.)
         """
         code = int.from_bytes(data[:2], "big") if data else _NO_STATUS
         try:
             reason = str(data[2:], "utf-8")
         except UnicodeDecodeError as error:
             raise _not_utf8(f"a close frame with code {code}", error.reason) from error
-        if not self._has_said_close:
+        if not self._has_sent_close:
             self._post(data[:2], ABNF.OPCODE_CLOSE)  # the answer, with the same code
-            self._has_said_close = True
+            self._has_sent_close = True
         because = f" ({reason})" if reason else ""
         return WebSocketConnectionClosedError(
             f"The service closed the connection with code {code}{because}.", code=code, reason=reason
         )
 
     def send_close(self, code: int, reason: str = "") -> None:
-        """Put a close frame in line, unless one was said already; it leaves when it can.
+        """Put a close frame in line, unless one was sent already; it leaves when it can.
 
         Args:
             code: 1000 to 1003, 1007 to 1014, or 3000 to 4999.
             reason: At most 123 bytes of UTF-8.
 
-        A connection that is broken already shows at the next read. Threads: the reader only. Does not wait.
+        If the connection is broken already, the next read says so. Threads: the reader only. Does not wait.
         """
-        if not self._has_said_close:
-            self._has_said_close = True
+        if not self._has_sent_close:
+            self._has_sent_close = True
             self._post(code.to_bytes(2, "big") + reason.encode(), ABNF.OPCODE_CLOSE)
 
     def ping(self) -> None:
-        """Ask for a sign of life. Does not wait.
+        """Put a ping in line, whose pong is a sign of life. Does not wait.
 
         Raises:
             WebSocketConnectionClosedError: The connection broke.
@@ -220,12 +209,12 @@ class Wire:
         try:
             self._duplex.queue(Frame(_frame(b"", ABNF.OPCODE_PING)))
         except OSError as error:
-            raise _broke(error) from error
+            raise _broken(error) from error
 
     def post(self, message: bytes) -> None:
         """Put a short text message in line, such as a cancel; it leaves when it can.
 
-        A connection that is broken already shows at the next read. Does not wait.
+        If the connection is broken already, the next read says so. Does not wait.
         """
         self._post(message, ABNF.OPCODE_TEXT)
 
@@ -233,10 +222,10 @@ class Wire:
         try:
             self._duplex.queue(Frame(_frame(data, opcode)))
         except OSError:
-            pass  # the reader meets the end after what came before it
+            pass  # the reader finds the end, after what came before it
 
     def release(self) -> None:
-        """Give the socket back. The reader's last act."""
+        """Close the socket. The reader's last act."""
         self._duplex.close()
 
     # ---- any thread
@@ -256,27 +245,27 @@ class Wire:
         """Wait until a frame that was appended to ``unsent`` has left.
 
         Raises:
-            WriteTimeoutError: The service did not take it in time; the wire is shut, since half of it may be out.
-            WebSocketConnectionClosedError: The connection broke; the wire is shut.
+            WriteTimeoutError: The service did not take it in time; the wire is shut down, since half of it may be out.
+            WebSocketConnectionClosedError: The connection broke; the wire is shut down.
 
         Threads: any but the reader. Waits for the frames before it and for its own, at most until the deadline.
-        Interrupted, the frame stays in line, and whoever catches that calls ``wake``.
+        Interrupted, the frame stays in line, and whoever catches the interrupt calls ``wake``.
         """
         try:
             self._duplex.finish(frame, deadline)
         except SilenceError:
-            story = f"The service did not take a message of {len(frame.data)} bytes within {deadline.seconds} s"
+            reason = f"The service did not take a message of {len(frame.data)} bytes within {deadline.seconds} s"
             self._cause = WebSocketConnectionClosedError(
-                f"{story}; half of it may be out, so this ended the connection."
+                f"{reason}; half of it may be out, so this ended the connection."
             )
             self.shutdown()
-            raise WriteTimeoutError(f"{story}.", timeout=deadline.seconds) from None
+            raise WriteTimeoutError(f"{reason}.", timeout=deadline.seconds) from None
         except OSError as error:
             self.shutdown()
-            raise _broke(error) from error
+            raise _broken(error) from error
 
     def wake(self) -> None:
-        """Have the reader look at what was left for it: ``read`` gives None, and ``was_woken`` is true.
+        """Wake the reader, to carry out what was left for it: ``read`` returns None, and ``was_woken`` is true.
 
         Threads: any, at any time, a finalizer or a signal's handler included: takes no lock, and does not wait.
         """
@@ -284,7 +273,7 @@ class Wire:
 
     @property
     def is_in_use_here(self) -> bool:
-        """Whether the calling thread is in the midst of a send or a read: the reader may have to wait for it."""
+        """Whether the calling thread is in the middle of a send or a read, for which the reader may have to wait."""
         return self._duplex.is_in_use_here
 
     def shutdown(self) -> None:
@@ -292,92 +281,11 @@ class Wire:
         self._duplex.shutdown()
 
     def detach(self) -> None:
-        """In a forked child: let go of the socket without touching the parent's connection."""
+        """Close the socket of a forked child, without touching the parent's connection."""
         self._duplex.detach()
 
 
-def connect(
-    url: str,
-    headers: Mapping[str, str],
-    *,
-    ssl_context: Optional[ssl.SSLContext],
-    deadline: Deadline,
-    max_message_bytes: int = MAX_MESSAGE_BYTES,
-) -> Wire:
-    """Open a WebSocket connection.
-
-    Args:
-        url: ``ws://`` or ``wss://``, the query included. Holds no credential: those go into the headers.
-        headers: Sent with the upgrade request, and to nobody else: redirects are not followed.
-        ssl_context: For ``wss://``.
-        deadline: For name resolution, TCP, TLS and the upgrade together.
-        max_message_bytes: What a single message may weigh.
-
-    Raises:
-        APIStatusError: The service answered with anything but an upgrade.
-        ConnectTimeoutError: Not done by the deadline.
-        ProtocolError: The answer is no WebSocket upgrade.
-        APIConnectionError: The service cannot be reached.
-
-    Threads: any. Waits until the deadline.
-    """
-    parts = urlsplit(url)
-    secure = parts.scheme == "wss"
-    host, port = parts.hostname or "", parts.port or (443 if secure else 80)
-    where = f"{host}:{port}"
-    if secure and ssl_context is None:
-        raise ValueError("a wss:// address needs an ssl_context")  # never in clear
-    try:
-        duplex = Duplex(dial(host, port, ssl_context if secure else None, deadline, proxy=proxy_for(url)))
-    except TimeoutError as error:
-        raise _connect_timeout(where, deadline) from error
-    except socket.timeout as error:  # not a TimeoutError before Python 3.10
-        raise _connect_timeout(where, deadline) from error
-    except OSError as error:
-        raise APIConnectionError(f"Cannot connect to {where}: {error}") from error
-    try:
-        response_headers = _upgrade(duplex, url, headers, where, deadline)
-    except BaseException:  # Ctrl-C too: nothing stays open
-        duplex.close()
-        raise
-    return Wire(duplex, response_headers=response_headers, max_message_bytes=max_message_bytes)
-
-
-def _upgrade(duplex: Duplex, url: str, headers: Mapping[str, str], where: str, deadline: Deadline) -> Mapping[str, str]:
-    """Ask for the upgrade; give the answer's headers."""
-    upgrade = websocket.WebSocket(enable_multithread=False)
-    lines = [f"{name}: {value}" for name, value in headers.items()]
-    try:
-        upgrade.connect(  # type: ignore[no-untyped-call]  # the library's own hints leave it out
-            url,
-            socket=_UpgradeSocket(
-                duplex,
-                deadline,
-                secrets_in(headers),
-                unseen="".join(line + "\r\n" for line in lines if _holds_secret(line)).encode(),
-            ),
-            header=[line for line in lines if not _holds_secret(line)],
-            suppress_origin=True,
-            redirect_limit=0,
-        )
-    except SilenceError:
-        raise _connect_timeout(where, deadline) from None
-    except (websocket.WebSocketException, ValueError) as error:  # 1.9.0 of the library lets UnicodeDecodeError out
-        raise ProtocolError(f"{where} did not answer as a WebSocket server: {error}") from error
-    except (OSError, EOFError) as error:
-        raise APIConnectionError(f"The connection to {where} ended during the upgrade: {error}") from error
-    return dict(upgrade.headers or {})
-
-
-def _holds_secret(line: str) -> bool:
-    return line.partition(":")[0].lower() in SECRET_HEADERS
-
-
-def _connect_timeout(where: str, deadline: Deadline) -> ConnectTimeoutError:
-    return ConnectTimeoutError(f"No connection to {where} within {deadline.seconds} s.", timeout=deadline.seconds)
-
-
-def _broke(error: OSError) -> WebSocketConnectionClosedError:
+def _broken(error: OSError) -> WebSocketConnectionClosedError:
     return WebSocketConnectionClosedError(f"The connection broke: {error}")
 
 
@@ -418,9 +326,9 @@ def _frame(data: bytes, opcode: int) -> bytes:
 
 
 class _Frames(websocket.frame_buffer):
-    """The library's frame reader over our read-ahead; it keeps its place when a deadline falls inside a frame.
+    """The library's frame reader over our read-ahead; it keeps its place when a deadline passes inside a frame.
 
-    What a server must not send is refused from the header alone, before any of the payload is read.
+    What a server must not send is refused by its header alone, before any of the payload is read.
     """
 
     def __init__(self, duplex: Duplex, max_message_bytes: int) -> None:
@@ -428,7 +336,7 @@ class _Frames(websocket.frame_buffer):
         super().__init__(recv_fn=lambda size: b"", skip_utf8_validation=True)
         self._duplex = duplex
         self._max_message_bytes = max_message_bytes
-        self.held_bytes = 0  # of a message in fragments, as far as it has come
+        self.held_bytes = 0  # of a message in fragments: what has come so far
         self.deadline = Deadline(None)
         self._text_head = 0  # of the text message that has_text has found
         self._text_size = 0
@@ -436,8 +344,8 @@ class _Frames(websocket.frame_buffer):
     def has_text(self) -> bool:
         """Whether what comes next is a text message in one frame, of less than 64 KiB, that was read ahead as a whole.
 
-        So are nearly all. The library takes a dozen calls to read one, and these two spare them; whatever else it is,
-        and whatever is wrong with it, is the library's to find out.
+        Nearly all are. The library needs a dozen calls to read one; this method and ``take_text`` do without them.
+        Anything else, valid or not, is left to the library.
         """
         if self._text_size:
             return True
@@ -455,7 +363,7 @@ class _Frames(websocket.frame_buffer):
         return length > 0
 
     def take_text(self) -> bytes:
-        """Give the message that ``has_text`` has found."""
+        """Return the message that ``has_text`` has found."""
         head, size, self._text_size = self._text_head, self._text_size, 0
         return self._duplex.take_ready(head, size)
 
@@ -477,92 +385,3 @@ class _Frames(websocket.frame_buffer):
         size = self.length + (self.held_bytes if opcode == ABNF.OPCODE_CONT else 0)
         if size > self._max_message_bytes:
             raise _too_big(size, self._max_message_bytes)
-
-
-class _UpgradeSocket:
-    """What the library takes for a socket while it upgrades; every step is bound by one deadline.
-
-    The answer's head is read whole first. Anything but 101 is raised from here, with its body; cookies are left out
-    of what the library sees, since it would keep them for the whole process. The headers that hold a credential join
-    the request here: where somebody has turned the library's trace on, it logs all that it is given.
-    """
-
-    def __init__(self, duplex: Duplex, deadline: Deadline, secrets: list[bytes], *, unseen: bytes) -> None:
-        self._duplex = duplex
-        self._deadline = deadline
-        self._secrets = secrets
-        self._unseen = unseen
-        self._head: Optional[io.BytesIO] = None
-
-    def gettimeout(self) -> None:
-        return None
-
-    def send(self, data: bytes) -> int:
-        request = bytes(data)
-        if request.endswith(b"\r\n\r\n"):  # its headers' end: the library sends them in one piece
-            request = request[:-2] + self._unseen + b"\r\n"
-        self._duplex.unsent.append(Frame(request))
-        self._duplex.flush(self._deadline)
-        return len(data)
-
-    def recv(self, size: int) -> bytes:
-        if self._head is None:
-            self._head = io.BytesIO(self._read_head())
-        return self._head.read(size)
-
-    def close(self) -> None:
-        """Leave that to ``connect``, which owns the socket."""
-
-    def _read_head(self) -> bytes:
-        head = bytearray()
-        while not head.endswith(b"\r\n\r\n"):
-            head += self._duplex.take(1, self._deadline)
-            if len(head) > _MAX_HEAD_BYTES:
-                raise ProtocolError(f"The answer to the upgrade has more than {_MAX_HEAD_BYTES} bytes of headers.")
-        answer = redacted(bytes(head), self._secrets)
-        first, *rest = answer.split(b"\r\n")
-        if first.split(b" ", 2)[1:2] != [b"101"]:
-            self._raise_refusal(answer)
-        return b"\r\n".join([first, *(line for line in rest if not line.lower().startswith(b"set-cookie:"))])
-
-    def _raise_refusal(self, head: bytes) -> None:
-        answer = http.client.HTTPResponse(_Answer(head, self._duplex, self._deadline))  # type: ignore[arg-type]  # reads it as a file
-        with contextlib.closing(answer):  # left to the collector, it writes to stderr on Python 3.13
-            try:
-                answer.begin()
-                headers = {name.lower(): value for name, value in answer.getheaders()}
-            except http.client.HTTPException as error:
-                raise ProtocolError(f"The service did not answer the upgrade in HTTP: {error!r}") from error
-            try:
-                body = answer.read(MAX_BODY_BYTES + max(map(len, self._secrets), default=0))
-            except (http.client.HTTPException, OSError, EOFError, SilenceError, ValueError):
-                body = b""  # the status says enough
-        body = redacted(body, self._secrets)[:MAX_BODY_BYTES]
-        raise refusal(answer.status, headers, body, what="the WebSocket upgrade")
-
-
-class _Answer(io.RawIOBase):
-    """The head that was read, and the bytes behind it, as the file that http.client asks a socket for."""
-
-    def __init__(self, head: bytes, duplex: Duplex, deadline: Deadline) -> None:
-        self._head = io.BytesIO(head)
-        self._duplex = duplex
-        self._deadline = deadline
-        self._left = len(head) + 2 * MAX_BODY_BYTES  # http.client takes a chunk of -1 bytes for one without end
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what BufferedReader passes
-        data = self._head.read(min(len(buffer), self._left))
-        if not data and self._left:
-            try:
-                data = self._duplex.take_some(min(len(buffer), self._left), self._deadline)
-            except EOFError:
-                return 0
-        self._left -= len(data)
-        buffer[: len(data)] = data
-        return len(data)

@@ -62,7 +62,7 @@ def _taken(text: str) -> str:
     raise AssertionError(f"the child took {text!r}")
 
 
-class Bells:
+class WakeCount:
     """Counts how often the reader of a connection was woken."""
 
     def __init__(self, connection: Connection) -> None:
@@ -71,18 +71,18 @@ class Bells:
         assert wire is not None
         self._duplex = wire._duplex
         self._duplexes: Any = Duplex
-        self._hear = self._duplexes._hear_bell
+        self._drain = self._duplexes._drain_waker
 
-    def __enter__(self) -> Bells:
+    def __enter__(self) -> WakeCount:
         def counted(duplex: Duplex) -> None:
             self.count += duplex is self._duplex
-            self._hear(duplex)
+            self._drain(duplex)
 
-        self._duplexes._hear_bell = counted
+        self._duplexes._drain_waker = counted
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._duplexes._hear_bell = self._hear
+        self._duplexes._drain_waker = self._drain
 
 
 def assert_goes_on(url: str, connection: Connection, heard: bytes, *contexts: Context) -> None:
@@ -112,9 +112,9 @@ def all_parts(url: str, connection: Connection) -> tuple[bytes, Context, Context
 
 
 def in_turn(entries: dict[str, Callable[[Connection, Context], object]], use: Callable[..., object], url: str) -> None:
-    with connect(url) as connection, Bells(connection) as bells:
+    with connect(url) as connection, WakeCount(connection) as wakes:
         heard, *contexts = all_parts(url, connection)
-        woken = bells.count
+        woken = wakes.count
         for name, entry in entries.items():
             for context in contexts:
                 try:
@@ -122,7 +122,7 @@ def in_turn(entries: dict[str, Callable[[Connection, Context], object]], use: Ca
                 except AssertionError as error:
                     raise AssertionError(f"{error} that asked for {name} of {context!r}") from None
         assert_goes_on(url, connection, heard, *contexts)
-        assert bells.count == woken
+        assert wakes.count == woken
 
 
 def each_is_refused(url: str) -> None:
@@ -155,7 +155,7 @@ def what_was_begun_before_the_fork_is_refused(url: str) -> None:
 def finalizers_are_silent(url: str) -> None:
     connection = connect(url)
     heard, *contexts = all_parts(url, connection)
-    with Bells(connection) as bells:
+    with WakeCount(connection) as wakes:
         held: list[Any] = [context_of(connection), context_of(connection).receive()]
 
         def drop() -> None:
@@ -164,7 +164,7 @@ def finalizers_are_silent(url: str) -> None:
 
         Child(drop).join()
         assert_goes_on(url, connection, heard, *contexts)
-        assert bells.count == 0
+        assert wakes.count == 0
     connection.close()
 
 

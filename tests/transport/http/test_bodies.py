@@ -19,7 +19,7 @@ import urllib3.response
 from cartesia_sync import APITimeoutError, Cartesia
 from cartesia_sync.errors import IncompleteAnswerError, NotFoundError, ProtocolError
 from cartesia_sync.resources.binary import BinaryAPIResponse
-from cartesia_sync.transport.http import response as exchange
+from cartesia_sync.transport.http import response as response_module
 
 from ...support.http_service import Asked, Out, Service, answer, chunk
 from ...support.peer import BOUND, Trust
@@ -121,7 +121,7 @@ def test_gzip_that_is_damaged_is_a_lie_and_no_loss() -> None:
         asked_for(client).read()
 
 
-def test_silence_within_a_body_is_a_matter_of_the_read_clock() -> None:
+def test_silence_within_a_body_is_a_matter_of_the_read_timeout() -> None:
     def stop(asked: Asked, out: Out) -> None:
         out.say(answer(200, SOUND)[:-1])
         out.wait_until_gone()
@@ -197,7 +197,7 @@ def test_a_long_body_never_sits_in_memory(pressed: bool) -> None:
         finally:
             tracemalloc.stop()
     assert sum(lengths) == size
-    assert max(lengths) <= exchange.PIECE_BYTES
+    assert max(lengths) <= response_module.PIECE_BYTES
     assert most < 8 << 20
 
 
@@ -298,12 +298,12 @@ def test_close_after_the_end_leaves_the_connection_to_whom_it_belongs_now() -> N
         assert first.read() == b"first"
         second = asked_for(client)
         assert going_on.wait(BOUND)
-        shared = second._response._way._sock
+        shared = second._response._lease._sock
         assert shared is not None
-        first._response._way.is_reading = True  # as if close came while the end was being read
+        first._response._lease.is_reading = True  # as if close came while the end was being read
         first.close()
         first._response.hurry()
-        assert shared.gettimeout() != exchange.LAST_WAIT
+        assert shared.gettimeout() != response_module.LAST_WAIT
         has_closed.set()
         assert second.read() == b"ab"
     assert len({each.connection for each in service.asked}) == 1

@@ -18,7 +18,7 @@ import pytest
 from cartesia_sync import Cartesia
 from cartesia_sync.errors import ForkedError, IncompleteAnswerError, MalformedEventError
 from cartesia_sync.resources.binary import BinaryAPIResponse
-from cartesia_sync.transport.http import session as http
+from cartesia_sync.transport.http.tls_adapter import IdleConnections
 
 from ...support.http_service import Asked, Out, Service, answer, chunk, event
 from ...support.peer import BOUND
@@ -33,7 +33,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
 
 
 def half(head: bytes, content: bytes) -> Callable[[Asked, Out], None]:
-    """Say the beginning of an answer, and wait until the client has gone."""
+    """Send the beginning of an answer, and wait until the client has gone."""
 
     def say(asked: Asked, out: Out) -> None:
         out.say(head, b"\r\n", content)
@@ -195,7 +195,7 @@ def test_an_answer_that_was_received_to_its_end_stays_whole_when_it_is_closed() 
 
 
 def test_a_file_that_urllib3_has_lost_without_us_is_no_end() -> None:
-    """Whatever closes it: only a connection that was given back tells of an end."""
+    """Whatever closes it: only a connection that was returned has met its end."""
     with Service(HALVES["chunked"]) as service, client_of(service) as client:
         said = asked_for(client)
         pieces = said.iter_bytes()
@@ -268,7 +268,7 @@ def test_an_interrupt_while_the_connection_is_given_back_does_not_cost_who_has_i
         assert go_on.wait(BOUND)
         out.say(chunk(b"b") + chunk(b""))
 
-    put = http._Idle.put
+    put = IdleConnections.put
 
     def put_and_stop(*arguments: Any, **options: Any) -> None:
         put(*arguments, **options)
@@ -277,7 +277,7 @@ def test_an_interrupt_while_the_connection_is_given_back_does_not_cost_who_has_i
     with Service(answer(200, SOUND), slowly) as service, client_of(service) as client:
         first = asked_for(client)
         with monkeypatch.context() as patch:
-            patch.setattr(http._Idle, "put", put_and_stop)
+            patch.setattr(IdleConnections, "put", put_and_stop)
             with pytest.raises(KeyboardInterrupt):
                 first.read()
         second = asked_for(client)
@@ -293,7 +293,7 @@ def test_an_interrupt_while_the_connection_is_given_back_does_not_cost_who_has_i
 
 def test_a_half_read_answer_may_be_collected_while_its_pool_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """An iterator in a circle is closed by the collector, in the midst of whatever its thread does."""
-    put, get = http._Idle.put, http._Idle.get
+    put, get = IdleConnections.put, IdleConnections.get
     collected: list[str] = []
 
     def collecting(at: str, call: Any) -> Any:
@@ -315,8 +315,8 @@ def test_a_half_read_answer_may_be_collected_while_its_pool_is_at_work(monkeypat
             circle.append(circle)
             kept[at] = circle
             del circle
-        monkeypatch.setattr(http._Idle, "put", collecting("put", put))
-        monkeypatch.setattr(http._Idle, "get", collecting("get", get))
+        monkeypatch.setattr(IdleConnections, "put", collecting("put", put))
+        monkeypatch.setattr(IdleConnections, "get", collecting("get", get))
         assert client.get("/x") == client.get("/x") == {}
         assert sorted(collected) == ["get", "put"]
         assert all(each.is_closed for each in said)
@@ -330,13 +330,13 @@ def test_all_pools_keep_their_connections_without_a_lock() -> None:
         managers = (adapter.poolmanager, through, secure.poolmanager, secure.proxy_manager_for("http://127.0.0.1:9"))
         for manager in managers:
             for url in ("http://127.0.0.1:9", "https://127.0.0.1:9"):
-                assert type(manager.connection_from_url(url).pool) is http._Idle
+                assert type(manager.connection_from_url(url).pool) is IdleConnections
 
 
 def test_idle_connections_are_taken_last_in_first_out_and_no_more_than_there_is_room_for() -> None:
     import queue
 
-    idle = http._Idle(2)
+    idle = IdleConnections(2)
     idle.put("a", block=False)
     idle.put("b", block=False)
     with pytest.raises(queue.Full):

@@ -1,4 +1,4 @@
-"""What a user hears of a call over HTTP that failed, and what must not be heard."""
+"""What a user learns of a request over HTTP that failed, and what no exception may show."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def failure_of(given: Any, **options: Any) -> APIError:
 
 
 def words_of(error: Optional[BaseException]) -> Iterator[str]:
-    """Give all that an exception, and what is behind it, can be made to say."""
+    """Return all that an exception, and what is behind it, can be made to show."""
     todo, seen = [error], set()
     while todo:
         each = todo.pop()
@@ -78,7 +78,7 @@ def words_of(error: Optional[BaseException]) -> Iterator[str]:
         (599, InternalServerError),
     ],
 )
-def test_a_refusal_tells_all_that_the_service_told(status: int, kind: type[APIStatusError]) -> None:
+def test_an_error_response_keeps_all_that_the_service_said(status: int, kind: type[APIStatusError]) -> None:
     error = failure_of(answer(status, FACTS, X_More="1"))
     assert type(error) is kind
     assert isinstance(error, APIStatusError)

@@ -33,12 +33,12 @@ CHUNK = {"type": "chunk", "context_id": "c", "data": "AAA=", "done": False, "sta
 DONE = {"type": "done", "context_id": "c", "done": True, "status_code": 206}
 RAW = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 8000}
 READING = re.compile(
-    r"cartesia_sync/(transport/http/(response|session)|resources/binary|audio/files)\.py$"
+    r"cartesia_sync/(transport/(retry|http/(request|response|session|tls_adapter))|resources/binary|audio/files)\.py$"
     r"|urllib3/(response|connectionpool)\.py$|http/client\.py$|requests/models\.py$"
 )
 CALLING = re.compile(
-    r"cartesia_sync/transport/http/(response|session)\.py$|/(queue|threading|http/cookiejar)\.py$|urllib3/_collections\.py$"
-    r"|requests/cookies\.py$|urllib3/connectionpool\.py$"
+    r"cartesia_sync/transport/(retry|http/(request|response|session|tls_adapter))\.py$"
+    r"|/(queue|threading|http/cookiejar)\.py$|urllib3/_collections\.py$|requests/cookies\.py$|urllib3/connectionpool\.py$"
 )
 NO_PLACE = re.compile(r"\s*(return( \w+)?|except .*|else:|with .*|try:|finally:)\s*$")
 """Where CPython delivers nothing, since nothing is called there."""
@@ -87,7 +87,7 @@ def stop() -> None:
 
 
 def everywhere(files: re.Pattern[str], run: Callable[[Strike], None], action: Callable[[], None] = stop) -> int:
-    """Run it with a strike at each line in turn; give how many there were."""
+    """Run it with a strike at each line in turn; return how many there were."""
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", ResourceWarning
@@ -271,5 +271,5 @@ def test_no_lock_stays_taken_where_a_wait_for_another_attempt_is_interrupted(str
         closing.join(BOUND)
         assert not closing.is_alive(), strike.place
 
-    places = re.compile(r"cartesia_sync/transport/http/session\.py$|/threading\.py$|/queue\.py$")
+    places = re.compile(r"cartesia_sync/transport/(retry|http/session)\.py$|/threading\.py$|/queue\.py$")
     assert everywhere(places, run) > 20

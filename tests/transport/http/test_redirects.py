@@ -88,7 +88,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Proxy:
 
 @pytest.mark.parametrize("status", [302, 303, 307])
 def test_after_a_redirect_the_proxy_is_chosen_by_the_same_rule(elsewhere: Proxy, status: int) -> None:
-    """What is said in clear to this machine is heard by no other one's proxy."""
+    """What is sent in clear to this machine reaches no other one's proxy."""
     with elsewhere, Service(answer(status, Location="/there"), OK) as service, client_of(service) as client:
         assert client.get("/here") == {"ok": True}
         assert elsewhere.accepted == 0

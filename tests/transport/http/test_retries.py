@@ -21,6 +21,7 @@ from cartesia_sync import (
     InternalServerError,
 )
 from cartesia_sync.errors import ConnectTimeoutError, IncompleteAnswerError
+from cartesia_sync.transport import retry
 from cartesia_sync.transport.http import session as http
 from cartesia_sync.transport.retry import pause_after
 
@@ -43,7 +44,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         noted.append(found)
         return 0.0
 
-    monkeypatch.setattr(http, "pause_after", pause)
+    monkeypatch.setattr(retry, "pause_after", pause)
     return noted
 
 
@@ -68,7 +69,7 @@ def test_a_status_that_will_not_pass_is_told_at_once(pauses: list[float], status
     assert len(service.asked) == 1
 
 
-def test_after_the_last_attempt_its_error_is_told(pauses: list[float]) -> None:
+def test_after_the_last_attempt_its_error_is_raised(pauses: list[float]) -> None:
     with (
         Service(answer(500), answer(502), answer(503, "Third: time")) as service,
         client_of(service) as client,
@@ -150,7 +151,7 @@ def test_a_connection_that_breaks_is_made_anew(pauses: list[float], broken: Call
     assert len({each.connection for each in service.asked}) == 3
 
 
-def test_json_that_breaks_off_every_time_is_told(pauses: list[float]) -> None:
+def test_json_that_breaks_off_every_time_is_raised(pauses: list[float]) -> None:
     with (
         Service(hang_up_within_the_json) as service,
         client_of(service) as client,
@@ -161,7 +162,7 @@ def test_json_that_breaks_off_every_time_is_told(pauses: list[float]) -> None:
     assert len(service.asked) == 3
 
 
-def test_silence_is_tried_again_since_each_attempt_has_a_clock_of_its_own(pauses: list[float]) -> None:
+def test_silence_is_tried_again_since_each_attempt_has_a_timeout_of_its_own(pauses: list[float]) -> None:
     def say_nothing(asked: Asked, out: Out) -> None:
         out.wait_until_gone()
 
@@ -187,7 +188,7 @@ def test_a_port_that_refuses_is_tried_again(pauses: list[float]) -> None:
     assert len(pauses) == 2
 
 
-def test_an_address_that_does_not_answer_is_a_matter_of_the_connect_clock(pauses: list[float]) -> None:
+def test_an_address_that_does_not_answer_is_a_matter_of_the_connect_timeout(pauses: list[float]) -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -214,7 +215,7 @@ def test_a_connection_that_went_stale_in_the_pool_costs_nothing_but_an_attempt(p
         assert client.post("/x") == {"ok": True}
 
 
-def test_the_shortest_clock_is_over_at_once(pauses: list[float]) -> None:
+def test_the_shortest_timeout_is_over_at_once(pauses: list[float]) -> None:
     def say_nothing(asked: Asked, out: Out) -> None:
         out.wait_until_gone()
 

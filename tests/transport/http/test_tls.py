@@ -26,7 +26,7 @@ VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_
 
 
 @pytest.fixture(autouse=True)
-def _plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
@@ -76,14 +76,14 @@ def test_the_clients_own_context_is_used_and_stays_as_it_is(service: Service, au
 def test_what_urllib3_switches_off_on_some_pythons_stays_on_for_all_others(
     service: Service, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where OpenSSL is another library, urllib3 compares the names itself and tells the context not to."""
+    """Where OpenSSL is another library, urllib3 compares the names itself and switches it off in the context."""
     monkeypatch.setattr(urllib3.util.ssl_, "HAS_NEVER_CHECK_COMMON_NAME", False)
     with client_of(service, ssl_context=trust.client) as client:
         assert client.get("/x") == {"ok": True}
     assert trust.client.check_hostname
 
 
-def test_an_unknown_authority_is_refused_and_hears_no_key(service: Service) -> None:
+def test_an_unknown_authority_is_refused_and_receives_no_key(service: Service) -> None:
     with client_of(service) as client, pytest.raises(APIConnectionError, match="certificate"):
         client.get("/x")
     assert service.asked == []
@@ -137,7 +137,7 @@ def test_a_bundle_may_be_a_folder(
 
 
 def hashed(file: Path) -> Path:
-    """Give a folder with that certificate, under the name by which OpenSSL looks for it: a hash of its subject."""
+    """Return a folder with that certificate, under the name by which OpenSSL looks for it: a hash of its subject."""
     subject = x509.load_pem_x509_certificate(file.read_bytes()).subject
     folder = file.parent / "folder"
     folder.mkdir()
@@ -252,7 +252,7 @@ def test_what_is_said_in_clear_to_this_machine_does_not_leave_it_by_a_proxy(monk
         ("https://127.0.0.1/x", "http://proxy.example:3128", True),
     ],
 )
-def test_a_proxy_is_taken_where_it_may_hear_what_goes_through_it(
+def test_a_proxy_is_taken_where_it_may_see_what_goes_through_it(
     monkeypatch: pytest.MonkeyPatch, url: str, proxy: str, is_taken: bool
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", proxy)

@@ -78,7 +78,7 @@ def converse(connection: Connection) -> None:
 
 
 def serve(ends: Ends) -> list[bytes]:
-    """Answer the conversation and the goodbye; give the texts that were heard."""
+    """Answer the conversation and the goodbye; return the texts that were received."""
     texts: list[bytes] = []
     with contextlib.suppress(EOFError, OSError):
         while True:
@@ -102,7 +102,7 @@ def test_a_cancel_at_every_step_takes_no_lock_and_hurts_nobody(
     with steps.everywhere():
         connection = open_connection(ends)
         victim = connection.context("victim", voice="v", output_format=FORMAT)
-        heard = threads.submit(serve, ends)
+        received = threads.submit(serve, ends)
         victim.push("x")
 
         def act() -> None:
@@ -115,7 +115,7 @@ def test_a_cancel_at_every_step_takes_no_lock_and_hurts_nobody(
     assert steps.failures == []
     assert steps.count > 50
     connection.close()
-    said = heard.result(BOUND)
+    said = received.result(BOUND)
     assert sum(b'"cancel":true' in each for each in said) == 1
     assert sum(b'"One. "' in each for each in said) == sum(b'"Two."' in each for each in said) == 1
 
@@ -141,7 +141,7 @@ def test_close_at_any_step_does_not_wait_for_a_reader_that_waits_for_it(
     while step < count:
         ends = connect_ends(tls=tls)
         steps = Steps(of_reader=of_reader)
-        heard = threads.submit(serve, ends)
+        received = threads.submit(serve, ends)
         with steps.everywhere():
             connection = open_connection(ends)
             steps.count = 0
@@ -151,7 +151,7 @@ def test_close_at_any_step_does_not_wait_for_a_reader_that_waits_for_it(
         assert steps.failures == [], step
         count = max(count, steps.count)
         connection.close()
-        heard.result(BOUND)
+        received.result(BOUND)
         reader = connection._link.reader
         assert reader is not None
         assert not reader.is_alive()

@@ -20,16 +20,17 @@ import trustme
 from cartesia_sync.errors import APIConnectionError, ConnectTimeoutError
 from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.websocket import dial as dial_module
-from cartesia_sync.transport.websocket import wire
+from cartesia_sync.transport.websocket import handshake
 from cartesia_sync.transport.websocket.dial import dial
 from cartesia_sync.transport.websocket.duplex import Duplex
 from cartesia_sync.transport.websocket.stream import Stream
+from cartesia_sync.transport.websocket.wire import Wire
 
 from ...support.peer import BOUND, Far, Peer, Script, Trust
 from ..conftest import write
 
 SHORT = 0.2
-"""The clock of a test in which it must run out."""
+"""The timeout of a test in which it must run out."""
 
 Serve = Callable[..., Peer]
 
@@ -38,8 +39,8 @@ def soon() -> Deadline:
     return Deadline(BOUND)
 
 
-def connect(url: str, trust: Any = None, seconds: float = BOUND) -> wire.Wire:
-    return wire.connect(url, {"Authorization": "Bearer sk_secret"}, ssl_context=trust, deadline=Deadline(seconds))
+def connect(url: str, trust: Any = None, seconds: float = BOUND) -> Wire:
+    return handshake.connect(url, {"Authorization": "Bearer sk_secret"}, ssl_context=trust, deadline=Deadline(seconds))
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def silent(far: Far) -> None:
 
 @contextlib.contextmanager
 def dialled(host: str, port: int, tls: Optional[ssl.SSLContext], deadline: Deadline, **options: Any) -> Iterator[Any]:
-    """Dial; give the socket and what carries bytes over it."""
+    """Dial; return the socket and what carries bytes over it."""
     stream = dial(host, port, tls, deadline, **options)
     duplex = Duplex(stream)
     try:
@@ -157,7 +158,7 @@ def test_a_family_that_this_machine_has_not_holds_up_nobody(serve: Serve, monkey
         assert sock.getpeername() == ("127.0.0.1", peer.port)
 
 
-def test_where_every_address_refuses_the_first_ones_error_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_every_address_refuses_the_first_ones_error_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     resolve_to(monkeypatch, a_refusing_address(), a_refusing_address())
     with pytest.raises(ConnectionRefusedError):
         dial("two.invalid", 1, None, soon())
@@ -168,8 +169,8 @@ def test_the_families_take_turns() -> None:
     addresses = [
         (family, 0, 0, "", (name,)) for family, name in [(v6, "a"), (v6, "b"), (v6, "c"), (v4, "d"), (v4, "e")]
     ]
-    assert [where[0] for *_, where in dial_module._by_turns(addresses)] == ["a", "d", "b", "e", "c"]
-    assert [where[0] for *_, where in dial_module._by_turns(addresses[3:])] == ["d", "e"]
+    assert [where[0] for *_, where in dial_module._interleaved(addresses)] == ["a", "d", "b", "e", "c"]
+    assert [where[0] for *_, where in dial_module._interleaved(addresses[3:])] == ["d", "e"]
 
 
 def test_a_resolver_that_does_not_answer_is_left_behind_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +242,7 @@ def test_a_name_that_is_dialled_while_the_interpreter_ends_is_resolved_or_an_os_
 
 
 @pytest.mark.parametrize("error", [MemoryError("none left"), RuntimeError("an audit hook's own"), SystemExit(1)])
-def test_whatever_the_resolver_fails_with_is_told_at_once(
+def test_whatever_the_resolver_fails_with_is_raised_at_once(
     error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def getaddrinfo(*_args: Any, flags: int = 0, **_options: Any) -> list[Any]:
@@ -282,14 +283,14 @@ def test_a_tls_socket_carries_bytes(serve: Serve, trust: Trust) -> None:
 
 
 def test_an_untrusted_certificate_is_refused_before_the_key_is_sent(serve: Serve, trust: Trust) -> None:
-    heard: list[Far] = []
-    peer = serve(heard.append, tls=trust.server)
+    received: list[Far] = []
+    peer = serve(received.append, tls=trust.server)
     with pytest.raises(APIConnectionError, match="CERTIFICATE_VERIFY_FAILED") as caught:
         connect(peer.url, ssl.create_default_context())
     assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
     peer.stop()
     assert peer.accepted == 1
-    assert not heard
+    assert not received
 
 
 def test_a_certificate_for_another_host_is_refused(serve: Serve, trust: Trust, authority: trustme.CA) -> None:
@@ -324,19 +325,19 @@ def test_a_plain_server_behind_a_tls_address_is_a_connection_error(serve: Serve,
 
 
 def test_a_tls_address_without_a_context_is_not_spoken_to_in_clear(serve: Serve) -> None:
-    heard: list[bytes] = []
+    received: list[bytes] = []
 
     def listen(far: Far) -> None:
         far.sock.settimeout(BOUND)
         with contextlib.suppress(OSError):
-            heard.append(far.sock.recv(4096))
+            received.append(far.sock.recv(4096))
         far.end()
 
     peer = serve(listen)
     with pytest.raises((APIConnectionError, ValueError)):
         connect(peer.url.replace("ws:", "wss:"), None)
     peer.stop()
-    assert b"sk_secret" not in b"".join(heard)
+    assert b"sk_secret" not in b"".join(received)
 
 
 @pytest.mark.parametrize("end", [Far.end, Far.reset])

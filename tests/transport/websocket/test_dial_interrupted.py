@@ -126,7 +126,7 @@ def answer(far: Far) -> None:
 
 @contextlib.contextmanager
 def silent_address() -> Iterator[tuple[str, int]]:
-    """Give one whose line of waiting connections is full: the next one is neither taken nor refused."""
+    """Return one whose line of waiting connections is full: the next one is neither taken nor refused."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -174,7 +174,7 @@ def test_no_socket_stays_open_wherever_the_way_through_a_proxy_is_struck(serve: 
     peer = serve(*[tunnel] * MOST_PLACES)
     proxy = f"http://127.0.0.1:{peer.port}"
     struck, functions = strike_everywhere(lambda: dial("service.invalid", 1, None, Deadline(BOUND), proxy=proxy))
-    assert {"dial", "_tunnel", "_time_of_proxy"} <= functions
+    assert {"dial", "_tunnel", "_proxy_timeout"} <= functions
     struck.clear()
 
 

@@ -40,7 +40,7 @@ def take(duplex: Duplex, size: int) -> bytes:
         try:
             return duplex.take(size, soon())
         except WokenError:
-            pass  # the line was moved on
+            pass  # what stands in line was sent
 
 
 def take_what_is_there(ends: Ends, size: int) -> None:
@@ -71,7 +71,7 @@ def test_some_bytes_are_at_least_one_and_at_most_what_was_asked_for(ends: Ends) 
         ends.duplex.take_some(3, Deadline(NOW))
 
 
-def test_silence_is_told_from_the_end(either: Ends) -> None:
+def test_silence_is_distinguished_from_the_end(either: Ends) -> None:
     with pytest.raises(SilenceError):
         either.duplex.take(1, Deadline(NOW))
     either.far.stop_sending()
@@ -98,7 +98,7 @@ def test_bytes_before_the_end_are_given_first(either: Ends) -> None:
 
 
 def test_a_reset_is_an_error_of_the_system_or_an_end(either: Ends) -> None:
-    """TLS may tell the one as the other."""
+    """TLS may report the one as the other."""
     either.far.reset()
     with pytest.raises((EOFError, OSError)) as caught:
         either.duplex.take(1, soon())
@@ -152,7 +152,7 @@ def test_the_read_ahead_grows_while_more_is_waiting_and_shrinks_in_silence(
     assert len(ends.duplex.ahead) == 2 * READ_AHEAD_BYTES
     assert taken + ends.duplex.take(len(LARGE) - len(taken), soon()) == LARGE
     sent.result(BOUND)
-    for _ in range(2):  # the first silence tells that it is one
+    for _ in range(2):  # the first silence shows that it is one
         with pytest.raises(SilenceError):
             ends.duplex.take(1, Deadline(NOW))
     assert len(ends.duplex.ahead) == READ_AHEAD_BYTES
@@ -175,7 +175,7 @@ def test_frames_leave_in_the_order_in_which_they_were_put_in_line(narrow: Ends, 
         written = threads.submit(write, narrow.duplex, LARGE, soon())
         assert narrow.far.read(5 + 2) == b"first" + LARGE[:2]  # so that the writer is in the middle of its frame
         narrow.duplex.unsent.append(Frame(b"second"))
-        narrow.duplex.move_on()
+        narrow.duplex.send_ready()
         assert narrow.far.read(len(LARGE) - 2) == LARGE[2:]
         written.result(BOUND)
         write(narrow.duplex, b"third", soon())
@@ -225,17 +225,17 @@ def test_many_writers_that_take_turns_write_whole_frames(narrow: Ends, threads: 
             with turn:
                 write(narrow.duplex, size.to_bytes(2, "big") + bytes([letter]) * size, soon())
 
-    heard = []
+    received = []
     with being_read(narrow.duplex):
         writers = [threads.submit(write_all, letter) for letter in range(8)]
         for _ in range(8 * 20):
             body = narrow.far.read(int.from_bytes(narrow.far.read(2), "big"))
             assert len(set(body)) == 1
-            heard.append((body[0], len(body)))
+            received.append((body[0], len(body)))
         for writer in writers:
             writer.result(BOUND)
     for letter in range(8):
-        sizes = [size for who, size in heard if who == letter]
+        sizes = [size for who, size in received if who == letter]
         assert sizes == [1 + (letter * 7919 + number * 4507) % 9000 for number in range(20)]
 
 
@@ -255,14 +255,14 @@ def test_one_reader_and_three_writers_lose_nothing_under_load(either: Ends, thre
 
     jobs = [threads.submit(write_all, letter) for letter in range(3)]
     jobs.append(threads.submit(echo_all))
-    heard = [0, 0, 0]
+    received = [0, 0, 0]
     for _ in range(3 * count):
         body = take(either.duplex, size)
         assert body == body[:1] * size
-        heard[body[0]] += 1
+        received[body[0]] += 1
     for job in jobs:
         job.result(BOUND)
-    assert heard == [count] * 3
+    assert received == [count] * 3
 
 
 # ---- the end
@@ -284,7 +284,7 @@ def test_shut_wakes_a_waiting_reader(
 def test_shut_wakes_a_waiting_writer(
     waits: Waits, connect_ends: Callable[..., Ends], threads: ThreadPoolExecutor
 ) -> None:
-    """By way of the reader, who meets the end and tells it."""
+    """By way of the reader, who meets the end and wakes the writer."""
     for tls in (False, True):
         waits.writer.clear()
         ends = connect_ends(tls=tls, small_buffers=True)
@@ -333,7 +333,7 @@ def test_a_finalizer_may_shut_in_the_thread_that_holds_the_lock(ends: Ends) -> N
         ends.duplex._io_lock.release()
 
 
-def test_close_tells_every_writer_that_waits(
+def test_close_wakes_every_writer_that_waits(
     waits: Waits, connect_ends: Callable[..., Ends], threads: ThreadPoolExecutor
 ) -> None:
     """They wait on no descriptor, so that this one is given back at once."""
@@ -351,7 +351,7 @@ def test_close_tells_every_writer_that_waits(
                 each.result(BOUND)
 
 
-def test_close_tells_a_writer_that_is_about_to_wait(
+def test_close_wakes_a_writer_that_is_about_to_wait(
     waits: Waits, connect_ends: Callable[..., Ends], threads: ThreadPoolExecutor
 ) -> None:
     ends = connect_ends(small_buffers=True)

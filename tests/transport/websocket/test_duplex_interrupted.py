@@ -134,7 +134,7 @@ def test_a_handler_that_writes_in_the_middle_of_a_write_tears_no_frame(
     assert number >= FEWEST_PLACES
 
 
-def test_close_leaves_no_lock_wherever_it_is_struck_and_the_next_close_tells_the_writers(
+def test_close_leaves_no_lock_wherever_it_is_struck_and_the_next_close_wakes_the_writers(
     waits: Waits, connect_ends: Callable[..., Ends], threads: ThreadPoolExecutor
 ) -> None:
     """On 3.13 an ``if`` at the end of a loop under the lock would be a place where it is lost."""
@@ -167,10 +167,10 @@ def test_half_a_frame_that_its_writer_left_is_finished_by_the_reader_who_is_woke
         waits.reader.clear()
         ends = connect_ends(tls=tls, small_buffers=True)
         with being_read(ends.duplex):
-            assert waits.reader.wait(BOUND)  # and it was told of nothing to send
+            assert waits.reader.wait(BOUND)  # and it knows of nothing to send
             half = Frame(LARGE)
             ends.duplex.unsent.append(half)
-            ends.duplex.move_on()  # as far as a writer has come who is struck then
+            ends.duplex.send_ready()  # as far as a writer has come who is struck then
             assert not half.has_left
             assert ends.stream.has_unsent or half.has_begun_to_leave
             ends.duplex.wake()
@@ -191,7 +191,7 @@ def test_ctrl_c_ends_the_wait_for_a_frame_which_leaves_all_the_same(
             raise KeyboardInterrupt
 
     def strike() -> None:
-        """Again and again: one that comes right before the system's wait is heard with the next, in any program."""
+        """Again and again: one that comes right before the system's wait is noticed with the next, in any program."""
         assert waits.writer.wait(BOUND)
         deadline = Deadline(BOUND)
         while not struck.is_set() and not deadline.expired:
@@ -298,14 +298,14 @@ def test_a_wake_that_comes_together_with_a_message_is_told_behind_it(ends: Ends)
         ends.far.send(frame(b"message"))
         assert select.select([ends.sock], [], [], BOUND)[0]
         ends.wire.wake()
-        heard = [ends.wire.read(soon()), ends.wire.read(soon())]
-        assert sorted(heard, key=bool) == [None, b"message"]  # which of the two is found first is not told
+        received = [ends.wire.read(soon()), ends.wire.read(soon())]
+        assert sorted(received, key=bool) == [None, b"message"]  # which of the two is found first is undefined
         assert ends.wire.read(Deadline(0.0)) is None
         assert not ends.wire.was_woken
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-def test_every_wake_is_heard_beside_messages_that_come(
+def test_every_wake_is_noticed_beside_messages_that_come(
     connect_ends: Callable[..., Ends], threads: ThreadPoolExecutor, tls: bool
 ) -> None:
     ends = connect_ends(tls=tls)
@@ -320,26 +320,26 @@ def test_every_wake_is_heard_beside_messages_that_come(
         assert [reader.arrived.get(timeout=BOUND) for _ in range(count)] == [b"x" * 100] * count
 
 
-def test_what_rings_the_bell_is_closed_by_its_last_holder_and_not_before() -> None:
+def test_the_write_end_of_the_waker_is_closed_with_the_last_reference_and_not_before() -> None:
     """A thread may be in ``wake`` while the reader closes, and the number of what it holds must not be given out."""
     duplex = Duplex(Stream(socket.socket()))
     waker = duplex._waker
     assert waker is not None
-    end, bell = waker._end, waker.bell
+    write_end, read_end = waker._write_end, waker.read_end
     duplex.close()
-    assert bell.fileno() == -1
-    assert end.fileno() != -1
-    waker.ring()
+    assert read_end.fileno() == -1
+    assert write_end.fileno() != -1
+    waker.wake()
     duplex.wake()
     del waker
-    assert end.fileno() == -1
+    assert write_end.fileno() == -1
 
 
 def test_a_duplex_that_nobody_closed_gives_its_descriptors_back() -> None:
     stream = Stream(socket.socket())
     duplex = Duplex(stream)
     assert duplex._waker is not None
-    held = [stream._sock, duplex._bell, duplex._waker._end]
+    held = [stream._sock, duplex._wake_socket, duplex._waker._write_end]
     del duplex
     assert [each.fileno() for each in held] == [-1, -1, -1]
 
@@ -367,13 +367,13 @@ with connected(trust, small_buffers=False) as (near, far):
     waker = duplex._waker
     far.reset()
     assert select.select([near], [], [], 10)[0]
-    for _ in range(3):  # the first hears of the reset, and the others write into what is closed
+    for _ in range(3):  # the first meets the reset, and the others write into what is closed
         try:
             write(duplex, b"x", Deadline(10.0))
         except OSError as error:
             print(type(error).__name__)
     duplex.close()
-    waker.ring()
+    waker.wake()
 print("alive")
 """
 
@@ -400,6 +400,6 @@ def test_where_it_is_a_setting_of_the_socket_every_socket_of_ours_has_it(monkeyp
     duplex = Duplex(Stream(socket.socket()))
     waker = duplex._waker
     assert waker is not None
-    for sock in (duplex._stream._sock, waker.bell, waker._end):
+    for sock in (duplex._stream._sock, waker.read_end, waker._write_end):
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     duplex.close()

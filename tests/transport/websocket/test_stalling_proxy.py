@@ -48,11 +48,11 @@ transports = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 
 
 def audio_of(context_id: str, text: str) -> bytes:
-    """Give what the service speaks: no two contexts alike, and no byte where another one belongs."""
+    """Return what the service speaks: no two contexts alike, and no byte where another one belongs."""
     return hashlib.shake_128(f"{context_id}/{text}".encode()).digest(ROUNDS * CHUNK_BYTES)
 
 
-def hear_text(far: Far) -> tuple[str, str]:
+def receive_text(far: Far) -> tuple[str, str]:
     said = far.hear()
     assert said.opcode == TEXT
     request = json.loads(said.data)
@@ -74,7 +74,7 @@ def speaking(count: int) -> Script:
 
     def script(far: Far) -> None:
         far.upgrade()
-        speak(far, dict(hear_text(far) for _ in range(count)))
+        speak(far, dict(receive_text(far) for _ in range(count)))
         assert far.part() == [Said(PONG, str(number).encode()) for number in range(ROUNDS)]
 
     return script
@@ -91,7 +91,7 @@ def listening(far: Far) -> None:
 
 @pytest.fixture
 def through(serve: Serve, trust: Trust) -> Iterator[Callable[..., Link]]:
-    """Connect to a scripted service through a proxy; give the connection and its passage."""
+    """Connect to a scripted service through a proxy; return the connection and its passage."""
     with ExitStack() as stack:
 
         def start(script: Script, *, tls: bool, **options: Any) -> Link:
@@ -116,7 +116,7 @@ def say(connection: Connection, context_id: str, text: str = "Hello.") -> Contex
 
 
 def ends_inside_a_frame(sent: bytes) -> bool:
-    """Tell whether a server's bytes, its answer to the upgrade first, end in the middle of a WebSocket frame."""
+    """Whether a server's bytes, its answer to the upgrade first, end in the middle of a WebSocket frame."""
     rest = sent.partition(b"\r\n\r\n")[2]
     while len(rest) >= 2:
         length = rest[1] & 0x7F
@@ -130,7 +130,7 @@ def ends_inside_a_frame(sent: bytes) -> bool:
 
 
 def ends_inside_a_record(sent: bytes) -> bool:
-    """Tell whether bytes end in the middle of a TLS record."""
+    """Whether bytes end in the middle of a TLS record."""
     while len(sent) >= 5:
         size = 5 + int.from_bytes(sent[3:5], "big")
         if len(sent) < size:
@@ -140,7 +140,7 @@ def ends_inside_a_record(sent: bytes) -> bool:
 
 
 def stall_by_steps(way: Way, steps: list[int], waits: Waits, is_torn: Callable[[bytes], bool]) -> int:
-    """Hand on so many bytes each time, and see the reader wait for more; give how often a frame was torn."""
+    """Hand on so many bytes each time, and see the reader wait for more; return how often a frame was torn."""
     torn = 0
     for step in steps:
         waits.reader.clear()
@@ -169,38 +169,38 @@ def test_a_stall_in_the_middle_of_frames_loses_nothing(
     connection, passage = through(speaking(CONTEXTS), tls=tls)
     passage.to_client.stall()
     contexts = [say(connection, f"context-{number}") for number in range(CONTEXTS)]
-    hearing = [threads.submit(context.audio) for context in contexts]
+    receiving = [threads.submit(context.audio) for context in contexts]
     torn = stall_by_steps(passage.to_client, steps, waits, ends_inside_a_record if tls else ends_inside_a_frame)
     assert torn > 0.8 * len(steps)
-    assert not any(each.done() for each in hearing)
+    assert not any(each.done() for each in receiving)
     passage.to_client.resume()
-    for context, heard in zip(contexts, hearing):
-        assert heard.result(BOUND) == audio_of(context.context_id, "Hello.")
+    for context, received in zip(contexts, receiving):
+        assert received.result(BOUND) == audio_of(context.context_id, "Hello.")
 
 
 @transports
-def test_a_text_that_is_stalled_holds_up_nobody_who_hears_and_arrives_whole(
+def test_a_text_that_is_stalled_holds_up_nobody_who_receives_and_arrives_whole(
     through: Callable[..., Link], threads: ThreadPoolExecutor, waits: Waits, tls: bool
 ) -> None:
     """The writer waits in the middle of its frame, another one behind it; the reader reads on, and its pongs wait."""
     is_stuck = threading.Event()
-    heard: list[tuple[str, str]] = []
+    received: list[tuple[str, str]] = []
 
     def script(far: Far) -> None:
         far.upgrade()
-        heard.append(hear_text(far))
+        received.append(receive_text(far))
         assert is_stuck.wait(BOUND)
         far.send(frame(b"beat", PING))
-        speak(far, dict(heard))
-        heard.extend(hear_text(far) for _ in range(2))
+        speak(far, dict(received))
+        received.extend(receive_text(far) for _ in range(2))
         pongs = [far.hear() for _ in range(ROUNDS + 1)]
         assert pongs == [Said(PONG, b"beat"), *(Said(PONG, str(number).encode()) for number in range(ROUNDS))]
-        speak(far, dict(heard[1:]))
+        speak(far, dict(received[1:]))
         far.part()
 
     connection, passage = through(script, tls=tls, small_buffers=True)
     short = say(connection, "short")
-    hearing = threads.submit(short.audio)
+    receiving = threads.submit(short.audio)
     passage.to_server.stall(after=100_000)
     stuck = threads.submit(say, connection, "stuck", LONG)
     passage.to_server.wait_until_stalled()
@@ -209,14 +209,14 @@ def test_a_text_that_is_stalled_holds_up_nobody_who_hears_and_arrives_whole(
     behind = threads.submit(say, connection, "behind")
     assert waits.writer.wait(BOUND)  # so that it stands in line before any pong
     is_stuck.set()
-    assert hearing.result(BOUND) == audio_of("short", "Hello.")
+    assert receiving.result(BOUND) == audio_of("short", "Hello.")
     assert not stuck.done()
     assert not behind.done()
     passage.to_server.resume()
     assert stuck.result(BOUND).audio() == audio_of("stuck", LONG)
     assert behind.result(BOUND).audio() == audio_of("behind", "Hello.")
-    assert [context_id for context_id, _ in heard] == ["short", "stuck", "behind"]
-    assert heard[1][1] == LONG
+    assert [context_id for context_id, _ in received] == ["short", "stuck", "behind"]
+    assert received[1][1] == LONG
 
 
 @transports
@@ -226,10 +226,10 @@ def test_a_stall_of_both_directions_at_once_loses_nothing_whichever_goes_on_firs
 ) -> None:
     text = LONG[:50_000]
 
-    def hear_both(far: Far) -> None:
+    def receive_both(far: Far) -> None:
         """The pongs of the first speech may come before the second text, behind it, or on both sides of it."""
         far.upgrade()
-        speak(far, dict([hear_text(far)]))
+        speak(far, dict([receive_text(far)]))
         said = far.hear()
         pongs = []
         while said.opcode == PONG:
@@ -240,7 +240,7 @@ def test_a_stall_of_both_directions_at_once_loses_nothing_whichever_goes_on_firs
         pongs += far.part()
         assert pongs == 2 * [Said(PONG, str(number).encode()) for number in range(ROUNDS)]
 
-    connection, passage = through(hear_both, tls=tls)
+    connection, passage = through(receive_both, tls=tls)
     passage.to_client.stall(after=1001)
     one = threads.submit(say(connection, "one").audio)
     passage.to_client.wait_until_stalled()
@@ -292,14 +292,14 @@ def test_an_end_in_the_middle_of_a_stall_truncates_every_context(
 ) -> None:
     def script(far: Far) -> None:
         far.upgrade()
-        texts = dict(hear_text(far) for _ in range(CONTEXTS))
+        texts = dict(receive_text(far) for _ in range(CONTEXTS))
         try:
             speak(far, texts)
         except OSError:
             return  # it has ended meanwhile
         far.wait_until_gone()
 
-    def hear(context: Context) -> tuple[bytes, TruncatedError]:
+    def receive(context: Context) -> tuple[bytes, TruncatedError]:
         audio = bytearray()
         try:
             for event in context.receive():
@@ -311,10 +311,10 @@ def test_an_end_in_the_middle_of_a_stall_truncates_every_context(
     connection, passage = through(script, tls=tls)
     passage.to_client.stall()
     contexts = [say(connection, f"context-{number}") for number in range(CONTEXTS)]
-    hearing: list[Future[tuple[bytes, TruncatedError]]] = [threads.submit(hear, context) for context in contexts]
+    receiving: list[Future[tuple[bytes, TruncatedError]]] = [threads.submit(receive, context) for context in contexts]
     stall_by_steps(passage.to_client, [200_001], waits, ends_inside_a_frame)
     end(passage)
-    for context, each in zip(contexts, hearing):
+    for context, each in zip(contexts, receiving):
         audio, error = each.result(BOUND)
         assert audio_of(context.context_id, "Hello.").startswith(audio)
         assert (error.context_id, error.audio_bytes, error.code) == (context.context_id, len(audio), None)
@@ -347,7 +347,7 @@ def client_of(trust: Trust, host: str = HOST, port: int = 443) -> Cartesia:
 
 
 def words_of(error: Optional[BaseException]) -> str:
-    """Give all that an exception and those behind it would show or log."""
+    """Return all that an exception and those behind it would show or log."""
     words = []
     while error is not None:
         words += [str(error), repr(error), repr(error.args), repr(vars(error))]
@@ -424,10 +424,10 @@ def test_a_tunnel_that_stalls_loses_nothing(
     with client_of(trust).tts.websocket_connect() as connection:
         passage = http_proxy.passage()
         passage.to_client.stall()
-        hearing = threads.submit(say(connection, "one").audio)
+        receiving = threads.submit(say(connection, "one").audio)
         stall_by_steps(passage.to_client, [1, 2, 3, 5001, 10_007], waits, ends_inside_a_record)
         passage.resume()
-        assert hearing.result(BOUND) == audio_of("one", "Hello.")
+        assert receiving.result(BOUND) == audio_of("one", "Hello.")
 
 
 # ---- whom the environment trusts
@@ -442,7 +442,7 @@ def der(tag: int, content: bytes) -> bytes:
 
 
 def folder_name(certificate: x509.Certificate) -> str:
-    """Give the name under which OpenSSL looks for an authority in a folder: a hash of its subject's canonical form."""
+    """Return the name by which OpenSSL finds an authority in a folder: a hash of its subject's canonical form."""
     form = b""
     for rdn in certificate.subject.rdns:
         (each,) = rdn
@@ -463,7 +463,7 @@ def write_trust(tmp_path: Path, authority: trustme.CA, *, folder: bool) -> str:
 
 
 @pytest.fixture
-def _plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
@@ -474,7 +474,7 @@ def connect_by_the_environment(port: int) -> None:
         pass
 
 
-@pytest.mark.usefixtures("_plain_surroundings")
+@pytest.mark.usefixtures("_plain_environment")
 @pytest.mark.parametrize(
     ("variable", "folder"),
     [
@@ -498,7 +498,7 @@ def test_an_authority_that_the_environment_names_is_trusted(
     connect_by_the_environment(serve(listening, tls=trust.server).port)
 
 
-@pytest.mark.usefixtures("_plain_surroundings")
+@pytest.mark.usefixtures("_plain_environment")
 @pytest.mark.parametrize("variable", [None, *VARIABLES])
 def test_a_service_of_another_authority_is_refused_before_the_key_is_sent(
     serve: Serve, trust: Trust, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: Optional[str]
@@ -513,7 +513,7 @@ def test_a_service_of_another_authority_is_refused_before_the_key_is_sent(
         assert KEY.encode() not in between.recorded()
 
 
-@pytest.mark.usefixtures("_plain_surroundings")
+@pytest.mark.usefixtures("_plain_environment")
 def test_the_bundle_of_requests_goes_before_openssls_own(
     serve: Serve, trust: Trust, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""A socket that does not block, over TCP and over TLS; the far end of TLS is undone by hand, record by record."""
+"""A socket that does not block, over TCP and over TLS; the far end of TLS is decrypted by hand, record by record."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def soon() -> Deadline:
 
 
 def send(stream: Stream, data: bytes) -> int:
-    """Send what leaves at once, and say how much it was."""
+    """Send what leaves at once, and return how much it was."""
     counts: list[int] = []
     stream.send(memoryview(data), counts)
     (count,) = counts
@@ -48,8 +48,8 @@ class Service:
         if small_buffers:
             near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
         self.sock.settimeout(BOUND)
-        self._arrived, self._leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = trust.server.wrap_bio(self._arrived, self._leaving, server_side=True)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = trust.server.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self.near = near
         self.stream = SecureStream(near, "localhost", client)
         self.duplex = Duplex(self.stream)  # which closes the stream at its own end
@@ -63,30 +63,30 @@ class Service:
                 step()
             except (BlockingIOError, ssl.SSLWantReadError):
                 left.append(step)
-            self.sock.sendall(self._leaving.read())
+            self.sock.sendall(self._outgoing.read())
             if select.select([self.sock], [], [], 0)[0]:
-                self._arrived.write(self.sock.recv(1 << 16))
+                self._incoming.write(self.sock.recv(1 << 16))
 
-    def seal(self, *messages: bytes) -> bytes:
-        """Give the records of some messages, and of whatever TLS itself has to say."""
+    def encrypt(self, *messages: bytes) -> bytes:
+        """Return the records of some messages, and of whatever TLS itself has to send."""
         for message in messages:
             self.tls.write(message)
-        return self._leaving.read()
+        return self._outgoing.read()
 
-    def seal_goodbye(self) -> bytes:
+    def close_notify(self) -> bytes:
         with pytest.raises(ssl.SSLWantReadError):
             self.tls.unwrap()
-        return self._leaving.read()
+        return self._outgoing.read()
 
-    def hear(self, size: int) -> bytes:
+    def receive(self, size: int) -> bytes:
         """Read so many bytes of what our side sends."""
-        heard = b""
-        while len(heard) < size:
+        received = b""
+        while len(received) < size:
             try:
-                heard += self.tls.read(size - len(heard))
+                received += self.tls.read(size - len(received))
             except ssl.SSLWantReadError:
-                self._arrived.write(self.sock.recv(1 << 16))
-        return heard
+                self._incoming.write(self.sock.recv(1 << 16))
+        return received
 
 
 @pytest.fixture
@@ -107,9 +107,9 @@ def start(trust: Trust) -> Iterator[Callable[..., Service]]:
 
 @pytest.fixture
 def service(start: Callable[..., Service]) -> Service:
-    """One that has said all that TLS says by itself, and our side has heard it."""
+    """One that has sent all that TLS sends by itself, and our side has received it."""
     made = start()
-    made.sock.sendall(made.seal(b"x"))
+    made.sock.sendall(made.encrypt(b"x"))
     assert made.duplex.take(1, soon()) == b"x"
     return made
 
@@ -176,7 +176,7 @@ def test_an_error_of_the_systems_own_call_is_of_its_kind(ends: Ends) -> None:
 
 def test_records_that_arrived_together_take_one_read_of_the_systems(service: Service, reads: list[int]) -> None:
     messages = [bytes([number]) * 1000 for number in range(30)]
-    service.sock.sendall(service.seal(*messages))
+    service.sock.sendall(service.encrypt(*messages))
     into = room()
     assert service.stream.recv_into(into) == 30_000
     assert bytes(into[:30_000]) == b"".join(messages)
@@ -185,13 +185,13 @@ def test_records_that_arrived_together_take_one_read_of_the_systems(service: Ser
 
 
 def test_a_record_may_be_split_anywhere(service: Service) -> None:
-    sealed, into = service.seal(b"hello"), room()
-    for byte in sealed[:-1]:
+    ciphertext, into = service.encrypt(b"hello"), room()
+    for byte in ciphertext[:-1]:
         service.sock.sendall(bytes([byte]))
         with pytest.raises(BlockingIOError):
             service.stream.recv_into(into)
         assert service.stream.is_drained
-    service.sock.sendall(sealed[-1:])
+    service.sock.sendall(ciphertext[-1:])
     assert service.stream.recv_into(into) == 5
     assert bytes(into[:5]) == b"hello"
 
@@ -199,7 +199,7 @@ def test_a_record_may_be_split_anywhere(service: Service) -> None:
 def test_a_record_that_is_larger_than_the_room_comes_in_parts_without_another_read(
     service: Service, reads: list[int]
 ) -> None:
-    service.sock.sendall(service.seal(b"hello world"))
+    service.sock.sendall(service.encrypt(b"hello world"))
     parts = []
     for size in (4, 4, 3):
         into = room(size)
@@ -210,7 +210,7 @@ def test_a_record_that_is_larger_than_the_room_comes_in_parts_without_another_re
 
 
 def test_what_came_before_a_record_that_was_tampered_with_is_read_first(service: Service) -> None:
-    good, bad = service.seal(b"the reason"), bytearray(service.seal(b"tampered"))
+    good, bad = service.encrypt(b"the reason"), bytearray(service.encrypt(b"tampered"))
     bad[-1] ^= 1
     service.sock.sendall(good + bad)
     duplex = service.duplex
@@ -221,7 +221,7 @@ def test_what_came_before_a_record_that_was_tampered_with_is_read_first(service:
 
 
 def test_what_came_before_the_goodbye_is_read_first_and_the_end_does_not_wait_for_that_of_tcp(service: Service) -> None:
-    service.sock.sendall(service.seal(b"the reason") + service.seal_goodbye())
+    service.sock.sendall(service.encrypt(b"the reason") + service.close_notify())
     duplex = service.duplex
     assert duplex.take(10, soon()) == b"the reason"
     for _ in range(2):
@@ -231,7 +231,7 @@ def test_what_came_before_the_goodbye_is_read_first_and_the_end_does_not_wait_fo
 
 @pytest.mark.parametrize("part", [0, 3, -1])
 def test_an_end_without_a_goodbye_is_an_end_wherever_it_comes(service: Service, part: int) -> None:
-    whole, cut = service.seal(b"the reason"), service.seal(b"lost")
+    whole, cut = service.encrypt(b"the reason"), service.encrypt(b"lost")
     service.sock.sendall(whole + cut[:part])
     service.sock.shutdown(socket.SHUT_WR)
     duplex = service.duplex
@@ -250,15 +250,15 @@ def test_a_record_counts_as_sent_when_all_of_it_has_left(start: Callable[..., Se
             sent += send(service.stream, data[sent:])
     assert sent < len(data)
     assert service.stream.has_unsent
-    assert service.hear(sent) == data[:sent]
+    assert service.receive(sent) == data[:sent]
     while service.stream.has_unsent:
         try:
             service.stream.flush()
         except BlockingIOError:
-            service._arrived.write(service.sock.recv(1 << 16))
+            service._incoming.write(service.sock.recv(1 << 16))
     count = send(service.stream, data[sent:])  # the rest of the record has left, and nothing more
     assert 0 < count <= 1 << 14
-    assert service.hear(count) == data[sent : sent + count]
+    assert service.receive(count) == data[sent : sent + count]
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -271,8 +271,8 @@ def test_both_versions_of_tls_carry_bytes(
     service = start(client=client)
     duplex = service.duplex
     write(duplex, b"hello", soon())
-    assert service.hear(5) == b"hello"
-    service.sock.sendall(service.seal(b"world"))
+    assert service.receive(5) == b"hello"
+    service.sock.sendall(service.encrypt(b"world"))
     assert duplex.take(5, soon()) == b"world"
     assert service.tls.version() == version.name.replace("_", ".")
 
@@ -288,18 +288,18 @@ def test_a_peer_learns_why_its_certificate_was_refused(trust: Trust) -> None:
     near, far = socket.socketpair()
     far.settimeout(BOUND)
     with near, far:
-        arrived, leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
-        server = trust.server.wrap_bio(arrived, leaving, server_side=True)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        server = trust.server.wrap_bio(incoming, outgoing, server_side=True)
         stream = SecureStream(near, "localhost", ssl.create_default_context())
         with pytest.raises(BlockingIOError):
             stream.do_handshake()
-        arrived.write(far.recv(1 << 16))
+        incoming.write(far.recv(1 << 16))
         with pytest.raises(ssl.SSLWantReadError):
             server.do_handshake()
-        far.sendall(leaving.read())
+        far.sendall(outgoing.read())
         with pytest.raises(ssl.SSLCertVerificationError):
             shake_hands(stream, soon())
-        arrived.write(far.recv(1 << 16))
+        incoming.write(far.recv(1 << 16))
         with pytest.raises(ssl.SSLError, match=r"(?i)unknown.ca"):
             server.do_handshake()
 

@@ -47,10 +47,10 @@ def old_tls(trust: Trust, authority: trustme.CA) -> ssl.SSLContext:
     return client
 
 
-# ---- TLS that has to hear before it can say
+# ---- TLS that has to receive before it can send
 
 
-def test_what_tls_cannot_say_yet_waits_and_leaves_once(
+def test_what_tls_cannot_send_yet_waits_and_leaves_once(
     sockets: tuple[socket.socket, socket.socket], old_tls: ssl.SSLContext, trust: Trust, threads: ThreadPoolExecutor
 ) -> None:
     """To write before the handshake is to write in the midst of one: OpenSSL wants to read first."""
@@ -82,17 +82,17 @@ def take(duplex: Duplex, size: int) -> bytes:
 
 
 def serve(far: socket.socket, trust: Trust, size: int) -> bytes:
-    """Shake hands, hear so many bytes, and nothing after them."""
+    """Shake hands, receive so many bytes, and nothing after them."""
     with trust.server.wrap_socket(far.dup(), server_side=True) as service:
         service.settimeout(BOUND)
-        heard = b""
-        while len(heard) < size:
-            heard += service.recv(size - len(heard))
+        received = b""
+        while len(received) < size:
+            received += service.recv(size - len(received))
         service.sendall(b"ok")
         service.settimeout(0)
         with contextlib.suppress(ssl.SSLWantReadError):
-            heard += service.recv(1)
-        return heard
+            received += service.recv(1)
+        return received
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def openssl(authority: trustme.CA, tmp_path: Path) -> Iterator[tuple[subprocess.
             service.kill()
 
 
-def hear(service: subprocess.Popen[bytes], what: bytes) -> bytes:
+def read_output(service: subprocess.Popen[bytes], what: bytes) -> bytes:
     """Read what the server prints until something is among it."""
     assert service.stdout is not None
     output = b""
@@ -131,11 +131,11 @@ def test_a_renegotiation_of_tls_1_2_holds_messages_up_and_loses_none(
     openssl: tuple[subprocess.Popen[bytes], int], old_tls: ssl.SSLContext
 ) -> None:
     service, port = openssl
-    hear(service, b"ACCEPT")
+    read_output(service, b"ACCEPT")
     with socket.create_connection(("127.0.0.1", port), BOUND) as sock:
         stream = SecureStream(sock, "localhost", old_tls)
         shake_hands(stream, soon())
-        hear(service, b"Secure Renegotiation IS supported")
+        read_output(service, b"Secure Renegotiation IS supported")
         assert service.stdin is not None
         service.stdin.write(b"R\n")  # begins a renegotiation
         service.stdin.flush()
@@ -148,13 +148,13 @@ def test_a_renegotiation_of_tls_1_2_holds_messages_up_and_loses_none(
         duplex.unsent.extend(Frame(b"message %d\n" % number) for number in range(20))
         with selectors.DefaultSelector() as selector:
             selector.register(sock, selectors.EVENT_READ)
-            duplex.move_on()
+            duplex.send_ready()
             while duplex.unsent:
                 assert selector.select(BOUND)
                 with contextlib.suppress(SilenceError):
                     duplex.read_ahead(Deadline(0.0))
-                duplex.move_on()
-        lines = hear(service, b"message 19\n").splitlines()
+                duplex.send_ready()
+        lines = read_output(service, b"message 19\n").splitlines()
         assert [line for line in lines if line.startswith(b"message ")] == [b"message %d" % n for n in range(20)]
         duplex.close()
 
@@ -168,11 +168,11 @@ def test_a_failure_that_is_kept_is_met_without_a_wait(
     """Nothing more comes that could end the wait: it stands in memory, and not in the socket."""
     near, far = sockets
     stream = SecureStream(near, "localhost", trust.client)
-    service, leaving = shake_hands_by_hand(stream, far, trust, threads)
+    service, outgoing = shake_hands_by_hand(stream, far, trust, threads)
     service.write(b"the reason")
-    good = leaving.read()
+    good = outgoing.read()
     service.write(b"tampered")
-    bad = bytearray(leaving.read())
+    bad = bytearray(outgoing.read())
     bad[-1] ^= 1
     far.sendall(good + bad)
     room = memoryview(bytearray(1 << 16))
@@ -185,21 +185,21 @@ def test_a_failure_that_is_kept_is_met_without_a_wait(
     stream.close()
 
 
-def test_a_failure_of_the_system_that_came_behind_bytes_is_told_after_them(
+def test_a_failure_of_the_system_that_came_behind_bytes_is_raised_after_them(
     sockets: tuple[socket.socket, socket.socket], trust: Trust, threads: ThreadPoolExecutor
 ) -> None:
-    """The system tells it once, and calls it an end from then on."""
+    """The system reports it once, and an end from then on."""
     near, far = sockets
     stream = SecureStream(near, "localhost", trust.client)
-    service, leaving = shake_hands_by_hand(stream, far, trust, threads)
+    service, outgoing = shake_hands_by_hand(stream, far, trust, threads)
     room = memoryview(bytearray(1 << 16))
     with pytest.raises(BlockingIOError):
         stream.recv_into(room)
     service.write(b"the reason")
-    sealed = leaving.read()
-    stream._piece = memoryview(bytearray(len(sealed)))  # so that there may be more behind what one read takes
+    ciphertext = outgoing.read()
+    stream._read_buffer = memoryview(bytearray(len(ciphertext)))  # so that there may be more behind what one read takes
     stream.send(memoryview(b"nobody reads this"), [])
-    far.sendall(sealed)
+    far.sendall(ciphertext)
     far.close()  # with that unread: a reset
     assert stream.recv_into(room) == len(b"the reason")
     assert not stream.is_drained
@@ -212,20 +212,20 @@ def test_a_failure_of_the_system_that_came_behind_bytes_is_told_after_them(
 def shake_hands_by_hand(
     stream: SecureStream, far: socket.socket, trust: Trust, threads: ThreadPoolExecutor
 ) -> tuple[ssl.SSLObject, ssl.MemoryBIO]:
-    """Give the far end, and where its records come out."""
-    arrived, leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
-    service = trust.server.wrap_bio(arrived, leaving, server_side=True)
+    """Return the far end, and where its records come out."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    service = trust.server.wrap_bio(incoming, outgoing, server_side=True)
     shaken = threads.submit(shake_hands, stream, soon())
     while True:
         try:
             service.do_handshake()
             break
         except ssl.SSLWantReadError:
-            far.sendall(leaving.read())
-            arrived.write(far.recv(1 << 16))
-    far.sendall(leaving.read())
+            far.sendall(outgoing.read())
+            incoming.write(far.recv(1 << 16))
+    far.sendall(outgoing.read())
     shaken.result(BOUND)
-    return service, leaving
+    return service, outgoing
 
 
 # ---- a writer and the reader
@@ -235,7 +235,7 @@ def test_a_frame_that_is_stuck_leaves_though_the_reader_waits_already(
     waits: Waits, narrow: Ends, threads: ThreadPoolExecutor
 ) -> None:
     """It is woken to look for room as well."""
-    heard = threads.submit(take, narrow.duplex, 2)
+    received = threads.submit(take, narrow.duplex, 2)
     assert waits.reader.wait(BOUND)
     frame = Frame(DATA * 64)
     narrow.duplex.unsent.append(frame)
@@ -243,5 +243,5 @@ def test_a_frame_that_is_stuck_leaves_though_the_reader_waits_already(
     assert narrow.far.read(len(frame.data)) == frame.data
     assert finished.result(BOUND) is None
     narrow.far.send(b"ok")
-    assert heard.result(BOUND) == b"ok"
+    assert received.result(BOUND) == b"ok"
     narrow.duplex.close()

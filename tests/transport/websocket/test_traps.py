@@ -14,7 +14,7 @@ Each test fails where the way round is taken out. Modules without a room are thi
             test_traps::test_a_reader_is_woken_though_our_close_was_sent
             test_duplex::test_shut_wakes_a_waiting_reader
             test_stream::test_nothing_is_sent_in_clear_after_the_end
-     5  recv() gives "" for a close frame
+     5  recv() returns "" for a close frame
             test_wire::test_a_close_is_told_and_answered_with_the_same_code
             test_wire::test_an_end_without_a_close_is_told_apart
      6  a close is always answered with code 1000
@@ -26,7 +26,7 @@ Each test fails where the way round is taken out. Modules without a room are thi
             test_wire::test_the_fragment_that_is_too_much_is_refused_before_it_is_read
      9  a message costs four recv calls, a handshake two hundred
             test_wire::test_small_frames_cost_one_recv_together
-            test_wire_upgrade::test_an_upgrade_costs_few_recvs
+            test_handshake::test_an_upgrade_costs_few_recvs
     10  each fragment copies all of those before it
             test_traps::test_fragments_are_put_together_in_one_place
     11  after a torn frame the connection counts as open, and the next frame lands in it
@@ -35,9 +35,9 @@ Each test fails where the way round is taken out. Modules without a room are thi
             test_wire::test_a_write_that_fails_in_any_way_ends_the_connection
     12  a writer that is stuck stops the reader, by way of the pong
             test_wire::test_a_pong_that_cannot_leave_at_once_leaves_while_the_reader_waits_for_the_next_message
-            test_stalling_proxy::test_a_text_that_is_stalled_holds_up_nobody_who_hears_and_arrives_whole
+            test_stalling_proxy::test_a_text_that_is_stalled_holds_up_nobody_who_receives_and_arrives_whole
     13  one timeout for reading, writing and closing
-            test_traps::test_no_clock_is_set_on_the_socket
+            test_traps::test_no_timeout_is_set_on_the_socket
     14  a reset is a bare OSError, and the connection counts as open
             test_wire::test_a_reset_is_an_end_without_a_code
             test_wire::test_writing_to_a_service_that_has_gone_ends_the_connection
@@ -49,18 +49,18 @@ Each test fails where the way round is taken out. Modules without a room are thi
             test_traps::test_only_the_reader_thread_reads
             whole/test_whole::test_one_connection_has_one_reader_thread_which_is_gone_after_close
     17  no compression is understood
-            test_wire_upgrade::test_the_request_holds_nothing_that_was_not_asked_for
+            test_handshake::test_the_request_holds_nothing_that_was_not_asked_for
             test_wire::test_what_a_service_must_not_send_is_refused
     18  masking costs 5 ms a megabyte
             test_traps::test_a_message_is_masked_once_in_however_many_parts_it_leaves
     19  an Origin is sent, cookies are kept for the whole process, redirects take the key along
-            test_wire_upgrade::test_the_request_holds_nothing_that_was_not_asked_for
-            test_wire_upgrade::test_a_cookie_of_one_connection_is_not_sent_on_the_next
-            test_wire_upgrade::test_a_redirect_is_not_followed
-    20  the exception of a refusal shows all headers and the body
-            test_wire_upgrade::test_a_refusal_has_its_exception
-            test_wire_upgrade::test_no_exception_holds_the_key
-            test_wire_upgrade::test_foreign_exceptions_end_here
+            test_handshake::test_the_request_holds_nothing_that_was_not_asked_for
+            test_handshake::test_a_cookie_of_one_connection_is_not_sent_on_the_next
+            test_handshake::test_a_redirect_is_not_followed
+    20  the exception of an error response shows all headers and the body
+            test_handshake::test_an_error_response_has_its_exception
+            test_handshake::test_no_exception_holds_the_key
+            test_handshake::test_foreign_exceptions_end_here
     21  the connect timeout is counted for each address anew
             test_traps::test_no_address_is_tried_when_the_time_of_all_is_over
             test_dial::test_all_addresses_of_a_name_share_one_deadline
@@ -99,6 +99,7 @@ from cartesia_sync.errors import MalformedEventError, WebSocketConnectionClosedE
 from cartesia_sync.protocol import codec
 from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.websocket import dial as dial_module
+from cartesia_sync.transport.websocket import handshake as handshake_module
 from cartesia_sync.transport.websocket import wire as wire_module
 from cartesia_sync.transport.websocket.duplex import Duplex
 from cartesia_sync.transport.websocket.stream import Stream
@@ -171,7 +172,7 @@ class Busy(socket.socket):
 
 
 class Door:
-    """The duplex's lock, which tells that somebody comes to it while a recv goes on."""
+    """The duplex's lock, which notes that somebody waits for it while a recv goes on."""
 
     def __init__(self, sock: Busy) -> None:
         self._sock = sock
@@ -262,20 +263,20 @@ def test_fragments_are_put_together_in_one_place(ends: Ends) -> None:
 
 
 class Clockless(socket.socket):
-    """A socket whose clock nobody may set any more."""
+    """A socket whose timeout nobody may set any more."""
 
     is_open = False
 
     def settimeout(self, value: Any) -> None:
-        assert not self.is_open, "a clock was set on an open connection"
+        assert not self.is_open, "a timeout was set on an open connection"
         super().settimeout(value)
 
     def setblocking(self, flag: bool) -> None:
-        assert not self.is_open, "a clock was set on an open connection"
+        assert not self.is_open, "a timeout was set on an open connection"
         super().setblocking(flag)
 
 
-def test_no_clock_is_set_on_the_socket(ends: Ends) -> None:
+def test_no_timeout_is_set_on_the_socket(ends: Ends) -> None:
     """Not for a read that ends in silence, a write, a ping, a pong or a goodbye: each has a deadline of its own."""
     with Clockless(fileno=ends.sock.detach()) as sock:
         wire = Wire(Duplex(Stream(sock)), response_headers={})
@@ -318,8 +319,8 @@ def test_only_the_reader_thread_reads(
         contexts = [connection.context(name, voice="v") for name in ("a", "b", "c")]
         for context in contexts:
             context.push("Hello.", continue_=False)
-        hearing = [threads.submit(context.audio) for context in contexts[:2]]
-        assert [each.result(BOUND) for each in hearing] == [b"audio", b"audio"]
+        receiving = [threads.submit(context.audio) for context in contexts[:2]]
+        assert [each.result(BOUND) for each in receiving] == [b"audio", b"audio"]
         assert next(contexts[2].receive()).type == "chunk"
         contexts[2].cancel()
         reader = connection._link.reader
@@ -377,22 +378,23 @@ def test_no_address_is_tried_when_the_time_of_all_is_over(monkeypatch: pytest.Mo
 
 
 def test_of_the_library_only_the_upgrade_and_the_framing_are_used() -> None:
-    tree = ast.parse(Path(wire_module.__file__).read_bytes())
+    trees = [ast.parse(Path(module.__file__ or "").read_bytes()) for module in (handshake_module, wire_module)]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
     used = {
         node.attr
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "websocket"
     }
     imported = {
         name.name
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("websocket")
         for name in node.names
     }
     assert used | imported == {"WebSocket", "WebSocketException", "frame_buffer", "ABNF"}
     of_the_upgrade = {
         node.attr
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "upgrade"
     }
     assert of_the_upgrade == {"connect", "headers"}

@@ -45,7 +45,7 @@ def read(ends: Ends) -> Any:
             return message
 
 
-def hear_the_end(ends: Ends) -> WebSocketConnectionClosedError:
+def read_the_end(ends: Ends) -> WebSocketConnectionClosedError:
     with pytest.raises(WebSocketConnectionClosedError) as caught:
         read(ends)
     return caught.value
@@ -91,7 +91,7 @@ def test_a_close_frame_may_be_split_anywhere(ends: Ends, position: int) -> None:
     assert ends.wire.read(Deadline(NOW)) == b""
     assert ends.wire.read(Deadline(NOW)) is None
     ends.far.send(sent[position:])
-    end = hear_the_end(ends)
+    end = read_the_end(ends)
     assert (end.code, end.reason) == (1011, "tired")
 
 
@@ -158,7 +158,7 @@ def test_the_read_ahead_shrinks_after_a_large_message(ends: Ends, threads: Threa
     assert read(ends) == LARGE
     assert read(ends) == b"small"
     sent.result(BOUND)
-    for _ in range(2):  # the first silence tells that it is one
+    for _ in range(2):  # the first silence shows that it is one
         assert ends.wire.read(Deadline(NOW)) is None
     assert len(ends.duplex.ahead) == READ_AHEAD_BYTES
 
@@ -192,8 +192,8 @@ def test_fragments_that_keep_coming_do_not_keep_the_reader_for_ever(ends: Ends) 
     """Empty ones would never reach the limit of a message, and the reader has others to see to."""
     ends.far.send(frame(b"a", fin=False), frame(b"", CONT, fin=False) * 20, frame(b"b", CONT))
     let_arrive(ends)
-    heard = [ends.wire.read(Deadline(NOW)) for _ in range(22)]
-    assert heard == [b""] * 21 + [b"ab"]
+    received = [ends.wire.read(Deadline(NOW)) for _ in range(22)]
+    assert received == [b""] * 21 + [b"ab"]
 
 
 @pytest.mark.parametrize(
@@ -213,10 +213,10 @@ def test_fragments_that_keep_coming_do_not_keep_the_reader_for_ever(ends: Ends) 
 def test_a_message_is_true_and_tells_whether_it_is_binary(ends: Ends, sent: bytes, kind: type, message: bytes) -> None:
     """An empty one is no sign of life: it may be what is left of an event."""
     ends.far.send(sent)
-    heard = read(ends)
-    assert heard
-    assert heard == message
-    assert isinstance(heard, BinaryMessage) == (kind is BinaryMessage)
+    received = read(ends)
+    assert received
+    assert received == message
+    assert isinstance(received, BinaryMessage) == (kind is BinaryMessage)
     for sign in (PING, PONG):
         ends.far.send(frame(b"beat", sign))
         assert not read(ends)
@@ -317,7 +317,7 @@ def test_a_message_in_many_fragments_takes_memory_for_itself_and_not_for_each(en
     ],
 )
 def test_what_a_service_must_not_send_is_refused_by_its_head_alone(ends: Ends, head: bytes) -> None:
-    """None of the payload comes: who waited for it would hear only silence."""
+    """None of the payload comes: who waited for it would receive nothing."""
     ends.far.send(head)
     with pytest.raises(ProtocolError):
         read(ends)
@@ -350,7 +350,7 @@ def test_a_message_that_grows_over_the_limit_is_refused(connect_ends: Callable[.
 
 
 def test_the_fragment_that_is_too_much_is_refused_before_it_is_read(connect_ends: Callable[..., Ends]) -> None:
-    """Its payload never comes: who waited for it would hear only silence."""
+    """Its payload never comes: who waited for it would receive nothing."""
     ends = connect_ends(max_message_bytes=1000)
     ends.far.send(frame(b"x" * 600, fin=False), frame(b"", CONT, length=401))
     with pytest.raises(MessageTooBigError):
@@ -383,7 +383,7 @@ def test_a_close_is_told_and_answered_with_the_same_code(
     either: Ends, sent: bytes, code: int, reason: str, answer: bytes
 ) -> None:
     either.far.send(sent)
-    end = hear_the_end(either)
+    end = read_the_end(either)
     assert (end.code, end.reason) == (code, reason)
     assert str(code) in str(end)
     assert reason in str(end)
@@ -407,7 +407,7 @@ def test_a_goodbye_that_is_posted_is_said_once(either: Ends) -> None:
     either.wire.send_close(1003)
     assert either.far.hear() == Said(CLOSE, b"\x03\xeaa reason")
     either.far.send(close_frame(1002))
-    assert hear_the_end(either).code == 1002
+    assert read_the_end(either).code == 1002
     either.wire.release()
     assert either.far.sock.recv(100) == b""
 
@@ -435,14 +435,14 @@ def test_a_goodbye_does_not_wait_and_leaves_when_it_can(narrow: Ends, threads: T
 def test_a_close_leaves_what_follows_it_unread(ends: Ends) -> None:
     ends.far.send(frame(b"before"), close_frame(1001), frame(b"after"))
     assert read(ends) == b"before"
-    assert hear_the_end(ends).code == 1001
+    assert read_the_end(ends).code == 1001
 
 
 def test_a_service_that_does_not_wait_for_the_answer_has_closed_all_the_same(either: Ends) -> None:
     either.far.send(frame(b"first"), close_frame(1011, "tired"))
     assert read(either) == b"first"
     either.far.reset()
-    end = hear_the_end(either)
+    end = read_the_end(either)
     assert (end.code, end.reason) == (1011, "tired")
 
 
@@ -450,14 +450,14 @@ def test_the_answer_to_our_own_close_is_not_answered_again(ends: Ends) -> None:
     ends.wire.send_close(1000, "bye")
     assert ends.far.hear() == Said(CLOSE, b"\x03\xe8bye")
     ends.far.send(close_frame(1000))
-    assert hear_the_end(ends).code == 1000
+    assert read_the_end(ends).code == 1000
     ends.wire.release()
     assert ends.far.sock.recv(100) == b""
 
 
 def test_an_end_without_a_close_is_told_apart(either: Ends) -> None:
     either.far.stop_sending()
-    end = hear_the_end(either)
+    end = read_the_end(either)
     assert (end.code, end.reason) == (None, "")
     assert "without a close frame" in str(end)
     assert isinstance(end.__cause__, EOFError)
@@ -467,27 +467,27 @@ def test_an_end_without_a_close_is_told_apart(either: Ends) -> None:
 def test_an_end_in_the_middle_is_an_end(either: Ends, sent: bytes) -> None:
     either.far.send(sent)
     either.far.stop_sending()
-    assert hear_the_end(either).code is None
+    assert read_the_end(either).code is None
 
 
 def test_a_reset_is_an_end_without_a_code(either: Ends) -> None:
     either.far.reset()
-    end = hear_the_end(either)
+    end = read_the_end(either)
     assert (end.code, end.reason) == (None, "")
     assert isinstance(end.__cause__, (OSError, EOFError))
 
 
-def test_messages_and_the_reason_are_heard_though_a_pong_could_not_be_sent(either: Ends) -> None:
+def test_messages_and_the_reason_are_received_though_a_pong_could_not_be_sent(either: Ends) -> None:
     """A service that restarts says why, and does not wait; its pings were on their way before."""
     either.far.send(frame(b"one"), frame(b"beat", PING), frame(b"beat", PING), frame(b"two"), close_frame(1012, "bye"))
     assert read(either) == b"one"
     either.far.reset()
     assert [read(either), read(either), read(either)] == [b"", b"", b"two"]
-    end = hear_the_end(either)
+    end = read_the_end(either)
     assert (end.code, end.reason) == (1012, "bye")
 
 
-def test_the_reason_is_heard_though_a_writer_was_in_the_middle_of_its_frame(
+def test_the_reason_is_received_though_a_writer_was_in_the_middle_of_its_frame(
     narrow: Ends, threads: ThreadPoolExecutor
 ) -> None:
     """A service that finds a message too big says so, and reads no further."""
@@ -534,10 +534,10 @@ def test_a_pong_leaves_after_the_frame_that_is_on_its_way_and_before_the_next(
     assert [read(narrow), read(narrow)] == [b"", b""]
     second = threads.submit(write, b"second")
     with being_read(narrow.wire):
-        heard = [narrow.far.hear() for _ in range(4)]
+        received = [narrow.far.hear() for _ in range(4)]
         first.result(BOUND)
         second.result(BOUND)
-    assert heard == [Said(TEXT, LARGE), Said(PONG, b"a"), Said(PONG, b"b"), Said(TEXT, b"second")]
+    assert received == [Said(TEXT, LARGE), Said(PONG, b"a"), Said(PONG, b"b"), Said(TEXT, b"second")]
 
 
 def test_a_pong_that_cannot_leave_at_once_leaves_while_the_reader_waits_for_the_next_message(
@@ -594,12 +594,12 @@ def test_writers_that_take_turns_write_whole_messages(narrow: Ends, threads: Thr
 
     writers = [threads.submit(write_all, letter) for letter in (b"a", b"b", b"c", b"d", b"e", b"f")]
     with being_read(narrow.wire):
-        heard = [narrow.far.hear() for _ in range(len(writers) * len(sizes))]
+        received = [narrow.far.hear() for _ in range(len(writers) * len(sizes))]
         for writer in writers:
             writer.result(BOUND)
-    assert {said.opcode for said in heard} == {TEXT}
+    assert {said.opcode for said in received} == {TEXT}
     for letter in (b"a", b"b", b"c", b"d", b"e", b"f"):
-        assert [said.data for said in heard if said.data[:1] == letter] == [letter * size for size in sizes]
+        assert [said.data for said in received if said.data[:1] == letter] == [letter * size for size in sizes]
 
 
 def test_a_reader_and_writers_and_pings_do_not_disturb_each_other(either: Ends, threads: ThreadPoolExecutor) -> None:
@@ -629,12 +629,12 @@ def test_a_reader_and_writers_and_pings_do_not_disturb_each_other(either: Ends, 
 
     jobs = [threads.submit(write_all, letter) for letter in b"abc"]
     echoing = threads.submit(echo_all)
-    heard = [read(either) for _ in range(2 * len(messages))]
+    received = [read(either) for _ in range(2 * len(messages))]
     for job in jobs:
         job.result(BOUND)
     assert echoing.result(BOUND) == len(messages)
-    assert heard.count(b"") == len(messages)
-    assert set(heard) - {b""} == messages
+    assert received.count(b"") == len(messages)
+    assert set(received) - {b""} == messages
 
 
 def test_a_peer_that_stops_reading_ends_the_connection_for_everybody(narrow: Ends) -> None:
@@ -643,7 +643,7 @@ def test_a_peer_that_stops_reading_ends_the_connection_for_everybody(narrow: End
     assert caught.value.timeout == NOW
     with pytest.raises(WebSocketConnectionClosedError):  # at once: half of the frame before may be out
         narrow.wire.write(b"next", Deadline(None))
-    end = hear_the_end(narrow)
+    end = read_the_end(narrow)
     assert "did not take a message" in str(end)
     assert end.code is None
     with pytest.raises(WebSocketConnectionClosedError):
@@ -651,7 +651,7 @@ def test_a_peer_that_stops_reading_ends_the_connection_for_everybody(narrow: End
     narrow.far.wait_until_gone()
 
 
-def test_a_reader_that_waits_hears_why_the_writer_ended_the_connection(
+def test_a_reader_that_waits_learns_why_the_writer_ended_the_connection(
     waits: Waits, connect_ends: Callable[..., Ends]
 ) -> None:
     for tls in (False, True):
@@ -680,7 +680,7 @@ def test_writing_to_a_service_that_has_gone_ends_the_connection(either: Ends) ->
     with pytest.raises(WebSocketConnectionClosedError) as caught:
         either.wire.write(LARGE * 8, soon())
     assert isinstance(caught.value.__cause__, OSError)
-    assert hear_the_end(either).code is None
+    assert read_the_end(either).code is None
 
 
 class Failing(socket.socket):

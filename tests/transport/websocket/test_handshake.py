@@ -31,17 +31,18 @@ from cartesia_sync.errors import (
 )
 from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.error_response import MAX_BODY_BYTES
-from cartesia_sync.transport.websocket import wire
+from cartesia_sync.transport.websocket import handshake
+from cartesia_sync.transport.websocket.wire import Wire
 
 from ...support.peer import BOUND, FLOOD_BYTES, TEXT, Far, Peer, Said, Script, Trust, accept_key, frame, switching
 
 KEY = "sk_car_0123456789"
 HEADERS = {"Authorization": f"Bearer {KEY}", "Cartesia-Version": "2026-03-01"}
 SHORT = 0.2
-"""The clock of a test in which it must run out."""
+"""The timeout of a test in which it must run out."""
 
 Serve = Callable[..., Peer]
-Connect = Callable[..., wire.Wire]
+Connect = Callable[..., Wire]
 
 
 @pytest.fixture
@@ -49,8 +50,8 @@ def connect(serve: Serve) -> Iterator[Connect]:
     """Connect to a peer; the wire is freed after the test, and before its peer, which waits for that."""
     with ExitStack() as stack:
 
-        def start(peer: Peer, path: str = "", *, trust: Any = None, seconds: float = BOUND) -> wire.Wire:
-            opened = wire.connect(peer.url + path, HEADERS, ssl_context=trust, deadline=Deadline(seconds))
+        def start(peer: Peer, path: str = "", *, trust: Any = None, seconds: float = BOUND) -> Wire:
+            opened = handshake.connect(peer.url + path, HEADERS, ssl_context=trust, deadline=Deadline(seconds))
             stack.callback(opened.release)
             return opened
 
@@ -88,7 +89,7 @@ def refused(connect: Connect, peer: Peer) -> APIStatusError:
 
 
 def ask(connect: Connect, serve: Serve, path: str = "") -> tuple[bytes, dict[bytes, list[bytes]]]:
-    """Connect; give the request's first line and its headers."""
+    """Connect; return the request's first line and its headers."""
     heads: list[bytes] = []
 
     def script(far: Far) -> None:
@@ -330,7 +331,7 @@ def test_an_answer_that_trickles_without_end_is_a_timeout(connect: Connect, serv
         connect(serve(script), seconds=SHORT)
 
 
-# ---- refusals
+# ---- error responses
 
 STRUCTURED = {
     "error_code": "concurrency_limited",
@@ -366,7 +367,9 @@ def chunked(*chunks: bytes) -> bytes:
         (503, InternalServerError),
     ],
 )
-def test_a_refusal_has_its_exception(connect: Connect, serve: Serve, status: int, kind: type[APIStatusError]) -> None:
+def test_an_error_response_has_its_exception(
+    connect: Connect, serve: Serve, status: int, kind: type[APIStatusError]
+) -> None:
     error = refused(connect, serve(answering(answer(status, b"", b"X-Request-Id: r-head"))))
     assert type(error) is kind
     assert (error.status_code, error.body, error.error_code, error.title) == (status, None, None, None)
@@ -375,7 +378,7 @@ def test_a_refusal_has_its_exception(connect: Connect, serve: Serve, status: int
     assert str(status) in str(error)
 
 
-def test_a_refusal_in_json_is_told_with_all_its_facts(connect: Connect, serve: Serve) -> None:
+def test_an_error_response_in_json_keeps_all_its_facts(connect: Connect, serve: Serve) -> None:
     body = json.dumps(STRUCTURED).encode()
     error = refused(connect, serve(answering(answer(429, body, b"Retry-After: 2.5", b"X-Request-Id: r-head"))))
     assert type(error) is RateLimitError
@@ -387,7 +390,7 @@ def test_a_refusal_in_json_is_told_with_all_its_facts(connect: Connect, serve: S
     assert "Too many: Four at once." in str(error)
 
 
-def test_a_refusal_in_text_is_told(connect: Connect, serve: Serve) -> None:
+def test_an_error_response_in_text_keeps_its_text(connect: Connect, serve: Serve) -> None:
     error = refused(connect, serve(answering(answer(403, b"Forbidden: not with this plan\n"))))
     assert error.body == "Forbidden: not with this plan"
     assert str(error).endswith(": Forbidden: not with this plan")
@@ -409,7 +412,7 @@ def test_a_body_is_read_however_its_end_is_marked(connect: Connect, serve: Serve
 
 
 @pytest.mark.parametrize("position", range(1, len(answer(429, b'{"title": "No"}')), 7))
-def test_a_refusal_may_be_split_anywhere(connect: Connect, serve: Serve, position: int) -> None:
+def test_an_error_response_may_be_split_anywhere(connect: Connect, serve: Serve, position: int) -> None:
     sent = answer(429, b'{"title": "No"}')
 
     def script(far: Far) -> None:
@@ -507,7 +510,7 @@ def test_a_refused_connection_is_closed(connect: Connect, serve: Serve) -> None:
 
 
 def words_of(error: Optional[BaseException]) -> str:
-    """Give all that an exception and those behind it would show, log, or hand to another process."""
+    """Return all that an exception and those behind it would show, log, or hand to another process."""
     words = []
     while error is not None:
         words += [str(error), repr(error), repr(error.args), repr(vars(error))]

@@ -1,0 +1,54 @@
+"""One HTTP request as a value, and the multipart form that may be its body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from urllib3.filepost import encode_multipart_formdata
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request, as often as it is attempted.
+
+    Attributes:
+        method: GET, POST, PATCH, PUT or DELETE.
+        url: Without the query.
+        path: The URL's path, for messages.
+        query: Names and values.
+        headers: All of them, the one with the key included.
+        body: What is sent, or None.
+        connect_timeout: Seconds for each address of the host, and again for TLS; None is no limit.
+        read_timeout: Seconds without any byte of the answer; None is no limit.
+        max_retries: How often a failed attempt is repeated at most.
+        max_answer_bytes: How long an answer may be that is read as a whole, decompressed; None is no limit.
+    """
+
+    method: str
+    url: str
+    path: str
+    query: Sequence[tuple[str, str]]
+    headers: Mapping[str, str]
+    body: Optional[bytes]
+    connect_timeout: Optional[float]
+    read_timeout: Optional[float]
+    max_retries: int
+    max_answer_bytes: Optional[int]
+
+    @property
+    def what(self) -> str:
+        """Its name in messages. The query is left out: it may hold a credential."""
+        return f"{self.method} {self.path}"
+
+
+def form(fields: Sequence[tuple[str, Any]]) -> tuple[bytes, str]:
+    """Encode a multipart form; return it with its content type.
+
+    Args:
+        fields: Names, and texts or (file name, content) or (file name, content, content type). A file's type is
+            guessed from its name where none is given.
+    """
+    body, content_type = encode_multipart_formdata(fields)
+    return body, content_type

@@ -1,0 +1,28 @@
+"""Which parts of our requests are secret, and how they are kept out of exceptions and logs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+SECRET_HEADERS = ("authorization", "proxy-authorization", "x-api-key", "cookie")
+"""In lower case."""
+_SHORTEST_SECRET = 8
+
+
+def secrets_in(headers: Mapping[str, str]) -> list[bytes]:
+    """Return what a service that echoes our request must not bring into an exception.
+
+    What is too short to be a credential is left: it may stand in an honest answer by chance.
+    """
+    values = [value for name, value in headers.items() if name.lower() in SECRET_HEADERS]
+    words = {word.encode() for value in values for word in re.split(r"[\s;,]+", value)}  # a scheme and a credential
+    words |= {word.partition(b"=")[2] for word in words}  # a cookie's value
+    return sorted((word for word in words if len(word) >= _SHORTEST_SECRET), key=len, reverse=True)
+
+
+def redacted(answer: bytes, secrets: Sequence[bytes]) -> bytes:
+    """Return an answer without the secrets."""
+    for secret in secrets:
+        answer = answer.replace(secret, b"[redacted]")
+    return answer
