@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypedDict, TypeVar, Union, get_origin, overload
 from urllib.parse import quote, urlsplit
 
+from ..core import Core, checked_retries, merged
 from ..errors import APIResponseValidationError
 from ..protocol import codec
 from ..protocol.models import base as records
@@ -19,9 +20,7 @@ from .binary import BinaryAPIResponse, Stream, SyncCursorIDPage
 if TYPE_CHECKING:
     from typing import IO
 
-    from ..client import Cartesia
     from ..transport.http.response import Call, Response
-    from ..transport.http.session import Http
 
     FileContent = Union[bytes, IO[bytes], os.PathLike[str]]
     FileTypes = Union[
@@ -35,10 +34,6 @@ _T = TypeVar("_T")
 JSON, AUDIO, EVENTS = "application/json", "audio/wav", "text/event-stream"
 """What is asked for. The official client asks for audio/wav whatever the container."""
 
-MAX_ANSWER_BYTES = 64 << 20
-"""How long an answer may be that is read as a whole, unless the client is told otherwise; audio has no limit."""
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _SHOWN_BYTES = 1000
 
 
@@ -65,7 +60,7 @@ class Resource:
     piece of the answer ``timeout.read``, and that again for each of ``max_retries``.
     """
 
-    def __init__(self, client: Cartesia) -> None:
+    def __init__(self, client: Core) -> None:
         self._client = client
 
     @overload
@@ -75,8 +70,8 @@ class Resource:
     def _call(self, method: str, path: str, kind: type[_T], options: CallOptions, **request: Any) -> _T: ...
 
     def _call(self, method: str, path: str, kind: Any, options: CallOptions, **request: Any) -> Any:
-        """Call the service for a typed answer; see ``Caller.call``."""
-        return self._client._caller.call(method, path, kind, options, **request)
+        """Call the service for a typed answer; see ``Requester.fetch``."""
+        return Requester(self._client).fetch(method, path, kind, options, **request)
 
     def _page(self, path: str, kind: Any, query: Mapping[str, object], options: CallOptions) -> SyncCursorIDPage[Any]:
         """Call the service for a list in pages."""
@@ -93,49 +88,25 @@ class Resource:
         **request: Any,
     ) -> BinaryAPIResponse:
         """Call the service for audio, or other bytes, that are read as they arrive."""
-        response = self._client._caller.open(method, path, options, accept=accept, **request)
+        response = Requester(self._client).open(method, path, options, accept=accept, **request)
         return BinaryAPIResponse(response, output_format)
 
     def _events(self, path: str, options: CallOptions, event_of: Callable[[bytes], _T], **request: Any) -> Stream[_T]:
         """Call the service for events."""
-        response = self._client._caller.open("POST", path, options, accept=EVENTS, **request)
+        response = Requester(self._client).open("POST", path, options, accept=EVENTS, **request)
         return Stream(response, event_of)
 
 
-class Caller:
-    """Turns arguments into calls, by one client's settings.
+class Requester:
+    """Turns arguments into requests, and answers into values, by one client's settings.
 
-    Args:
-        http: The connections.
-        base_url: Without a slash at its end.
-        headers: Sent with every call, the key among them.
-        query: Added to every call's.
-        timeout: The clocks.
-        max_retries: How often a failed attempt is repeated at most.
-        max_answer_bytes: How long an answer may be that is read as a whole, decompressed: all but audio, other bytes
-            and events, which are read as they arrive. None is no limit.
+    It reads them at each request, since a user may change them.
     """
 
-    def __init__(
-        self,
-        http: Http,
-        *,
-        base_url: str,
-        headers: Mapping[str, str],
-        query: Mapping[str, object],
-        timeout: Timeout,
-        max_retries: int,
-        max_answer_bytes: Optional[int] = MAX_ANSWER_BYTES,
-    ) -> None:
-        self._http = http
-        self._base_url = base_url
-        self._headers = headers
-        self._query = query
-        self._timeout = timeout
-        self._max_retries = max_retries
-        self._max_answer_bytes = max_answer_bytes
+    def __init__(self, core: Core) -> None:
+        self._core = core
 
-    def call(
+    def fetch(
         self, method: str, path: str, kind: Any, options: CallOptions, *, accept: str = JSON, **request: Any
     ) -> Any:
         """Send it and read the whole answer.
@@ -154,7 +125,7 @@ class Caller:
             APIError: See each class in ``cartesia_sync.errors``.
         """
         call = self._prepared(method, path, options, accept, **request)
-        response, content = self._http.fetch(call)
+        response, content = self._core._http.fetch(call)
         if kind is None:
             return None
         if kind in (bytes, str):
@@ -164,7 +135,7 @@ class Caller:
 
     def open(self, method: str, path: str, options: CallOptions, *, accept: str, **request: Any) -> Response:
         """Send it and give the answer as soon as its head is there."""
-        return self._http.open(self._prepared(method, path, options, accept, **request))
+        return self._core._http.open(self._prepared(method, path, options, accept, **request))
 
     def _prepared(
         self,
@@ -200,51 +171,39 @@ class Caller:
             method=method,
             url=self._url(path),
             path=urlsplit(path).path,
-            query=list(_flat({**self._query, **(query or {}), **(options.get("extra_query") or {})})),
-            headers=merged(headers, self._headers, options.get("extra_headers") or {}),
+            query=list(_flat({**self._core._default_query, **(query or {}), **(options.get("extra_query") or {})})),
+            headers=merged(headers, self._core._headers, options.get("extra_headers") or {}),
             body=content,
             connect_timeout=timeout.connect,
             read_timeout=timeout.read,
-            max_retries=self._max_retries if max_retries is None else checked_retries(max_retries),
-            max_answer_bytes=self._max_answer_bytes,
+            max_retries=self._core.max_retries if max_retries is None else checked_retries(max_retries),
+            max_answer_bytes=self._core.max_answer_bytes,
         )
 
     def _timeout_of(self, options: CallOptions) -> Timeout:
-        return Timeout.of(options["timeout"]) if "timeout" in options else self._timeout
+        return Timeout.of(options["timeout"]) if "timeout" in options else self._core.timeout
 
     def _url(self, path: str) -> str:
         """Join it to the base URL; a whole URL is taken where the key may go."""
         if "://" not in path.partition("?")[0]:
-            return f"{self._base_url}/{path.lstrip('/')}"
+            return f"{self._core.base_url}/{path.lstrip('/')}"
         if re.search(r"[\\@\s]", path.partition("?")[0]) or not path.isprintable():
             # Parsers differ on whose host such a URL names: what is checked must be what is asked.
             raise ValueError("a URL with a user name, a backslash, a space or a line break is not asked for")
-        asked, ours = urlsplit(path), urlsplit(self._base_url)
+        asked, ours = urlsplit(path), urlsplit(self._core.base_url)
         same_service = asked.scheme == "https" and all(
             (each.hostname or "").endswith(".cartesia.ai") for each in (asked, ours)
         )
         if same_service or (asked.scheme, asked.netloc) == (ours.scheme, ours.netloc):
             return path
-        raise ValueError(f"a URL of {self._base_url} is expected, for the key goes with it; got one of another host")
+        raise ValueError(
+            f"a URL of {self._core.base_url} is expected, for the key goes with it; got one of another host"
+        )
 
 
 def given(fields: Mapping[str, object]) -> dict[str, object]:
     """Leave out what was not given."""
     return {name: value for name, value in fields.items() if value is not omit}
-
-
-def checked_retries(value: int) -> int:
-    """Give it back if it is a number of retries."""
-    if type(value) is not int or value < 0:
-        raise ValueError(f"max_retries: expected a number, 0 or more, got {value!r}")
-    return value
-
-
-def checked_answer_bytes(value: Optional[int]) -> Optional[int]:
-    """Give it back if it is a limit of an answer's length, or None, which is no limit."""
-    if value is not None and (type(value) is not int or value < 1):
-        raise ValueError(f"max_answer_bytes: expected a number of bytes, 1 or more, or None, got {value!r}")
-    return value
 
 
 def path(template: str, **ids: str) -> str:
@@ -259,33 +218,6 @@ def path(template: str, **ids: str) -> str:
         if value in ("", ".", ".."):
             raise ValueError(f"{name}: expected an id, got {value!r}")
     return template.format(**{name: quote(value, safe="") for name, value in ids.items()})
-
-
-def merged(*layers: Mapping[str, str]) -> dict[str, str]:
-    """Put headers over others of the same name, whatever the case.
-
-    Raises:
-        TypeError: A header is no text.
-        ValueError: A header holds a line break, or its name is none, or its value cannot be sent.
-    """
-    found: dict[str, tuple[str, str]] = {}
-    for layer in layers:
-        for name, value in layer.items():
-            _check_header(name, value)
-            found[name.lower()] = name, value
-    return dict(found.values())
-
-
-def _check_header(name: Any, value: Any) -> None:
-    """Refuse what cannot be sent; no message shows a value, which may be the key."""
-    if not isinstance(name, str) or not isinstance(value, str):
-        raise TypeError(f"the header {name!r}: expected a text, got a value of type {type(value).__name__}")
-    if any(char in "\r\n\0" for char in f"{name}{value}"):
-        raise ValueError(f"the header {name!r} holds a line break")
-    if not _HEADER_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of a header")
-    if any("\ud800" <= char <= "\udfff" for char in value):
-        raise ValueError(f"the header {name!r} holds half a character, which cannot be sent")
 
 
 def _flat(fields: Mapping[str, object], inside: str = "", *, of_list: str = "") -> Iterator[tuple[str, str]]:

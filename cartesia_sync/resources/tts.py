@@ -70,7 +70,7 @@ class TTSResource(Resource):
             limit_name = "websocket_connection_options max_size"
             max_message_bytes = dict(websocket_connection_options or {}).get("max_size")
         return ConnectionManager(
-            self._client.dialler(
+            self._client._dialler(
                 "/tts/websocket",
                 extra_query or {},
                 extra_headers or {},

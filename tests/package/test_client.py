@@ -12,7 +12,8 @@ import pytest
 
 import cartesia_sync
 from cartesia_sync import APIConnectionError, Cartesia, CartesiaError, MissingCredentialsError, Timeout
-from cartesia_sync.client import DEFAULT_TIMEOUT, DEFAULT_VERSION
+from cartesia_sync.core import DEFAULT_TIMEOUT, DEFAULT_VERSION
+from cartesia_sync.resources.base import Requester
 from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.websocket import wire
 
@@ -407,11 +408,11 @@ def test_a_limit_of_answers_that_is_none_is_refused_by_its_name(wrong: Any) -> N
 @pytest.mark.parametrize("limit", [1, 5 << 20, None])
 def test_the_limit_of_answers_is_64_mib_or_the_users_and_goes_to_the_calls(limit: Optional[int]) -> None:
     usual, own = Cartesia(api_key=KEY), Cartesia(api_key=KEY, max_answer_bytes=limit)
-    assert usual.max_answer_bytes == usual._caller._max_answer_bytes == 64 << 20
-    assert own.max_answer_bytes == own._caller._max_answer_bytes == limit
-    assert own.with_options(max_retries=0)._caller._max_answer_bytes == limit
-    assert own.with_options(max_answer_bytes=7)._caller._max_answer_bytes == 7
-    assert usual.with_options(max_answer_bytes=limit)._caller._max_answer_bytes == limit
+    assert usual.max_answer_bytes == prepared(usual).max_answer_bytes == 64 << 20
+    assert own.max_answer_bytes == prepared(own).max_answer_bytes == limit
+    assert prepared(own.with_options(max_retries=0)).max_answer_bytes == limit
+    assert prepared(own.with_options(max_answer_bytes=7)).max_answer_bytes == 7
+    assert prepared(usual.with_options(max_answer_bytes=limit)).max_answer_bytes == limit
 
 
 def test_none_is_no_clock_no_ping_and_the_usual_limit() -> None:
@@ -473,7 +474,7 @@ def test_a_key_may_be_sent_in_clear_to_this_machine(url: str) -> None:
 
 def prepared(client: Cartesia, **options: Any) -> Any:
     """Give what a call over HTTP would be made of."""
-    return client._caller._prepared("GET", "/x", options, "*/*")  # type: ignore[arg-type]  # as a user gives them
+    return Requester(client)._prepared("GET", "/x", options, "*/*")  # type: ignore[arg-type]  # as a user gives them
 
 
 def test_a_copy_has_its_own_settings_and_leaves_the_clients() -> None:

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from cartesia_sync import APIConnectionError, Cartesia, Timeout
-from cartesia_sync import client as client_module
+from cartesia_sync import APIConnectionError, Cartesia, Timeout, core
 from cartesia_sync.local import LocalServer
 
 from ..support.processes import STRICT, assert_quiet, script, serving
@@ -117,8 +116,8 @@ def test_every_setting_travels(way: Travel) -> None:
 
 def test_every_argument_is_known_to_those_that_can_be_named() -> None:
     arguments = set(inspect.signature(Cartesia.__init__).parameters) - {"self", "ssl_context"}
-    assert set(client_module._SETTINGS.values()) == arguments
-    assert set(client_module._SETTINGS) <= set(vars(Cartesia(api_key=KEY)))
+    assert set(core._SETTINGS.values()) == arguments
+    assert set(core._SETTINGS) <= set(vars(Cartesia(api_key=KEY)))
 
 
 @ways
