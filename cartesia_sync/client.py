@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
@@ -313,5 +314,8 @@ class Cartesia(Core):
         *,
         max_message_bytes: Optional[int],
     ) -> Callable[[Deadline], Wire]:
-        """Return what opens a WebSocket to a path of the service, as often as it is asked to."""
+        """Return what opens a WebSocket; it was never meant for users, and goes with version 0.3."""
+        warnings.warn(
+            "Cartesia.dialler is private; use client.tts.websocket_connect()", DeprecationWarning, stacklevel=2
+        )
         return self._dialler(path, query, headers, max_message_bytes=max_message_bytes)

@@ -59,7 +59,7 @@ Values for `LocalServer(faults=...)` and `server.inject(...)`, from `cartesia_sy
 `cartesia_sync.local.faults`.
 """
 NOT_FOR_USERS = {"dialler", "link", "line", "clocks"}
-"""Public names that are for the package's own rooms, or were never meant to be public."""
+"""Names that were never meant to be public, and warn until version 0.3."""
 OTHERS = (ConnectionManager, Connection, Context, Receiver, BinaryAPIResponse, Stream, SyncCursorIDPage)
 
 

@@ -570,3 +570,14 @@ def test_a_with_block_closes_the_client() -> None:
     with Cartesia(api_key=KEY) as client:
         assert not client.is_closed()
     assert client.is_closed()
+
+
+@pytest.mark.usefixtures("_dial_nobody")
+def test_a_name_that_was_never_meant_to_be_public_still_works_and_warns() -> None:
+    client = Cartesia(api_key=KEY)
+    with pytest.warns(DeprecationWarning, match="dialler is private") as warned:
+        dial = client.dialler("/tts/websocket", {"a": "b"}, {}, max_message_bytes=None)
+    assert warned[0].filename == __file__
+    with pytest.raises(Dialled) as caught:
+        dial(Deadline(1))
+    assert caught.value.url == "wss://api.cartesia.ai/tts/websocket?a=b"
