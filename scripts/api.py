@@ -23,7 +23,9 @@ from cartesia_sync import Cartesia, Timeout
 from cartesia_sync.local import LocalServer, ServerOptions, faults
 from cartesia_sync.protocol.requests import omit
 from cartesia_sync.resources.base import Resource
-from cartesia_sync.resources.binary import BinaryAPIResponse, Stream, SyncCursorIDPage
+from cartesia_sync.resources.binary import BinaryAPIResponse
+from cartesia_sync.resources.events import Stream
+from cartesia_sync.resources.pages import SyncCursorIDPage
 from cartesia_sync.streaming.connection import Connection, ConnectionManager
 from cartesia_sync.streaming.context import Context
 from cartesia_sync.streaming.receiver import Receiver

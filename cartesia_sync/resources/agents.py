@@ -16,7 +16,8 @@ from ..protocol.models.calls import AgentCall
 from ..protocol.requests import Omit, omit
 from .agents_metrics import MetricsResource
 from .base import Resource, path
-from .binary import BinaryAPIResponse, SyncCursorIDPage
+from .binary import BinaryAPIResponse
+from .pages import SyncCursorIDPage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -15,7 +15,9 @@ from ..protocol.models import base as records
 from ..protocol.requests import omit
 from ..protocol.timeouts import Timeout
 from ..transport.error_response import redacted, secrets_in
-from .binary import BinaryAPIResponse, Stream, SyncCursorIDPage
+from .binary import BinaryAPIResponse
+from .events import Stream
+from .pages import SyncCursorIDPage
 
 if TYPE_CHECKING:
     from typing import IO

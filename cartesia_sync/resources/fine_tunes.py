@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Union
 from ..protocol.models.core import FineTune, Voice
 from ..protocol.requests import Omit, omit
 from .base import Resource, path
-from .binary import SyncCursorIDPage
+from .pages import SyncCursorIDPage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

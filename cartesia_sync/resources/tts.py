@@ -10,7 +10,8 @@ from ..protocol.formats import voice_on_the_wire
 from ..protocol.requests import Omit, omit
 from ..protocol.timeouts import Timeout, checked_seconds, checked_size
 from .base import Resource, given
-from .binary import BinaryAPIResponse, EventOf, Stream
+from .binary import BinaryAPIResponse
+from .events import EventOf, Stream
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Union
 from ..protocol.requests import Omit, omit
 from ..protocol.voice_changer import VoiceChangerSSEEvent, decode_changed
 from .base import Resource, given
-from .binary import BinaryAPIResponse, EventOf, Stream
+from .binary import BinaryAPIResponse
+from .events import EventOf, Stream
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -1,4 +1,4 @@
-"""Text to speech over HTTP: what is sent. What comes back is in test_answers."""
+"""Text to speech over HTTP: what is sent. What comes back is in test_binary and test_events."""
 
 from __future__ import annotations
 
