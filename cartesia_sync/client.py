@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
+from .closing import Closing
 from .core import Core, merged
 from .protocol.requests import Omit, omit
 from .protocol.timeouts import Timeout
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .transport.websocket.wire import Wire
 
 
-class Cartesia(Core):
+class Cartesia(Core, Closing):
     """A client for Cartesia's speech API.
 
     Args:
@@ -146,14 +146,6 @@ class Cartesia(Core):
     def is_closed(self) -> bool:
         """Tell whether ``close`` was called."""
         return self._shared.is_closed
-
-    def __enter__(self) -> Cartesia:
-        return self
-
-    def __exit__(
-        self, kind: Optional[type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
-    ) -> None:
-        self.close()
 
     # ---- the API's nouns
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ..audio.files import BinaryTarget, WholeFile
+from ..closing import Closing
 from ..protocol.formats import RawFormat
 from .checked import CheckedIterator
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _IS_READ = "the answer has been read; read() keeps what it gives"
 
 
-class BinaryAPIResponse:
+class BinaryAPIResponse(Closing):
     """An answer of bytes, mostly audio, which arrives while it is read: a long one need not sit in memory.
 
     Use it in a ``with`` block, or read it to its end: until then it keeps a connection.
@@ -148,14 +148,6 @@ class BinaryAPIResponse:
     def close(self) -> None:
         """Let go of the connection; what was not read is lost. Idempotent."""
         self._response.close()
-
-    def __enter__(self) -> BinaryAPIResponse:
-        return self
-
-    def __exit__(
-        self, kind: Optional[type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
-    ) -> None:
-        self.close()
 
 
 def _in_sizes(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:

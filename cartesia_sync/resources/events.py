@@ -6,10 +6,10 @@ import collections
 import contextlib
 import itertools
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar
 
 from ..audio.framing import SampleFramer
+from ..closing import Closing
 from ..errors import APIConnectionError
 from ..protocol.events import Chunk
 from ..protocol.formats import RawFormat
@@ -25,7 +25,7 @@ MAX_LAST_PIECES = 8
 """How much of what follows the last event is read, in pieces as they arrive."""
 
 
-class Stream(Generic[_T]):
+class Stream(Generic[_T], Closing):
     """Events of one HTTP answer, as they come; iterate it once.
 
     An error event is given like any other, and is the last, as in the official client.
@@ -78,14 +78,6 @@ class Stream(Generic[_T]):
     def close(self) -> None:
         """End it, and let go of the connection. Idempotent."""
         self._response.close()
-
-    def __enter__(self) -> Stream[_T]:
-        return self
-
-    def __exit__(
-        self, kind: Optional[type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
-    ) -> None:
-        self.close()
 
 
 class EventOf(Generic[_T]):
