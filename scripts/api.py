@@ -40,8 +40,9 @@ Made by `scripts/api.py` from the code: do not edit. `help(client.voices.list)` 
 what it says of threads.
 
 An argument whose default is `omit` is not sent unless it is given. `**options` are `extra_headers`, `extra_query`,
-`extra_body` and `timeout` of the one call. `FileTypes` is a file's bytes, a binary file object, a path, or a tuple
-(file name, content[, content type]). The exceptions are explained in [errors.md](errors.md).
+`extra_body` and `timeout` of the one request, and what the method says besides. `FileTypes` is a file's bytes, a binary
+file object, a path, or a tuple (file name, content[, content type]). The exceptions are explained in
+[errors.md](errors.md).
 """
 TYPES = """\
 # Types

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from ..protocol.codec import decode
 from ..protocol.formats import voice_on_the_wire
-from ..protocol.requests import Omit, omit
+from ..protocol.requests import CommonSpeechOptions, EventSpeechOptions, Omit, omit
 from ..protocol.timeouts import Timeout, checked_seconds, checked_size
-from .base import Resource, given
+from .base import CallOptions, Resource, given
 from .binary import BinaryAPIResponse
 from .events import EventOf, Stream
 
@@ -19,11 +19,19 @@ if TYPE_CHECKING:
     from ..protocol.events import Event
     from ..streaming.compat_v2 import TtsWebsocket
     from ..streaming.connection import ConnectionManager
-    from .base import CallOptions, FileTypes
+    from .base import FileTypes
 
 _E = TypeVar("_E")
 DEFAULT_PING_INTERVAL = 20.0
 """Seconds of silence after which the service is asked for a sign of life."""
+
+
+class GenerateOptions(CommonSpeechOptions, CallOptions, total=False):
+    """What ``generate`` takes besides its own arguments."""
+
+
+class GenerateSSEOptions(EventSpeechOptions, CallOptions, total=False):
+    """What ``generate_sse`` takes besides its own arguments."""
 
 
 class TTSResource(Resource):
@@ -108,14 +116,9 @@ class TTSResource(Resource):
         output_format: Mapping[str, Any],
         transcript: str,
         voice: Union[str, Mapping[str, Any]],
-        generation_config: Union[Mapping[str, Any], Omit] = omit,
-        language: Union[str, Omit, None] = omit,
-        locale: Union[str, Omit, None] = omit,
-        normalization: Union[str, Omit, None] = omit,
-        pronunciation_dict_id: Union[str, Omit, None] = omit,
         save: Union[bool, Omit, None] = omit,
         speed: Union[str, Omit] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[GenerateOptions],
     ) -> BinaryAPIResponse:
         """Speak a text in one answer (``POST /tts/bytes``); it can be read while it is being made.
 
@@ -125,14 +128,13 @@ class TTSResource(Resource):
                 "mp3", "sample_rate": Hz, "bit_rate": bits a second}``.
             transcript: What to say.
             voice: An id, or ``{"id": ...}``; it goes out in the shape of the API version in use.
-            generation_config: ``speed`` 0.6 to 1.5, ``volume`` 0.5 to 2.0, ``emotion``.
-            language: Of the transcript, such as ``en``; excludes ``locale``.
-            locale: Of the transcript, such as ``en-GB``; from API version 2026-08-14 on.
-            normalization: How numbers and the like are read: ``auto``, ``off`` or a locale.
-            pronunciation_dict_id: See ``client.pronunciation_dicts``.
             save: Whether the service keeps the file; its id is then in the header ``cartesia-file-id``.
             speed: ``slow``, ``normal`` or ``fast``; deprecated by the service.
-            **options: See ``CallOptions``.
+            **options: How it is to be spoken: ``generation_config`` (``speed`` 0.6 to 1.5, ``volume`` 0.5 to 2.0,
+                ``emotion``), ``language`` of the transcript (such as ``en``; excludes ``locale``), ``locale`` (such as
+                ``en-GB``; from API version 2026-08-14 on), ``normalization`` (how numbers and the like are read:
+                ``auto``, ``off`` or a locale), ``pronunciation_dict_id`` (see ``client.pronunciation_dicts``).
+                For the others see ``CallOptions``.
 
         Returns:
             The audio: ``write_to_file``, ``iter_bytes``, ``read`` or ``samples``.
@@ -146,20 +148,17 @@ class TTSResource(Resource):
 
         Source: docs page ``api-reference/tts/bytes``.
         """
-        body = self._spoken(
+        body, others = self._spoken(
+            options,
+            CommonSpeechOptions,
             model_id=model_id,
             output_format=output_format,
             transcript=transcript,
             voice=voice,
-            generation_config=generation_config,
-            language=language,
-            locale=locale,
-            normalization=normalization,
-            pronunciation_dict_id=pronunciation_dict_id,
             save=save,
             speed=speed,
         )
-        return self._audio("POST", "/tts/bytes", options, body=body, output_format=output_format)
+        return self._audio("POST", "/tts/bytes", others, body=body, output_format=output_format)
 
     def bytes(self, *, duration: Union[float, Omit, None] = omit, **arguments: Any) -> Iterator[bytes]:
         """Speak a text, as ``generate`` does, and give its bytes as they arrive: the official client's old form.
@@ -179,17 +178,9 @@ class TTSResource(Resource):
         output_format: Mapping[str, Any],
         transcript: str,
         voice: Union[str, Mapping[str, Any]],
-        add_phoneme_timestamps: Union[bool, Omit, None] = omit,
-        add_timestamps: Union[bool, Omit, None] = omit,
         context_id: Union[str, Omit, None] = omit,
-        generation_config: Union[Mapping[str, Any], Omit] = omit,
-        language: Union[str, Omit, None] = omit,
-        locale: Union[str, Omit, None] = omit,
-        normalization: Union[str, Omit, None] = omit,
-        pronunciation_dict_id: Union[str, Omit, None] = omit,
         speed: Union[str, Omit] = omit,
-        use_normalized_timestamps: Union[bool, Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[GenerateSSEOptions],
     ) -> Stream[Event]:
         """Speak a text as events (``POST /tts/sse``), the same as a WebSocket context gives.
 
@@ -201,17 +192,15 @@ class TTSResource(Resource):
             output_format: ``{"container": "raw", "encoding": ..., "sample_rate": Hz}``.
             transcript: What to say.
             voice: An id, or ``{"id": ...}``; it goes out in the shape of the API version in use.
-            add_phoneme_timestamps: Whether to say when each phoneme is spoken.
-            add_timestamps: Whether to say when each word is spoken.
             context_id: Comes back on each event; there is nothing to continue.
-            generation_config: ``speed`` 0.6 to 1.5, ``volume`` 0.5 to 2.0, ``emotion``.
-            language: Of the transcript, such as ``en``; excludes ``locale``.
-            locale: Of the transcript, such as ``en-GB``; from API version 2026-08-14 on.
-            normalization: How numbers and the like are read: ``auto``, ``off`` or a locale.
-            pronunciation_dict_id: See ``client.pronunciation_dicts``.
             speed: ``slow``, ``normal`` or ``fast``; deprecated by the service.
-            use_normalized_timestamps: Whether words are named as they are spoken, rather than as they are written.
-            **options: See ``CallOptions``.
+            **options: How it is to be spoken: ``generation_config`` (``speed`` 0.6 to 1.5, ``volume`` 0.5 to 2.0,
+                ``emotion``), ``language`` of the transcript (such as ``en``; excludes ``locale``), ``locale`` (such as
+                ``en-GB``; from API version 2026-08-14 on), ``normalization`` (how numbers and the like are read:
+                ``auto``, ``off`` or a locale), ``pronunciation_dict_id`` (see ``client.pronunciation_dicts``);
+                ``add_timestamps`` and ``add_phoneme_timestamps`` (whether to say when each word and each phoneme is
+                spoken), ``use_normalized_timestamps`` (whether words are named as they are spoken, rather than as they
+                are written). For the others see ``CallOptions``.
 
         Raises:
             ValueError: Both a language and a locale, or a voice that is none.
@@ -221,23 +210,17 @@ class TTSResource(Resource):
 
         Source: docs page ``api-reference/tts/sse``.
         """
-        body = self._spoken(
+        body, others = self._spoken(
+            options,
+            EventSpeechOptions,
             model_id=model_id,
             output_format=output_format,
             transcript=transcript,
             voice=voice,
-            add_phoneme_timestamps=add_phoneme_timestamps,
-            add_timestamps=add_timestamps,
             context_id=context_id,
-            generation_config=generation_config,
-            language=language,
-            locale=locale,
-            normalization=normalization,
-            pronunciation_dict_id=pronunciation_dict_id,
             speed=speed,
-            use_normalized_timestamps=use_normalized_timestamps,
         )
-        return self._events("/tts/sse", options, EventOf(output_format, decode), body=body)
+        return self._events("/tts/sse", others, EventOf(output_format, decode), body=body)
 
     sse = generate_sse
 
@@ -288,9 +271,23 @@ class TTSResource(Resource):
             output_format=None if isinstance(output_format, Omit) else output_format,
         )
 
-    def _spoken(self, *, voice: Any, **fields: Any) -> dict[str, object]:
-        """Check and shape what all that speak are asked for."""
-        body = given({**fields, "voice": voice_on_the_wire(voice, self._client.cartesia_version)})
+    def _spoken(
+        self, options: Mapping[str, Any], kind: type, *, voice: Any, **fields: Any
+    ) -> tuple[dict[str, object], CallOptions]:
+        """Return the checked body of a request to speak, and those options that do not belong into it.
+
+        Args:
+            options: What was given besides the method's own arguments.
+            kind: The type of those options that go into the body.
+            voice: As the user gave it.
+            **fields: The method's own arguments.
+
+        Raises:
+            ValueError: Both a language and a locale, or a voice that is none.
+        """
+        spoken = {name: value for name, value in options.items() if name in kind.__annotations__}
+        others: Any = {name: value for name, value in options.items() if name not in spoken}
+        body = given({**fields, **spoken, "voice": voice_on_the_wire(voice, self._client.cartesia_version)})
         if body.get("language") is not None and body.get("locale") is not None:
             raise ValueError("language and locale exclude each other: give one of them")
-        return body
+        return body, others

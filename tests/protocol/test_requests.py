@@ -19,7 +19,15 @@ from msgspec import structs
 from cartesia_sync import Cartesia
 from cartesia_sync.errors import WebSocketConnectionClosedError
 from cartesia_sync.protocol import codec
-from cartesia_sync.protocol.requests import CancelRequest, GenerationRequest, SpeechOptions, given_or_unset, omit
+from cartesia_sync.protocol.requests import (
+    CancelRequest,
+    CommonSpeechOptions,
+    EventSpeechOptions,
+    GenerationRequest,
+    SpeechOptions,
+    given_or_unset,
+    omit,
+)
 from cartesia_sync.streaming.connection import Connection
 from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.websocket import wire
@@ -375,8 +383,11 @@ def test_every_speech_option_is_a_field_of_the_request_and_documented() -> None:
     fields = [each.encode_name for each in structs.fields(GenerationRequest)]
     of_one_request = {"context_id", "transcript", "continue", "flush", "speed"}
     assert sorted(options) == sorted(set(fields) - of_one_request)
-    attributes = (SpeechOptions.__doc__ or "").partition("Attributes:")[2].partition("Source:")[0]
-    assert re.findall(r"^ {8}(\w+): ", attributes, re.MULTILINE) == options
+    sections = [
+        (each.__doc__ or "").partition("Attributes:")[2].partition("Source:")[0]
+        for each in (CommonSpeechOptions, EventSpeechOptions, SpeechOptions)
+    ]
+    assert re.findall(r"^ {8}(\w+): ", "".join(sections), re.MULTILINE) == options
 
 
 def test_a_request_without_more_fields_is_itself() -> None:

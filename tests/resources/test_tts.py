@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Any
 
 import pytest
 
 from cartesia_sync import Cartesia
+from cartesia_sync.protocol.requests import CommonSpeechOptions, EventSpeechOptions
+from cartesia_sync.resources.tts import TTSResource
 
 from ..support.http_service import Service, answer, event
 
@@ -35,6 +38,22 @@ def test_what_was_not_given_is_not_sent_and_none_is_null(method: str, target: st
     assert call() == (target, SPOKEN)
     more = {"generation_config": {"speed": 1.2}, "language": None, "normalization": "off", "pronunciation_dict_id": "d"}
     assert call(**more, speed="fast") == (target, {**SPOKEN, **more, "speed": "fast"})
+
+
+@pytest.mark.parametrize(("method", "kind"), [("generate", CommonSpeechOptions), ("generate_sse", EventSpeechOptions)])
+def test_a_field_of_the_options_is_sent_and_stands_nowhere_else(method: str, kind: Any) -> None:
+    """A new field is added to the type and to ``GenerationRequest``; the methods over HTTP follow."""
+    assert not set(inspect.signature(getattr(TTSResource, method)).parameters) & set(kind.__annotations__)
+    for name in kind.__annotations__:
+        asked = {**SPOKEN, name: "given"}
+        _, sent = sent_by(lambda client, asked=asked: list(iter_of(getattr(client.tts, method)(**asked))), DONE)
+        assert sent == asked
+
+
+@pytest.mark.parametrize(("method", "unknown"), [("generate", "add_timestamps"), ("generate_sse", "save")])
+def test_a_field_of_another_endpoint_is_an_unexpected_argument(method: str, unknown: str) -> None:
+    with pytest.raises(TypeError, match=f"unexpected argument {unknown}"):
+        getattr(Cartesia(api_key=KEY).tts, method)(**SPOKEN, **{unknown: True})
 
 
 def iter_of(said: Any) -> Any:
