@@ -1,4 +1,4 @@
-"""The client: configuration in, resources and connections out."""
+"""The client as users hold it: options in, resources out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .closing import Closing
 from .core import Core, merged
 from .protocol.requests import Omit, omit
 from .protocol.timeouts import Timeout
-from .resources.base import CallOptions, Requester
+from .resources.base import Requester, RequestOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -42,8 +42,9 @@ class Cartesia(Core, Closing):
         default_headers: Sent with everything, in place of ours of the same name.
         default_query: Added to the query of everything that goes over HTTP.
         timeout: Seconds to wait: one number, (connect, read), or a ``Timeout`` for each clock; None is no limit.
-        max_retries: How often an attempt to connect, or a call over HTTP, is repeated that failed for a reason which
-            may pass: no connection, no answer in time, or a status 408, 409, 429 or 5xx (as in the official client).
+        max_retries: How often an attempt to connect, or a request over HTTP, is repeated that failed for a reason
+            which may pass: no connection, no answer in time, or a status 408, 409, 429 or 5xx (as in the official
+            client).
         max_answer_bytes: How much an answer over HTTP that is read as a whole, such as JSON, may weigh, decompressed;
             64 MiB by default, and None is no limit. Audio and events, which are read as they arrive, have none.
         allow_insecure: Whether the key may be sent in clear, by ``http://`` and ``ws://``, to a host that is not this
@@ -135,16 +136,16 @@ class Cartesia(Core, Closing):
     # ---- the end
 
     def close(self) -> None:
-        """Close the idle connections for HTTP, and refuse further calls; WebSockets are closed by themselves.
+        """Close the idle connections for HTTP, and refuse further requests; each WebSocket has its own ``close``.
 
-        Calls under way in other threads are finished; one that waits for another attempt fails. Idempotent.
+        Requests under way in other threads are finished; one that waits for its next attempt fails. Idempotent.
 
         Threads: any. Does not wait.
         """
         self._shared.close()
 
     def is_closed(self) -> bool:
-        """Tell whether ``close`` was called."""
+        """Whether the client, or one that shares its connections, was closed in this process."""
         return self._shared.is_closed
 
     # ---- the API's nouns
@@ -212,11 +213,11 @@ class Cartesia(Core, Closing):
 
         return self._resource(AgentsResource)
 
-    def get_status(self, **options: Unpack[CallOptions]) -> GetStatusResponse:
+    def get_status(self, **options: Unpack[RequestOptions]) -> GetStatusResponse:
         """Ask whether the service is up, and for its default API version (``GET /``).
 
         Args:
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Source: docs page ``api-reference/api-status/get``.
         """
@@ -228,29 +229,29 @@ class Cartesia(Core, Closing):
     # ---- endpoints without a name here
 
     def get(self, path: str, *, cast_to: Any = object, options: Optional[Mapping[str, Any]] = None, **more: Any) -> Any:
-        """Call ``GET path``; for its arguments see ``request``."""
+        """Send ``GET path``; for its arguments see ``request``."""
         return self.request("GET", path, cast_to=cast_to, options=options, **more)
 
     def post(
         self, path: str, *, cast_to: Any = object, options: Optional[Mapping[str, Any]] = None, **more: Any
     ) -> Any:
-        """Call ``POST path``; for its arguments see ``request``."""
+        """Send ``POST path``; for its arguments see ``request``."""
         return self.request("POST", path, cast_to=cast_to, options=options, **more)
 
     def patch(
         self, path: str, *, cast_to: Any = object, options: Optional[Mapping[str, Any]] = None, **more: Any
     ) -> Any:
-        """Call ``PATCH path``; for its arguments see ``request``."""
+        """Send ``PATCH path``; for its arguments see ``request``."""
         return self.request("PATCH", path, cast_to=cast_to, options=options, **more)
 
     def put(self, path: str, *, cast_to: Any = object, options: Optional[Mapping[str, Any]] = None, **more: Any) -> Any:
-        """Call ``PUT path``; for its arguments see ``request``."""
+        """Send ``PUT path``; for its arguments see ``request``."""
         return self.request("PUT", path, cast_to=cast_to, options=options, **more)
 
     def delete(
         self, path: str, *, cast_to: Any = object, options: Optional[Mapping[str, Any]] = None, **more: Any
     ) -> Any:
-        """Call ``DELETE path``; for its arguments see ``request``."""
+        """Send ``DELETE path``; for its arguments see ``request``."""
         return self.request("DELETE", path, cast_to=cast_to, options=options, **more)
 
     def request(
@@ -265,7 +266,7 @@ class Cartesia(Core, Closing):
         files: Optional[Mapping[str, Any]] = None,
         options: Optional[Mapping[str, Any]] = None,
     ) -> Any:
-        """Call an endpoint that has no method here, with the same key, retries and errors.
+        """Send a request to an endpoint that has no method here, with the same key, retries and errors.
 
         Args:
             method: The HTTP method.
@@ -276,20 +277,20 @@ class Cartesia(Core, Closing):
             body: Sent as JSON.
             form: Sent as a multipart form, in place of a body.
             files: Files of the form.
-            options: ``headers``, ``params``, ``timeout`` and ``max_retries`` of this call, as the official client
-                names them.
+            options: ``headers``, ``params``, ``timeout`` and ``max_retries`` of this request, as the official
+                client names them.
 
         Raises:
-            APIError: The call failed; see ``cartesia_sync.errors``.
+            APIError: The request failed; see ``cartesia_sync.errors``.
             ValueError: A URL of another host: the key would go there.
 
-        Threads: any. Waits as all calls do; see ``Resource``.
+        Threads: any. Waits as all requests do; see ``Resource``.
         """
         given = dict(options or {})
         request: dict[str, Any] = {"query": query, "body": body, "form": form, "files": files}
         if "max_retries" in given:
             request["max_retries"] = given.pop("max_retries")
-        more: CallOptions = {}
+        more: RequestOptions = {}
         if "timeout" in given:
             more["timeout"] = given.pop("timeout")
         more["extra_headers"], more["extra_query"] = given.pop("headers", None), given.pop("params", None)

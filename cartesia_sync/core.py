@@ -184,7 +184,11 @@ class Core:
         *,
         max_message_bytes: Optional[int],
     ) -> Callable[[Deadline], Wire]:
-        """Give what opens a WebSocket to a path of the service, as often as it is called. For the resources."""
+        """Return a function that opens a WebSocket to a path of the service, as often as it is used.
+
+        Raises:
+            TypeError, ValueError: A header cannot be sent.
+        """
         from .transport.websocket import wire
 
         parts = urlsplit(self.websocket_base_url)
@@ -205,7 +209,7 @@ class Core:
 
 
 class _Trust:
-    """The one TLS context of all connections; made when it is first needed, for that reads the whole trust store."""
+    """The one TLS context of all connections; made when it is first needed, since that reads the whole trust store."""
 
     def __init__(self, given: Optional[ssl.SSLContext]) -> None:
         self.is_given = given is not None
@@ -247,7 +251,7 @@ class _Shared:
         return os.getpid() in self._closed_in
 
     def close(self) -> None:
-        """Close what was made, and what will be. Makes nothing, so that a signal handler imports nothing here."""
+        """Close the connections, and those that are made later. Imports nothing: a signal handler may use it."""
         self._closed_in.add(os.getpid())
         http = self._made.get("http")
         if http is not None:
@@ -262,7 +266,7 @@ def _cannot_travel(argument: str, reason: str) -> TypeError:
 
 
 def _checked_url(url: str, schemes: tuple[str, ...], what: str) -> str:
-    """Give it without a slash at its end. No message shows it, since it may hold a credential."""
+    """Return it without a slash at its end. No message shows it, since it may hold a credential."""
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018  # raises where it is no number
@@ -286,7 +290,7 @@ def _check_secure(url: str) -> None:
 
 
 def checked_retries(value: int) -> int:
-    """Give it back if it is a number of retries."""
+    """Return it, if it is a number of retries."""
     if type(value) is not int or value < 0:
         raise ValueError(f"max_retries: expected a number, 0 or more, got {value!r}")
     return value

@@ -115,6 +115,6 @@ class CancelRequest(Struct, kw_only=True):
 
 
 def given_or_unset(given: Any, otherwise: Optional[Any]) -> Any:
-    """Return what goes on the wire: the call's value, else the context's; None on either side is not sent."""
+    """Return what goes on the wire: the push's value, else the context's; None on either side is not sent."""
     value = otherwise if given is UNSET else given
     return UNSET if value is None else value

@@ -1,4 +1,4 @@
-"""What all resources share: a method's arguments become one HTTP call, and its answer a typed result."""
+"""What all resources share: a method's arguments become one HTTP request, and its answer a typed result."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ JSON, AUDIO, EVENTS = "application/json", "audio/wav", "text/event-stream"
 _SHOWN_BYTES = 1000
 
 
-class CallOptions(TypedDict, total=False):
+class RequestOptions(TypedDict, total=False):
     """What every method takes besides its own arguments.
 
     Attributes:
@@ -56,9 +56,9 @@ class CallOptions(TypedDict, total=False):
 
 
 class Resource:
-    """A noun of the API: its methods call the service.
+    """A noun of the API: its methods send requests to the service.
 
-    Threads: any, at once. Each call waits for the service: for a connection at most ``timeout.connect``, for each
+    Threads: any, at once. Each method waits for the service: for a connection at most ``timeout.connect``, for each
     piece of the answer ``timeout.read``, and that again for each of ``max_retries``.
     """
 
@@ -66,35 +66,39 @@ class Resource:
         self._client = client
 
     @overload
-    def _call(self, method: str, path: str, kind: None, options: CallOptions, **request: Any) -> None: ...
+    def _fetch(self, method: str, path: str, kind: None, options: RequestOptions, **request: Any) -> None: ...
 
     @overload
-    def _call(self, method: str, path: str, kind: type[_T], options: CallOptions, **request: Any) -> _T: ...
+    def _fetch(self, method: str, path: str, kind: type[_T], options: RequestOptions, **request: Any) -> _T: ...
 
-    def _call(self, method: str, path: str, kind: Any, options: CallOptions, **request: Any) -> Any:
-        """Call the service for a typed answer; see ``Requester.fetch``."""
+    def _fetch(self, method: str, path: str, kind: Any, options: RequestOptions, **request: Any) -> Any:
+        """Return a typed answer; see ``Requester.fetch``."""
         return Requester(self._client).fetch(method, path, kind, options, **request)
 
-    def _page(self, path: str, kind: Any, query: Mapping[str, object], options: CallOptions) -> SyncCursorIDPage[Any]:
-        """Call the service for a list in pages."""
-        return SyncCursorIDPage.fetched(lambda asked: self._call("GET", path, dict, options, query=asked), kind, query)
+    def _page(
+        self, path: str, kind: Any, query: Mapping[str, object], options: RequestOptions
+    ) -> SyncCursorIDPage[Any]:
+        """Return the first page of a list."""
+        return SyncCursorIDPage.fetched(lambda asked: self._fetch("GET", path, dict, options, query=asked), kind, query)
 
     def _audio(
         self,
         method: str,
         path: str,
-        options: CallOptions,
+        options: RequestOptions,
         *,
         accept: str = AUDIO,
         output_format: Optional[Mapping[str, Any]] = None,
         **request: Any,
     ) -> BinaryAPIResponse:
-        """Call the service for audio, or other bytes, that are read as they arrive."""
+        """Return audio, or other bytes, that are read as they arrive."""
         response = Requester(self._client).open(method, path, options, accept=accept, **request)
         return BinaryAPIResponse(response, output_format)
 
-    def _events(self, path: str, options: CallOptions, event_of: Callable[[bytes], _T], **request: Any) -> Stream[_T]:
-        """Call the service for events."""
+    def _events(
+        self, path: str, options: RequestOptions, event_of: Callable[[bytes], _T], **request: Any
+    ) -> Stream[_T]:
+        """Return events that are read as they arrive."""
         response = Requester(self._client).open("POST", path, options, accept=EVENTS, **request)
         return Stream(response, event_of)
 
@@ -109,15 +113,15 @@ class Requester:
         self._core = core
 
     def fetch(
-        self, method: str, path: str, kind: Any, options: CallOptions, *, accept: str = JSON, **request: Any
+        self, method: str, path: str, kind: Any, options: RequestOptions, *, accept: str = JSON, **request: Any
     ) -> Any:
-        """Send it and read the whole answer.
+        """Send a request and read the whole answer.
 
         Args:
             method: GET, POST, PATCH, PUT or DELETE.
             path: Below the base URL.
-            kind: What to make of the answer's JSON (see ``records.read``); None for an answer without content, ``str``
-                and ``bytes`` for the body as it is.
+            kind: What to make of the answer's JSON (see ``protocol.models.base.read``); None for an answer without
+                content, ``str`` and ``bytes`` for the body as it is.
             options: What the user gave besides the method's own arguments.
             accept: The content type that is asked for.
             **request: ``query``, ``body``, ``form`` and ``files``.
@@ -126,24 +130,24 @@ class Requester:
             APIResponseValidationError: The answer cannot be read, or is longer than ``max_answer_bytes``.
             APIError: See each class in ``cartesia_sync.errors``.
         """
-        call = self._prepared(method, path, options, accept, **request)
-        response, content = self._core._http.fetch(call)
+        prepared = self._prepared(method, path, options, accept, **request)
+        response, content = self._core._http.fetch(prepared)
         if kind is None:
             return None
         if kind in (bytes, str):
-            response.check_length_was_said()  # of JSON, a part is none
+            response.check_length_was_said()  # JSON that broke off cannot be read, but a text can
             return content if kind is bytes else content.decode("utf-8", "replace")
-        return _typed(kind, content, response.status_code, call)
+        return _typed(kind, content, response.status_code, prepared)
 
-    def open(self, method: str, path: str, options: CallOptions, *, accept: str, **request: Any) -> Response:
-        """Send it and give the answer as soon as its head is there."""
+    def open(self, method: str, path: str, options: RequestOptions, *, accept: str, **request: Any) -> Response:
+        """Send a request and return the answer as soon as its head is there."""
         return self._core._http.open(self._prepared(method, path, options, accept, **request))
 
     def _prepared(
         self,
         method: str,
         path: str,
-        options: CallOptions,
+        options: RequestOptions,
         accept: str,
         *,
         query: Optional[Mapping[str, object]] = None,
@@ -157,7 +161,7 @@ class Requester:
 
         if not method.isalpha():
             raise ValueError(f"the method of a request is a word; got {method!r}")
-        unknown = set(options) - CallOptions.__annotations__.keys()
+        unknown = set(options) - RequestOptions.__annotations__.keys()
         if unknown:
             raise TypeError(f"{method} {path}: unexpected argument {', '.join(sorted(unknown))}")
         extra_body = options.get("extra_body") or {}
@@ -182,11 +186,11 @@ class Requester:
             max_answer_bytes=self._core.max_answer_bytes,
         )
 
-    def _timeout_of(self, options: CallOptions) -> Timeout:
+    def _timeout_of(self, options: RequestOptions) -> Timeout:
         return Timeout.of(options["timeout"]) if "timeout" in options else self._core.timeout
 
     def _url(self, path: str) -> str:
-        """Join it to the base URL; a whole URL is taken where the key may go."""
+        """Join a path to the base URL; return a whole URL as it is, if the key may be sent there."""
         if "://" not in path.partition("?")[0]:
             return f"{self._core.base_url}/{path.lstrip('/')}"
         if re.search(r"[\\@\s]", path.partition("?")[0]) or not path.isprintable():
@@ -204,7 +208,7 @@ class Requester:
 
 
 def given(fields: Mapping[str, object]) -> dict[str, object]:
-    """Leave out what was not given."""
+    """Return the fields without those that were not given."""
     return {name: value for name, value in fields.items() if value is not omit}
 
 
@@ -242,7 +246,7 @@ def _flat(fields: Mapping[str, object], inside: str = "", *, of_list: str = "") 
 
 
 def _file(name: str, value: Any) -> tuple[Any, ...]:
-    """Read a file that is to be sent; what was sent once can then be sent again."""
+    """Read a file that is to be sent as a whole, so that a retry can send it again."""
     file_name, content, *content_type = value if isinstance(value, tuple) else (None, value)
     if isinstance(content, os.PathLike):
         file_name = file_name or os.path.basename(os.fspath(content))
@@ -257,23 +261,23 @@ def _file(name: str, value: Any) -> tuple[Any, ...]:
     return (file_name or "upload", bytes(content), *(each for each in content_type if each))
 
 
-def _typed(kind: Any, content: bytes, status_code: int, call: Call) -> Any:
+def _typed(kind: Any, content: bytes, status_code: int, request: Call) -> Any:
     try:
         value = codec.decode_answer(content)
     except ValueError as error:
-        raise _unreadable(f"is not JSON: {error}", content, status_code, call) from error
+        raise _unreadable(f"is not JSON: {error}", content, status_code, request) from error
     for expected, name in ((list, "array"), (dict, "object")):
         is_expected = kind is expected or get_origin(kind) is expected
         if expected is dict and isinstance(kind, type) and issubclass(kind, records.Record):
             is_expected = True
         if is_expected and not isinstance(value, expected):
-            raise _unreadable(f"should be a JSON {name}", content, status_code, call)
+            raise _unreadable(f"should be a JSON {name}", content, status_code, request)
     return records.read(kind, value)
 
 
-def _unreadable(how: str, content: bytes, status_code: int, call: Call) -> APIResponseValidationError:
+def _unreadable(how: str, content: bytes, status_code: int, request: Call) -> APIResponseValidationError:
     """Make the exception for an answer; one that echoes our request does not bring the key into it."""
-    shown = redacted(content, secrets_in(call.headers))[:_SHOWN_BYTES]
+    shown = redacted(content, secrets_in(request.headers))[:_SHOWN_BYTES]
     return APIResponseValidationError(
-        f"The answer to {call.what} {how}", status_code=status_code, body=shown.decode("utf-8", "replace")
+        f"The answer to {request.what} {how}", status_code=status_code, body=shown.decode("utf-8", "replace")
     )

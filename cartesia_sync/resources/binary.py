@@ -47,7 +47,7 @@ class BinaryAPIResponse(Closing):
         return f"<BinaryAPIResponse {self.status_code} {self.headers.get('content-type', '')}>"
 
     def iter_bytes(self, chunk_size: Optional[int] = None) -> Iterator[bytes]:
-        """Give the bytes as they arrive, once; or again and again after ``read``.
+        """Iterate over the bytes as they arrive, once; or as often as wanted after ``read``.
 
         Args:
             chunk_size: Bytes in each piece but the last; by default the pieces are as they arrive.
@@ -72,10 +72,10 @@ class BinaryAPIResponse(Closing):
         self._response.check_length_was_said()
 
     def read(self) -> bytes:
-        """Give all of it, and keep it; for the errors see ``iter_bytes``.
+        """Return all of it, and keep it; for the errors see ``iter_bytes``.
 
-        Where an exception from outside interrupts it (Ctrl-C, a time limit), it may be called again: it goes on and
-        gives the whole, or raises ``IncompleteAnswerError`` where something was lost.
+        Where an exception from outside interrupts it (Ctrl-C, a time limit), it may be used again: it goes on and
+        returns the whole, or raises ``IncompleteAnswerError`` where something was lost.
         """
         if self._content is None:
             if self._reading is None:
@@ -146,7 +146,7 @@ class BinaryAPIResponse(Closing):
         return self._response.is_closed
 
     def close(self) -> None:
-        """Let go of the connection; what was not read is lost. Idempotent."""
+        """Release the connection; what was not read is lost. Idempotent."""
         self._response.close()
 
 

@@ -38,5 +38,5 @@ class CheckedIterator(Iterator[_T]):
         return item
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
         self._response.close()

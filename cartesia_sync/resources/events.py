@@ -28,7 +28,7 @@ MAX_LAST_PIECES = 8
 class Stream(Generic[_T], Closing):
     """Events of one HTTP answer, as they come; iterate it once.
 
-    An error event is given like any other, and is the last, as in the official client.
+    An error event is yielded like any other, and is the last, as in the official client.
 
     Attributes:
         status_code: The HTTP status.
@@ -76,16 +76,16 @@ class Stream(Generic[_T], Closing):
         raise self._response.broken("ended before its last event")
 
     def close(self) -> None:
-        """End it, and let go of the connection. Idempotent."""
+        """End it, and release the connection. Idempotent."""
         self._response.close()
 
 
 class EventOf(Generic[_T]):
-    """Decodes an answer's events, and tells its chunks their encoding.
+    """Decodes an answer's events, and attaches their encoding to its chunks.
 
     Args:
-        output_format: As it was asked for; where it is none of raw audio the service decides, and chunks know nothing.
-        decoder: Makes an event of its JSON.
+        output_format: As it was asked for; where it is not raw audio, chunks do not know their encoding.
+        decoder: Makes an event from its JSON.
     """
 
     def __init__(self, output_format: Mapping[str, Any], decoder: Callable[[bytes], _T]) -> None:

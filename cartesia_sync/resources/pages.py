@@ -11,12 +11,12 @@ from ..protocol.models.base import read
 
 _T = TypeVar("_T")
 REMEMBERED_PAGES = 100
-"""How many pages before one are compared with it; a longer circle is found too, though later."""
+"""How many earlier pages a page is compared with; a longer circle is found too, though later."""
 
 
 @dataclass(frozen=True)
 class _Trail:
-    """The pages before one, by what the next was asked for by; finds a circle of any length in bounded memory.
+    """The cursors of the pages before one; finds a circle of any length in bounded memory.
 
     Attributes:
         last: The most recent ones: a circle that is no longer than they are is found at its first repetition.
@@ -48,7 +48,7 @@ class SyncCursorIDPage(Generic[_T]):
         has_more: Whether the service has more; None where it does not say.
         next_page: The id that the service would have the next page begin after, or None.
 
-    Threads: one at a time. Going on to the next page calls the service.
+    Threads: one at a time. Going on to the next page sends a request to the service.
     """
 
     def __init__(self, answer: Mapping[str, Any], kind: Any, fetch: Callable[[Mapping[str, object]], Any]) -> None:
@@ -66,10 +66,10 @@ class SyncCursorIDPage(Generic[_T]):
     def fetched(
         cls, ask: Callable[[Mapping[str, object]], Any], kind: Any, query: Mapping[str, object]
     ) -> SyncCursorIDPage[_T]:
-        """Get a page, and know how to get the one after it.
+        """Fetch a page, which can fetch the one after it.
 
         Args:
-            ask: Calls the service with a query.
+            ask: Sends a request with a query, and returns the decoded answer.
             kind: What the items are.
             query: The first page's.
         """
@@ -90,7 +90,7 @@ class SyncCursorIDPage(Generic[_T]):
             yield from page.data
 
     def iter_pages(self) -> Iterator[SyncCursorIDPage[_T]]:
-        """Give this page and all that follow, each when it is asked for."""
+        """Iterate over this page and all that follow, each fetched when it is needed."""
         page = self
         yield page
         while page.has_next_page():
@@ -119,7 +119,7 @@ class SyncCursorIDPage(Generic[_T]):
         return page
 
     def _cursor(self) -> Optional[dict[str, object]]:
-        """Give what the next page is asked for by: as the official client, by the id of the item at this one's end."""
+        """Return the query for the next page: by the id of the last item here, as the official client asks."""
         item = (self.data[0] if self._is_backwards else self.data[-1]) if self.data else None
         found = getattr(item, "id", None)
         if found is None:

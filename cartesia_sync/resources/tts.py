@@ -9,7 +9,7 @@ from ..protocol.codec import decode
 from ..protocol.formats import voice_on_the_wire
 from ..protocol.requests import CommonSpeechOptions, EventSpeechOptions, Omit, omit
 from ..protocol.timeouts import Timeout, checked_seconds, checked_size
-from .base import CallOptions, Resource, given
+from .base import RequestOptions, Resource, given
 from .binary import BinaryAPIResponse
 from .events import EventOf, Stream
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 _E = TypeVar("_E")
 DEFAULT_PING_INTERVAL = 20.0
-"""Seconds of silence after which the service is asked for a sign of life."""
+"""Seconds of silence after which a ping is sent."""
 
 
-class GenerateOptions(CommonSpeechOptions, CallOptions, total=False):
+class GenerateOptions(CommonSpeechOptions, RequestOptions, total=False):
     """What ``generate`` takes besides its own arguments."""
 
 
-class GenerateSSEOptions(EventSpeechOptions, CallOptions, total=False):
+class GenerateSSEOptions(EventSpeechOptions, RequestOptions, total=False):
     """What ``generate_sse`` takes besides its own arguments."""
 
 
@@ -56,7 +56,7 @@ class TTSResource(Resource):
             extra_headers: Sent with the handshake, in place of the client's of the same name.
             websocket_connection_options: ``max_size`` means ``max_message_bytes``. The other options of the official
                 client are those of its transport library; they are accepted, and mean nothing here.
-            timeout: The clocks, in place of the client's, which None leaves as they are.
+            timeout: The timeouts in place of the client's; None keeps the client's.
             ping_interval: Seconds of silence before a ping, and again before the connection counts as lost; above 0.
                 None sends no pings.
             reconnect: Whether a push to a new context opens a new connection when the last one is lost.
@@ -67,7 +67,7 @@ class TTSResource(Resource):
                 For the limit of one context see ``Connection.context``.
 
         Raises:
-            ValueError: A clock, a limit or a header is not one; the error names it.
+            ValueError: A timeout, a limit or a header is not valid; the error names it.
 
         Threads: any. Does not wait.
         """
@@ -134,7 +134,7 @@ class TTSResource(Resource):
                 ``emotion``), ``language`` of the transcript (such as ``en``; excludes ``locale``), ``locale`` (such as
                 ``en-GB``; from API version 2026-08-14 on), ``normalization`` (how numbers and the like are read:
                 ``auto``, ``off`` or a locale), ``pronunciation_dict_id`` (see ``client.pronunciation_dicts``).
-                For the others see ``CallOptions``.
+                For the others see ``RequestOptions``.
 
         Returns:
             The audio: ``write_to_file``, ``iter_bytes``, ``read`` or ``samples``.
@@ -161,7 +161,7 @@ class TTSResource(Resource):
         return self._audio("POST", "/tts/bytes", others, body=body, output_format=output_format)
 
     def bytes(self, *, duration: Union[float, Omit, None] = omit, **arguments: Any) -> Iterator[bytes]:
-        """Speak a text, as ``generate`` does, and give its bytes as they arrive: the official client's old form.
+        """Speak a text as ``generate`` does, and iterate over its bytes as they arrive; the official client's old form.
 
         Args:
             duration: The longest that the audio may be, in seconds; not in the service's present documentation.
@@ -182,7 +182,7 @@ class TTSResource(Resource):
         speed: Union[str, Omit] = omit,
         **options: Unpack[GenerateSSEOptions],
     ) -> Stream[Event]:
-        """Speak a text as events (``POST /tts/sse``), the same as a WebSocket context gives.
+        """Speak a text as events (``POST /tts/sse``), the same as those of a WebSocket context.
 
         An error event is yielded, and is the last, as in the official client. A stream that ends before its last event
         raises ``IncompleteAnswerError``.
@@ -200,7 +200,7 @@ class TTSResource(Resource):
                 ``auto``, ``off`` or a locale), ``pronunciation_dict_id`` (see ``client.pronunciation_dicts``);
                 ``add_timestamps`` and ``add_phoneme_timestamps`` (whether to say when each word and each phoneme is
                 spoken), ``use_normalized_timestamps`` (whether words are named as they are spoken, rather than as they
-                are written). For the others see ``CallOptions``.
+                are written). For the others see ``RequestOptions``.
 
         Raises:
             ValueError: Both a language and a locale, or a voice that is none.
@@ -234,7 +234,7 @@ class TTSResource(Resource):
         right_audio: Union[FileTypes, Omit] = omit,
         transcript: Union[str, Omit] = omit,
         voice_id: Union[str, Omit] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> BinaryAPIResponse:
         """Speak what lies between two recordings (``POST /infill/bytes``).
 
@@ -246,7 +246,7 @@ class TTSResource(Resource):
             right_audio: What comes after.
             transcript: What to say between them.
             voice_id: The voice's id.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Returns:
             The audio of the middle: ``write_to_file``, ``iter_bytes``, ``read`` or ``samples``.
@@ -273,7 +273,7 @@ class TTSResource(Resource):
 
     def _spoken(
         self, options: Mapping[str, Any], kind: type, *, voice: Any, **fields: Any
-    ) -> tuple[dict[str, object], CallOptions]:
+    ) -> tuple[dict[str, object], RequestOptions]:
         """Return the checked body of a request to speak, and those options that do not belong into it.
 
         Args:

@@ -17,12 +17,12 @@ from cartesia_sync.errors import APIConnectionError, ProtocolError
 from cartesia_sync.protocol import codec
 from cartesia_sync.protocol.codec import MalformedEventError
 from cartesia_sync.protocol.events import (
+    BaseEvent,
     Chunk,
     Done,
     Error,
     Event,
     FlushDone,
-    Heard,
     PhonemeTimestamps,
     PhonemeTimestampsEvent,
     Timestamps,
@@ -53,7 +53,7 @@ ERROR = (
 )
 LEGACY_ERROR = b'{"type":"error","done":true,"error":"Title: message","status_code":400,"context_id":"turn-17"}'
 SAMPLES = (CHUNK, TIMESTAMPS, PHONEMES, FLUSH_DONE, DONE, ERROR, LEGACY_ERROR)
-KNOWN: tuple[type[Heard], ...] = (Chunk, Timestamps, PhonemeTimestampsEvent, FlushDone, Done, Error)
+KNOWN: tuple[type[BaseEvent], ...] = (Chunk, Timestamps, PhonemeTimestampsEvent, FlushDone, Done, Error)
 TYPES = ("chunk", "timestamps", "phoneme_timestamps", "flush_done", "done", "error")
 EVERY_SAMPLE = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: json.loads(sample)["type"])
 
@@ -127,7 +127,7 @@ def test_the_order_of_the_fields_and_the_space_between_them_mean_nothing(sample:
     list(zip(TYPES, KNOWN)),
     ids=TYPES,
 )
-def test_all_fields_but_the_type_may_be_missing(name: str, kind: type[Heard]) -> None:
+def test_all_fields_but_the_type_may_be_missing(name: str, kind: type[BaseEvent]) -> None:
     event = codec.decode(frame(type=name))
     assert event == kind()
     assert type(event) is kind
