@@ -552,7 +552,7 @@ def test_an_event_may_be_nested_to_a_hundred_levels_and_brackets_in_texts_are_no
 
 @pytest.mark.parametrize("name", [b"new", b"done"])
 def test_what_the_collector_calls_has_room_whatever_is_read(name: bytes) -> None:
-    """It may be called while a message is read, in the reader's thread; with no room it would fail there."""
+    """It may run while a message is read, in the reader's thread; with no room it would fail there."""
     ran: list[bool] = []
 
     def descend(levels: int) -> None:
@@ -646,7 +646,7 @@ anything = st.binary(max_size=200) | json_values.map(lambda value: json.dumps(va
 
 
 def hear(sample: bytes) -> Union[Event, MalformedEventError]:
-    """Give what decode gives or raises; any other exception is a failure of the test."""
+    """Return what decode gives or raises; any other exception is a failure of the test."""
     try:
         return codec.decode(sample)
     except MalformedEventError as malformed:

@@ -1,4 +1,4 @@
-"""How a method's arguments become one HTTP call."""
+"""How a method's arguments become one HTTP request."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from cartesia_sync.types import Voice
 
 from ..support.http_service import Asked, Out, Service, answer, chunk
 
-KEY = "sk_car_a-key-for-calls"
+KEY = "sk_car_a-key-for-requests"
 LIMIT = 100_000
 FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 8000}
 
 
-def asked_by(call: Any, *, given: Any = None, **options: Any) -> Asked:
-    """Give the one request that a call made of a client."""
+def asked_by(ask: Any, *, given: Any = None, **options: Any) -> Asked:
+    """Return the one request that was made."""
     reply = answer(200, {} if given is None else given)
     with Service(reply) as service, Cartesia(api_key=KEY, base_url=service.url, max_retries=0, **options) as client:
-        call(client)
+        ask(client)
     (asked,) = service.asked
     return asked
 
@@ -298,12 +298,12 @@ def test_later_headers_win_whatever_their_case() -> None:
     ("given", "expected"),
     [(7, (7, 7)), ((1, None), (1, None)), (None, (None, None)), (Timeout(connect=1, read=2), (1, 2))],
 )
-def test_a_clock_of_the_call_takes_the_place_of_the_clients(given: Any, expected: tuple[Any, Any]) -> None:
+def test_a_timeout_of_the_request_takes_the_place_of_the_clients(given: Any, expected: tuple[Any, Any]) -> None:
     requester = Requester(Cartesia(api_key=KEY, timeout=(3, 4)))
-    call = requester._prepared("GET", "/x", {}, "*/*")
-    assert (call.connect_timeout, call.read_timeout) == (3, 4)
-    call = requester._prepared("GET", "/x", {"timeout": given}, "*/*")
-    assert (call.connect_timeout, call.read_timeout) == expected
+    request = requester._prepared("GET", "/x", {}, "*/*")
+    assert (request.connect_timeout, request.read_timeout) == (3, 4)
+    request = requester._prepared("GET", "/x", {"timeout": given}, "*/*")
+    assert (request.connect_timeout, request.read_timeout) == expected
 
 
 # ---- answers

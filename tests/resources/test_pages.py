@@ -72,7 +72,7 @@ def test_the_same_page_again_is_no_next_page() -> None:
 
 
 def circle(*ids: str) -> Callable[[Asked, Out], None]:
-    """Give one page after the other, and then the first again."""
+    """Answer with one page after the other, and then with the first again."""
 
     def say(asked: Asked, out: Out) -> None:
         before = asked.target.partition("starting_after=")[2]

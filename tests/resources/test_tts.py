@@ -20,10 +20,10 @@ SPOKEN: dict[str, Any] = {"model_id": "m", "output_format": FORMAT, "transcript"
 DONE = event({"type": "done", "done": True})
 
 
-def sent_by(call: Any, reply: bytes = b"", **options: Any) -> tuple[str, Any]:
-    """Give the target and the body that a call made."""
+def sent_by(ask: Any, reply: bytes = b"", **options: Any) -> tuple[str, Any]:
+    """Return the target and the body that a method sent."""
     with Service(answer(200, reply)) as service, Cartesia(api_key=KEY, base_url=service.url, **options) as client:
-        call(client)
+        ask(client)
     (asked,) = service.asked
     assert asked.method == "POST"
     assert asked.headers["content-type"] == "application/json"
@@ -32,12 +32,12 @@ def sent_by(call: Any, reply: bytes = b"", **options: Any) -> tuple[str, Any]:
 
 @pytest.mark.parametrize(("method", "target"), [("generate", "/tts/bytes"), ("generate_sse", "/tts/sse")])
 def test_what_was_not_given_is_not_sent_and_none_is_null(method: str, target: str) -> None:
-    def call(**more: Any) -> tuple[str, Any]:
+    def ask(**more: Any) -> tuple[str, Any]:
         return sent_by(lambda client: list(iter_of(getattr(client.tts, method)(**SPOKEN, **more))), DONE)
 
-    assert call() == (target, SPOKEN)
+    assert ask() == (target, SPOKEN)
     more = {"generation_config": {"speed": 1.2}, "language": None, "normalization": "off", "pronunciation_dict_id": "d"}
-    assert call(**more, speed="fast") == (target, {**SPOKEN, **more, "speed": "fast"})
+    assert ask(**more, speed="fast") == (target, {**SPOKEN, **more, "speed": "fast"})
 
 
 @pytest.mark.parametrize(("method", "kind"), [("generate", CommonSpeechOptions), ("generate_sse", EventSpeechOptions)])
@@ -62,11 +62,11 @@ def iter_of(said: Any) -> Any:
 
 @pytest.mark.parametrize(("version", "voice"), [("2026-08-14", "v"), ("2026-03-01", {"mode": "id", "id": "v"})])
 def test_a_voice_goes_out_in_the_shape_of_its_version(version: str, voice: Any) -> None:
-    for call in (
+    for ask in (
         lambda client: client.tts.generate(**SPOKEN).read(),
         lambda client: list(client.tts.generate_sse(**SPOKEN)),
     ):
-        _, sent = sent_by(call, DONE, cartesia_version=version)
+        _, sent = sent_by(ask, DONE, cartesia_version=version)
         assert sent["voice"] == voice
 
 
