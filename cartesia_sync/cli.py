@@ -32,7 +32,7 @@ PLAYERS = (
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Run the command; give its exit status: 0, 1 for a failure, 2 for a wrong call, 130 after Ctrl-C."""
+    """Run the command and return its exit status: 0, 1 for a failure, 2 for wrong use, 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     say.add_argument("--model", metavar="ID", default=DEFAULT_MODEL_ID, help="a model's id (default: %(default)s)")
     say.add_argument("--language", metavar="CODE", help="the text's language, such as en")
     say.add_argument("--play", action="store_true", help="play it, with a player found on this machine")
-    say.add_argument("--local", action="store_true", help="use the local server, started for this one call")
+    say.add_argument("--local", action="store_true", help="use the local server, started for this one command")
     say.set_defaults(run=_say)
 
     serve = commands.add_parser("serve", help="run the local server", description="Serve the API on this machine.")

@@ -1,8 +1,9 @@
 """Every exception of the package, and whose fault each one is.
 
-The names that users of the official client already catch are kept; new ones hang below the one that such a user
-would catch. Facts are attributes, a key or a token is in none of them, and every exception survives pickling, so that
-a worker process can hand it to its parent.
+The names that users of the official client already catch are kept; new ones are subclasses of the one that such a user
+would catch. Facts are attributes, no exception holds a key or a token, and every exception survives pickling, so that
+a worker process can hand it to its parent. What to do about each stands in its docstring, and, with when to try again,
+in docs/errors.md.
 
     CartesiaError
      +-- APIError                                the service, or the way to it
@@ -10,13 +11,13 @@ a worker process can hand it to its parent.
      |    |    +-- APITimeoutError               also a TimeoutError
      |    |    |    +-- ConnectTimeoutError      no open connection in time
      |    |    |    +-- WriteTimeoutError        a message could not leave in time
-     |    |    |    +-- FirstEventTimeoutError   nothing heard on a context in time
-     |    |    |    +-- GapTimeoutError          nothing further heard on a context in time
+     |    |    |    +-- FirstEventTimeoutError   nothing came for a context in time
+     |    |    |    +-- GapTimeoutError          nothing more came for a context in time
      |    |    |    +-- ContextTimeoutError      a context as a whole took too long
      |    |    +-- WebSocketConnectionClosedError  the connection ended, by whomever and for whatever reason
-     |    |    |    +-- TruncatedError           ... and this context had not been heard to its end
+     |    |    |    +-- TruncatedError           ... before all of this context had come
      |    |    +-- IncompleteAnswerError         an HTTP answer broke off
-     |    |    +-- ProtocolError                 the service said what the protocol does not allow
+     |    |    +-- ProtocolError                 the service sent what the protocol does not allow
      |    |    |    +-- MessageTooBigError       ... or more at once than we are willing to hold
      |    |    |    +-- MalformedEventError      ... a message that is no event
      |    |    +-- ForkedError                   the connection belongs to the parent process
@@ -26,7 +27,7 @@ a worker process can hand it to its parent.
      |         +-- BadRequestError 400, AuthenticationError 401, PermissionDeniedError 403, NotFoundError 404,
      |             ConflictError 409, UnprocessableEntityError 422, RateLimitError 429, InternalServerError 5xx
      +-- MailboxFullError                        a context was not read, and its limit is reached
-     +-- ContextStateError                       also a ValueError: the call does not fit the context's state
+     +-- ContextStateError                       also a ValueError: the method does not fit the context's state
      +-- ConcurrencyError                        also a RuntimeError: a second thread in one context's receive()
      +-- MissingCredentialsError                 also a ValueError: neither a key nor a token is given
 """
@@ -40,15 +41,20 @@ from typing import Any, Optional
 
 
 class CartesiaError(Exception):
-    """The root of every exception that this package raises on its own account."""
+    """The base of every exception that this package raises itself.
+
+    Catch it where any failure is handled in the same way.
+    """
 
 
 class APIError(CartesiaError):
     """Something went wrong with the service or on the way to it.
 
+    See the subclass for whose fault it is.
+
     Attributes:
         message: What went wrong, in a sentence.
-        body: The service's own words: its decoded error object, the text it sent instead, or None.
+        body: What the service said: its decoded error object, the text it sent instead, or None.
     """
 
     def __init__(self, message: str = "", *, body: object = None) -> None:
@@ -61,11 +67,17 @@ class APIError(CartesiaError):
 
 
 class APIConnectionError(APIError):
-    """The service could not be reached, or the connection to it is of no more use."""
+    """The service could not be reached, or the connection to it is of no more use.
+
+    The fault of the network, of a proxy, or of a service that is not there: check the address, the proxy and the
+    certificates. The client has tried again, where trying again may help.
+    """
 
 
 class APITimeoutError(APIConnectionError, TimeoutError):
-    """A clock ran out.
+    """One of the user's timeouts ran out.
+
+    Raise the one in ``Timeout`` if the work needs longer.
 
     Attributes:
         timeout: The seconds that were allowed.
@@ -77,15 +89,21 @@ class APITimeoutError(APIConnectionError, TimeoutError):
 
 
 class ConnectTimeoutError(APITimeoutError):
-    """No open connection in time: name resolution, TCP, TLS and the upgrade share one clock."""
+    """No open connection in time: name resolution, TCP, TLS and the upgrade share one timeout.
+
+    Check the network, or raise ``Timeout(connect=...)``.
+    """
 
 
 class WriteTimeoutError(APITimeoutError):
-    """The service did not take a message in time; the connection is closed, since half of it may be out."""
+    """The service did not take a message in time; the connection is closed, since half of the message may be out.
+
+    The service did not read for ``Timeout.write`` seconds. Say the text again in a new context.
+    """
 
 
 class ContextFacts:
-    """What a context had done and heard when it ended before its end.
+    """What a context had sent and received when it ended before its end.
 
     Attributes:
         context_id: The context.
@@ -110,7 +128,7 @@ class ContextFacts:
         heard: bool,
         transcripts: tuple[str, ...],
     ) -> None:
-        """Write the facts down."""
+        """Set the facts."""
         self.context_id = context_id
         self.audio_bytes = audio_bytes
         self.audio_seconds = audio_seconds
@@ -119,19 +137,30 @@ class ContextFacts:
 
 
 class FirstEventTimeoutError(ContextFacts, APITimeoutError):
-    """Nothing was heard on the context in time, counted from its first push."""
+    """Nothing came for the context in time, counted from its first push.
+
+    The service was slow; raise ``first_event_timeout`` if texts are long.
+    """
 
 
 class GapTimeoutError(ContextFacts, APITimeoutError):
-    """Nothing further was heard on the context in time, counted from its last event or push."""
+    """Nothing more came for the context in time, counted from its last event or push.
+
+    The service fell silent, or the user pushed nothing for long: push in time, or raise ``timeout``.
+    """
 
 
 class ContextTimeoutError(ContextFacts, APITimeoutError):
-    """The context as a whole took longer than allowed, counted from its first push."""
+    """The context as a whole took longer than allowed, counted from its first push.
+
+    Raise ``whole_timeout`` if texts are long.
+    """
 
 
 class WebSocketConnectionClosedError(APIConnectionError):
     """The connection has ended.
+
+    By ``close()`` here, by the service, or by the network with ``reconnect=False``: open another connection.
 
     Attributes:
         code: The close code that the service sent (RFC 6455), or None where it sent none: a reset, the end of the
@@ -150,17 +179,22 @@ class WebSocketConnectionClosedError(APIConnectionError):
 
 
 class TruncatedError(ContextFacts, WebSocketConnectionClosedError):
-    """The connection ended before this context did: what was heard of it is not the whole."""
+    """The connection ended before this context did: what was received of it is not the whole.
+
+    The fault of the network or the service. Say the text again in a new context, or make contexts with
+    ``on_disconnect="replay"``.
+    """
 
 
 class UnfinishedError(ContextFacts, APIError):
-    """The service said that the context is done before its text was at its end: what was heard is not the whole.
+    """The service said that the context is done before its text was at its end: what was received is not the whole.
 
-    So it is where the context expired before ``no_more_inputs()``, where the service's word crossed our last text, and
-    where no audio came for a text with words.
+    This happens where the context expired before ``no_more_inputs()``, where the service's ``done`` crossed our last
+    text, and where no audio came for a text with words. Often it is the user's program that did not use
+    ``no_more_inputs()`` in time. Say what is in ``unspoken`` again in a new context.
 
     Attributes:
-        unspoken: The pieces of text that were sent after the last audio had been heard, in order.
+        unspoken: The pieces of text that were sent after the last audio had been received, in order.
     """
 
     def __init__(self, message: str = "", *, unspoken: tuple[str, ...] = ()) -> None:
@@ -170,6 +204,8 @@ class UnfinishedError(ContextFacts, APIError):
 
 class IncompleteAnswerError(APIConnectionError):
     """An HTTP answer broke off: what was received of it is not the whole.
+
+    The fault of the network or the service, or somebody closed it here: throw away what was received, and try again.
 
     Attributes:
         received_bytes: How much of it had arrived.
@@ -182,6 +218,8 @@ class IncompleteAnswerError(APIConnectionError):
 
 class ProtocolError(APIConnectionError):
     """The service sent what the protocol does not allow.
+
+    The fault of the service, or of a proxy between. Try again once, and report it.
 
     Attributes:
         close_code: The close code (RFC 6455, 7.4.1) with which a WebSocket connection ends for this reason: 1002 for
@@ -197,6 +235,8 @@ class ProtocolError(APIConnectionError):
 class MessageTooBigError(ProtocolError):
     """The service announced a message that is larger than the limit; it was not read.
 
+    Raise the limit if you trust the service.
+
     Attributes:
         limit_bytes: The limit, ``max_message_bytes``.
     """
@@ -208,6 +248,8 @@ class MessageTooBigError(ProtocolError):
 
 class MalformedEventError(ProtocolError):
     """The service sent a message that is no event.
+
+    The fault of the service. Try again once, and report it.
 
     Attributes:
         context_id: The context that it names, as far as that can be read; None otherwise.
@@ -223,7 +265,10 @@ class MalformedEventError(ProtocolError):
 
 
 class ForkedError(APIConnectionError):
-    """The connection was opened before a fork and belongs to the parent process."""
+    """The connection was opened before a fork and belongs to the parent process.
+
+    The fault of the user's program: open a connection in the child.
+    """
 
 
 # ---- what the service refused
@@ -231,6 +276,9 @@ class ForkedError(APIConnectionError):
 
 class APIResponseValidationError(APIError):
     """The service answered with something that cannot be read.
+
+    The fault of the service, or of something between that answers in its place: check ``base_url`` and the proxies, and
+    report it.
 
     Attributes:
         status_code: The HTTP status of the answer.
@@ -243,6 +291,9 @@ class APIResponseValidationError(APIError):
 
 class APIStatusError(APIError):
     """The service refused, over HTTP, at the handshake or by an error event.
+
+    The subclass of the status says whose fault it is; a status without a class of its own, such as 402 where there are
+    no credits, raises this one. Read ``message``, ``error_code`` and ``doc_url``.
 
     Attributes:
         status_code: The HTTP status.
@@ -301,35 +352,61 @@ def _seconds_until(date: str) -> Optional[float]:
 
 
 class BadRequestError(APIStatusError):
-    """400: the request is not one the service understands."""
+    """400: the request is not one the service understands.
+
+    The fault of the request: correct it. A first text without a letter is refused too.
+    """
 
 
 class AuthenticationError(APIStatusError):
-    """401: the key or token is missing, unknown or no longer valid."""
+    """401: the key or token is missing, unknown or no longer valid.
+
+    The user's fault: check ``CARTESIA_API_KEY``, or make a new token.
+    """
 
 
 class PermissionDeniedError(APIStatusError):
-    """403: the key or the plan does not allow this."""
+    """403: the key or the plan does not allow this.
+
+    Ask for the right, or use another key.
+    """
 
 
 class NotFoundError(APIStatusError):
-    """404: no such thing; since API version 2026-03-01 also an unknown voice."""
+    """404: there is no such thing; since API version 2026-03-01 also an unknown voice.
+
+    The fault of the request: correct the id.
+    """
 
 
 class ConflictError(APIStatusError):
-    """409: the request is at odds with another one."""
+    """409: the request conflicts with another one.
+
+    Another request is in the way: wait, and try again. Over HTTP the client has done so.
+    """
 
 
 class UnprocessableEntityError(APIStatusError):
-    """422: the request is well-formed, and its content is not acceptable."""
+    """422: the request is well-formed, but its content is not acceptable.
+
+    The fault of the request: correct its content.
+    """
 
 
 class RateLimitError(APIStatusError):
-    """429: more contexts or connections at once than the plan allows."""
+    """429: more contexts or connections at once than the plan allows.
+
+    The user's fault: begin fewer at once, and try again after ``retry_after`` seconds where the service says it. The
+    client has tried again while connecting and over HTTP.
+    """
 
 
 class InternalServerError(APIStatusError):
-    """5xx: the service failed."""
+    """5xx: the service failed.
+
+    The fault of the service: wait, try again, and give ``request_id`` to the service's support. The client has tried
+    again while connecting and over HTTP.
+    """
 
 
 _BY_STATUS: dict[int, type[APIStatusError]] = {
@@ -355,11 +432,13 @@ def status_error(status_code: int, message: str, **facts: Any) -> APIStatusError
     return kind(message, status_code=status_code, **facts)
 
 
-# ---- the caller's side
+# ---- the user's program
 
 
 class MailboxFullError(ContextFacts, CartesiaError):
     """Nobody read the context's events, and they reached the limit; this context alone has ended.
+
+    The fault of the user's program: read faster, cancel contexts that nobody wants, or raise the limit.
 
     Attributes:
         limit_bytes: The limit, ``max_queued_bytes``.
@@ -371,12 +450,22 @@ class MailboxFullError(ContextFacts, CartesiaError):
 
 
 class ContextStateError(CartesiaError, ValueError):
-    """The call does not fit the state that the context is in, such as a push after ``no_more_inputs()``."""
+    """The method does not fit the state that the context is in, such as a push after ``no_more_inputs()``.
+
+    The fault of the user's program: use a new context.
+    """
 
 
 class ConcurrencyError(CartesiaError, RuntimeError):
-    """Another thread is receiving from this context; different contexts may be received from at once."""
+    """Another thread is receiving from this context; different contexts may be received from at once.
+
+    The fault of the user's program: let one thread receive from a context. A signal handler that does more than
+    ``cancel()`` and ``close()`` gets this too.
+    """
 
 
 class MissingCredentialsError(CartesiaError, ValueError):
-    """Neither a key nor a token was given, and the environment has none."""
+    """Neither a key nor a token was given, and the environment has none.
+
+    The fault of the user's program: set ``CARTESIA_API_KEY``, or pass ``api_key=``.
+    """

@@ -250,7 +250,7 @@ class _GenerationRequestParam(TypedDict):
     voice: VoiceSpecifierParam
 
 
-# Written as a call, since one of the keys is a word of the language.
+# Written in this form, since one of the keys is a keyword of Python.
 _GenerationRequestParamReserved = TypedDict(
     "_GenerationRequestParamReserved", {"continue": Optional[bool]}, total=False
 )

@@ -23,7 +23,9 @@ from cartesia_sync import Cartesia, Timeout
 from cartesia_sync.local import LocalServer, ServerOptions, faults
 from cartesia_sync.protocol.requests import omit
 from cartesia_sync.resources.base import Resource
-from cartesia_sync.resources.binary import BinaryAPIResponse, Stream, SyncCursorIDPage
+from cartesia_sync.resources.binary import BinaryAPIResponse
+from cartesia_sync.resources.events import Stream
+from cartesia_sync.resources.pages import SyncCursorIDPage
 from cartesia_sync.streaming.connection import Connection, ConnectionManager
 from cartesia_sync.streaming.context import Context
 from cartesia_sync.streaming.receiver import Receiver
@@ -38,8 +40,9 @@ Made by `scripts/api.py` from the code: do not edit. `help(client.voices.list)` 
 what it says of threads.
 
 An argument whose default is `omit` is not sent unless it is given. `**options` are `extra_headers`, `extra_query`,
-`extra_body` and `timeout` of the one call. `FileTypes` is a file's bytes, a binary file object, a path, or a tuple
-(file name, content[, content type]). The exceptions are explained in [errors.md](errors.md).
+`extra_body` and `timeout` of the one request, and what the method says besides. `FileTypes` is a file's bytes, a binary
+file object, a path, or a tuple (file name, content[, content type]). The exceptions are explained in
+[errors.md](errors.md).
 """
 TYPES = """\
 # Types
@@ -59,7 +62,7 @@ Values for `LocalServer(faults=...)` and `server.inject(...)`, from `cartesia_sy
 `cartesia_sync.local.faults`.
 """
 NOT_FOR_USERS = {"dialler", "link", "line", "clocks"}
-"""Public names that are for the package's own rooms, or were never meant to be public."""
+"""Names that were never meant to be public, and warn until version 0.3."""
 OTHERS = (ConnectionManager, Connection, Context, Receiver, BinaryAPIResponse, Stream, SyncCursorIDPage)
 
 

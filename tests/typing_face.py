@@ -330,3 +330,15 @@ def the_rest(client: Cartesia) -> None:
 
 
 VERSION: str = cartesia_sync.__version__
+
+
+class OwnClient(Cartesia):
+    """As a user derives one."""
+
+    name = "own"
+
+
+def derived() -> str:
+    """Use a ``with`` block of a derived class."""
+    with OwnClient(api_key="any") as client:
+        return client.name

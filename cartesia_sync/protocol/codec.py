@@ -14,12 +14,12 @@ import msgspec
 
 from ..errors import MalformedEventError
 from .events import (
+    BaseEvent,
     Chunk,
     Done,
     Error,
     Event,
     FlushDone,
-    Heard,
     PhonemeTimestamps,
     PhonemeTimestampsEvent,
     Timestamps,
@@ -28,7 +28,7 @@ from .events import (
 )
 
 _Known = Union[Chunk, Timestamps, PhonemeTimestampsEvent, FlushDone, Done, Error]
-_KNOWN: dict[str, type[Heard]] = {
+_KNOWN: dict[str, type[BaseEvent]] = {
     kind.type: kind for kind in (Chunk, Timestamps, PhonemeTimestampsEvent, FlushDone, Done, Error)
 }
 _decoder = msgspec.json.Decoder(_Known)
@@ -37,7 +37,7 @@ _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 
 MAX_DEPTH = 100
 """How deep an event may be nested; known ones are three deep. While a message of a thousand levels is read, the
-interpreter's room for calls is used up, and whatever the collector calls then fails, in the reader's thread."""
+interpreter's stack is nearly used up, and what the garbage collector runs then fails, in the reader's thread."""
 
 _BRACKET = re.compile(rb"[\[\]{}]")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -54,7 +54,7 @@ _TIMINGS: dict[Any, type[_Timings]] = {Optional[kind]: kind for kind in (WordTim
 def decode(frame: bytes, unreadable: Optional[Counter[str]] = None) -> Event:
     """Read one message of the service.
 
-    A chunk's base64 is decoded here, once. What can be read of an event is given: a field of an odd type has its
+    A chunk's base64 is decoded here, once. What can be read of an event is returned: a field of an odd type has its
     default, and is kept in the event's ``unreadable``. A text that stands for a number is read as one. A message with
     unknown or unreadable fields costs several times as much as one without.
 
@@ -77,7 +77,7 @@ def decode(frame: bytes, unreadable: Optional[Counter[str]] = None) -> Event:
 
 
 def require_context(event: Event) -> None:
-    """Refuse audio, or the end of it, that nobody can attribute, where several contexts share a connection.
+    """Refuse audio, or the end of it, that belongs to no known context, where several share a connection.
 
     Raises:
         MalformedEventError: It is a chunk or a ``done``, and names no context; with close code 1002.
@@ -134,7 +134,7 @@ def _decode_any(text: str) -> Any:
     """Read JSON, also such as msgspec refuses though the grammar allows it: half a character, a number out of range.
 
     Of half a character (a lone surrogate) a U+FFFD is made, since it could be neither printed nor sent back; a number
-    out of range is given as a text.
+    out of range is returned as a text.
 
     Raises:
         ValueError: It is not JSON.
@@ -184,7 +184,7 @@ def _is_too_deep(message: bytes) -> bool:
     return False
 
 
-def shaped(fields: Mapping[str, Any], kind: type[Heard], *, context_id: Optional[str] = None) -> Any:
+def shaped(fields: Mapping[str, Any], kind: type[BaseEvent], *, context_id: Optional[str] = None) -> Any:
     """Make an event of its fields, and keep those that it does not know, or cannot read.
 
     Raises:
@@ -219,13 +219,13 @@ def shaped(fields: Mapping[str, Any], kind: type[Heard], *, context_id: Optional
 
 
 @cache
-def _fields_of(kind: type[Heard]) -> dict[str, tuple[str, Any]]:
-    """Give each field's name on the wire, and its name and type here; looked up once, since it is slow."""
+def _fields_of(kind: type[BaseEvent]) -> dict[str, tuple[str, Any]]:
+    """Return each field's name on the wire, and its name and type here; looked up once, since it is slow."""
     return {each.encode_name: (each.name, each.type) for each in msgspec.structs.fields(kind)}
 
 
 def _read(sent: Any, field_type: Any) -> tuple[Any, bool]:
-    """Make what the annotation says of a field, and say whether that is all of it.
+    """Convert a field to its annotation, and return whether that is all of it.
 
     Raises:
         msgspec.ValidationError: Nothing can be read of it.
@@ -243,7 +243,7 @@ def _read(sent: Any, field_type: Any) -> tuple[Any, bool]:
 
 
 def _read_timings(sent: Mapping[str, Any], kind: type[_Timings]) -> tuple[_Timings, bool]:
-    """Read the entries that have a name and both times, in order, and say whether those are all."""
+    """Read the entries that have a name and both times, in order, and return whether those are all."""
     lists = [sent.get(name) for name in kind.__struct_fields__]
     columns = [each if isinstance(each, list) else [] for each in lists]
     names: list[str] = []

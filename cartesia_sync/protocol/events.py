@@ -1,4 +1,4 @@
-"""What we hear: one class an event type, which is also its JSON shape and its decoder.
+"""What the service sends: one class for each event type, which is also its JSON shape and its decoder.
 
 Sources: the service's AsyncAPI page ``api-reference/tts/websocket`` and the official client's type
 ``WebsocketResponse``, whose attribute names these classes keep. Fields that the service adds later are kept in
@@ -68,7 +68,7 @@ class PhonemeTimestamps(Struct):
         _check_lengths(self.phonemes, self.start, self.end)
 
 
-class Heard(Open, kw_only=True):
+class BaseEvent(Open, kw_only=True):
     """What all events have in common.
 
     Attributes:
@@ -85,13 +85,13 @@ class Heard(Open, kw_only=True):
     def unreadable(self) -> dict[str, Any]:
         """The fields that could not be read, or not as a whole, by name: their values as the service sent them.
 
-        Such a field has its default in the event. Of timestamps the entries that could be read are given.
+        Such a field has its default in the event. Of timestamps the entries that could be read are kept.
         """
         found: dict[str, Any] = self.__dict__.get(_UNREADABLE, {})
         return found
 
 
-class Chunk(Heard, tag_field="type", tag="chunk", forbid_unknown_fields=True):
+class Chunk(BaseEvent, tag_field="type", tag="chunk", forbid_unknown_fields=True):
     """A piece of audio, in the encoding that the context asked for.
 
     Attributes:
@@ -111,7 +111,7 @@ class Chunk(Heard, tag_field="type", tag="chunk", forbid_unknown_fields=True):
         return base64.b64encode(self.audio).decode("ascii")
 
     def samples(self) -> NDArray[np.float32]:
-        """Give the chunk's audio as float32 samples, shape (n,), -1 to 1, whatever the encoding.
+        """Return the chunk's audio as float32 samples, shape (n,), -1 to 1, whatever the encoding.
 
         A sample that is split between two chunks counts as the later one's.
 
@@ -121,7 +121,7 @@ class Chunk(Heard, tag_field="type", tag="chunk", forbid_unknown_fields=True):
         return self._audio_format().samples(self.audio)
 
     def raw(self) -> NDArray[np.int16]:
-        """Give the chunk's audio as 16-bit integer samples, shape (n,); see ``samples``."""
+        """Return the chunk's audio as 16-bit integer samples, shape (n,); see ``samples``."""
         return self._audio_format().raw(self.audio)
 
     def _audio_format(self) -> ChunkFormat:
@@ -134,7 +134,7 @@ class Chunk(Heard, tag_field="type", tag="chunk", forbid_unknown_fields=True):
         return audio_format
 
 
-class Timestamps(Heard, tag_field="type", tag="timestamps", forbid_unknown_fields=True):
+class Timestamps(BaseEvent, tag_field="type", tag="timestamps", forbid_unknown_fields=True):
     """When words are spoken; only with ``add_timestamps``."""
 
     type: ClassVar[Literal["timestamps"]] = "timestamps"
@@ -147,7 +147,7 @@ class Timestamps(Heard, tag_field="type", tag="timestamps", forbid_unknown_field
         return self.word_timestamps
 
 
-class PhonemeTimestampsEvent(Heard, tag_field="type", tag="phoneme_timestamps", forbid_unknown_fields=True):
+class PhonemeTimestampsEvent(BaseEvent, tag_field="type", tag="phoneme_timestamps", forbid_unknown_fields=True):
     """When phonemes are spoken; only with ``add_phoneme_timestamps``."""
 
     type: ClassVar[Literal["phoneme_timestamps"]] = "phoneme_timestamps"
@@ -160,7 +160,7 @@ class PhonemeTimestampsEvent(Heard, tag_field="type", tag="phoneme_timestamps", 
         return self.phoneme_timestamps
 
 
-class FlushDone(Heard, tag_field="type", tag="flush_done", forbid_unknown_fields=True):
+class FlushDone(BaseEvent, tag_field="type", tag="flush_done", forbid_unknown_fields=True):
     """A flush has been carried out; the context stays open.
 
     Attributes:
@@ -172,14 +172,14 @@ class FlushDone(Heard, tag_field="type", tag="flush_done", forbid_unknown_fields
     flush_id: Optional[int] = None
 
 
-class Done(Heard, tag_field="type", tag="done", forbid_unknown_fields=True):
+class Done(BaseEvent, tag_field="type", tag="done", forbid_unknown_fields=True):
     """The context is complete; nothing follows."""
 
     type: ClassVar[Literal["done"]] = "done"
     done: bool = True
 
 
-class Error(Heard, tag_field="type", tag="error", forbid_unknown_fields=True):
+class Error(BaseEvent, tag_field="type", tag="error", forbid_unknown_fields=True):
     """The service refused something.
 
     Versions before 2026-03-01 send one text, ``Title: message``; it is parted here, so that ``title`` and ``message``
@@ -216,7 +216,7 @@ class Error(Heard, tag_field="type", tag="error", forbid_unknown_fields=True):
         return ": ".join(part for part in (self.title, self.message) if part) or "unknown error"
 
 
-class Unknown(Heard):
+class Unknown(BaseEvent):
     """An event of a type that this version does not know.
 
     Attributes:

@@ -15,7 +15,7 @@ ENCODINGS: Mapping[str, int] = MappingProxyType(
     {"pcm_f32le": 4, "pcm_s16le": 2, "pcm_mulaw": 1, "pcm_alaw": 1},
 )
 
-#: What is asked for when the caller names no format: as the official client does. Copy it, never change it.
+#: What is asked for when the user names no format: as the official client does. Copy it, never change it.
 # A plain dict, for the JSON encoder takes no mapping proxy; typed so that mypy refuses to change it.
 DEFAULT_OUTPUT_FORMAT: Mapping[str, Any] = {
     "container": "raw",
@@ -29,7 +29,7 @@ _FIRST_VERSION_WITHOUT_VOICE_MODE = "2026-08-14"
 
 
 def bytes_per_sample(encoding: str) -> int:
-    """Tell how many bytes one sample takes; a ValueError names the known encodings."""
+    """Return how many bytes one sample takes; a ValueError names the known encodings."""
     if encoding not in ENCODINGS:
         raise ValueError(f"unknown encoding {encoding!r}: expected one of {', '.join(ENCODINGS)}")
     return ENCODINGS[encoding]
@@ -91,12 +91,12 @@ class RawFormat:
         return ENCODINGS[self.encoding]
 
     def seconds(self, audio_bytes: int) -> float:
-        """Tell how long so many bytes of audio play."""
+        """Return how long so many bytes of audio play."""
         return audio_bytes / self.sample_bytes / self.sample_rate
 
 
 def voice_on_the_wire(voice: str | Mapping[str, Any], version: str) -> str | dict[str, Any]:
-    """Put a voice in the shape of an API version; the caller's mapping stays as it is.
+    """Put a voice in the shape of an API version; the user's mapping stays as it is.
 
     A mapping with a ``mode`` other than ``"id"`` passes untouched: whether that works, the service decides.
 

@@ -18,28 +18,20 @@ omit = UNSET
 """Stands for an argument that was not given, where None is a value of its own."""
 
 
-class SpeechOptions(TypedDict, total=False):
-    """How a text is to be spoken: the fields of a generation request that a context keeps for all its requests.
+class CommonSpeechOptions(TypedDict, total=False):
+    """How a text is to be spoken, whichever way it is sent: on a WebSocket or over HTTP.
 
-    A new field is added here and in ``GenerationRequest``. On a WebSocket None is the same as a field left out: it is
-    not sent, and the service's default holds.
+    A new field is added here, or in the class below that it belongs to, and in ``GenerationRequest``. On a WebSocket
+    None is the same as a field left out: it is not sent, and the service's default holds. Over HTTP it is sent as null.
 
     Attributes:
-        model_id: Such as ``sonic-latest``.
-        voice: A voice's id, or a mapping with the key ``id``; it is put in the shape of the API version in use.
-        output_format: ``{"container": "raw", "encoding": ..., "sample_rate": Hz}``; ``/tts/bytes`` takes ``wav`` and
-            ``mp3`` too.
         language: Of the transcript, such as ``en``; excludes ``locale``.
         locale: Of the transcript, as BCP 47 writes it, such as ``en-GB``; from API version 2026-08-14 on, for Sonic 3.6
             and later; excludes ``language``.
         normalization: How numbers and the like are read: ``auto``, which is the service's default, ``off``, or a
             locale; from API version 2026-08-14 on.
-        add_timestamps: Whether to send ``timestamps`` events, which say when each word is spoken.
-        add_phoneme_timestamps: Whether to send ``phoneme_timestamps`` events, which say when each phoneme is spoken.
         generation_config: ``speed`` 0.6 to 1.5, ``volume`` 0.5 to 2.0, ``emotion``; Sonic 3 and later.
-        max_buffer_delay_ms: How long the service may hold text back while it waits for more, in ms, 0 to 5000.
         pronunciation_dict_id: A pronunciation dictionary; see ``client.pronunciation_dicts``.
-        use_normalized_timestamps: Whether timestamps name words as they are spoken, rather than as they are written.
 
     Source: the AsyncAPI page ``api-reference/tts/websocket``; for ``locale`` and ``normalization`` the docs pages
     ``api-reference/tts/bytes`` and ``api-reference/tts/sse`` (API version 2026-08-14). The official client's type of a
@@ -47,18 +39,42 @@ class SpeechOptions(TypedDict, total=False):
     does with them.
     """
 
-    model_id: Optional[str]
-    voice: Optional[VoiceOnWire]
-    output_format: Optional[Mapping[str, Any]]
     language: Union[str, Omit, None]
     locale: Union[str, Omit, None]
     normalization: Union[str, Omit, None]
+    generation_config: Union[Mapping[str, Any], Omit, None]
+    pronunciation_dict_id: Union[str, Omit, None]
+
+
+class EventSpeechOptions(CommonSpeechOptions, total=False):
+    """The same, where the answer is events; besides audio these can say when what is spoken.
+
+    Attributes:
+        add_timestamps: Whether to send ``timestamps`` events, which say when each word is spoken.
+        add_phoneme_timestamps: Whether to send ``phoneme_timestamps`` events, which say when each phoneme is spoken.
+        use_normalized_timestamps: Whether timestamps name words as they are spoken, rather than as they are written.
+    """
+
     add_timestamps: Union[bool, Omit, None]
     add_phoneme_timestamps: Union[bool, Omit, None]
-    generation_config: Union[Mapping[str, Any], Omit, None]
-    max_buffer_delay_ms: Union[int, Omit, None]
-    pronunciation_dict_id: Union[str, Omit, None]
     use_normalized_timestamps: Union[bool, Omit, None]
+
+
+class SpeechOptions(EventSpeechOptions, total=False):
+    """The fields of a generation request that a context keeps for all its requests.
+
+    Attributes:
+        model_id: Such as ``sonic-latest``.
+        voice: A voice's id, or a mapping with the key ``id``; it is put in the shape of the API version in use.
+        output_format: ``{"container": "raw", "encoding": ..., "sample_rate": Hz}``; ``/tts/bytes`` takes ``wav`` and
+            ``mp3`` too.
+        max_buffer_delay_ms: How long the service may hold text back while it waits for more, in ms, 0 to 5000.
+    """
+
+    model_id: Optional[str]
+    voice: Optional[VoiceOnWire]
+    output_format: Optional[Mapping[str, Any]]
+    max_buffer_delay_ms: Union[int, Omit, None]
 
 
 class GenerationRequest(Struct, kw_only=True):
@@ -99,6 +115,6 @@ class CancelRequest(Struct, kw_only=True):
 
 
 def given_or_unset(given: Any, otherwise: Optional[Any]) -> Any:
-    """Return what goes on the wire: the call's value, else the context's; None on either side is not sent."""
+    """Return what goes on the wire: the push's value, else the context's; None on either side is not sent."""
     value = otherwise if given is UNSET else given
     return UNSET if value is None else value

@@ -27,7 +27,7 @@ class EventStreamReader:
         self._is_first_line = True
 
     def feed(self, received: bytes) -> Iterator[bytes]:
-        """Give the data of each event that is complete with these bytes.
+        """Iterate over the data of each event that is complete with these bytes.
 
         Raises:
             MessageTooBigError: An event is larger than the limit.

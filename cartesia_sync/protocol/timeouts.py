@@ -124,7 +124,7 @@ class Timeout:
         first_event_timeout: Union[float, Omit, None],
         whole_timeout: Union[float, Omit, None],
     ) -> Timeout:
-        """Make a copy with what a context or a call of its own says.
+        """Make a copy with the timeouts of one context, or of one ``receive``.
 
         ``timeout`` means the first event too unless that has a clock of its own: so it does in the official client.
 

@@ -1,4 +1,4 @@
-"""The voice changer's events: like those of text to speech, but that most of them do not say their type."""
+"""The voice changer's events: like those of text to speech, but most of them do not name their type."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class VoiceChangerSSEChunk(Chunk):
 
 
 class VoiceChangerSSEDone(Done):
-    """All is said; nothing follows."""
+    """The audio is complete; nothing follows."""
 
 
 class VoiceChangerSSEError(Error):
@@ -49,7 +49,7 @@ def decode_changed(data: bytes) -> VoiceChangerSSEEvent:
 
 
 def _type_of(fields: Mapping[str, Any]) -> str:
-    """Tell by what it holds; an error first, lest one without a type be taken for the end."""
+    """Return the type by what the event holds; an error first, so that one without a type is not taken for the end."""
     if isinstance(fields.get("type"), str):
         return str(fields["type"])
     if any(key in fields for key in ("error", "message", "title")):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..types import Grants
-    from .base import CallOptions
+    from .base import RequestOptions
 
 
 class AccessTokenResource(Resource):
@@ -23,16 +23,16 @@ class AccessTokenResource(Resource):
         *,
         expires_in: Union[int, Omit, None] = omit,
         grants: Union[Grants, Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> AccessTokenCreateResponse:
         """Make a token (``POST /access-token``).
 
         Args:
             expires_in: Seconds, 3600 at most.
             grants: What it is good for: ``{"tts": True, "stt": True, "agent": True}``, or some of these.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Source: docs page ``api-reference/auth/access-token``.
         """
         body = {"expires_in": expires_in, "grants": grants}
-        return self._call("POST", "/access-token", AccessTokenCreateResponse, options, body=body)
+        return self._fetch("POST", "/access-token", AccessTokenCreateResponse, options, body=body)

@@ -16,12 +16,13 @@ from ..protocol.models.calls import AgentCall
 from ..protocol.requests import Omit, omit
 from .agents_metrics import MetricsResource
 from .base import Resource, path
-from .binary import BinaryAPIResponse, SyncCursorIDPage
+from .binary import BinaryAPIResponse
+from .pages import SyncCursorIDPage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .base import CallOptions
+    from .base import RequestOptions
 
 
 class AgentsResource(Resource):
@@ -42,19 +43,19 @@ class AgentsResource(Resource):
         """The states of an agent's code."""
         return self._client._resource(DeploymentsResource)
 
-    def retrieve(self, agent_id: str, **options: Unpack[CallOptions]) -> AgentSummary:
-        """Give one agent (``GET /agents/{agent_id}``).
+    def retrieve(self, agent_id: str, **options: Unpack[RequestOptions]) -> AgentSummary:
+        """Get one agent (``GET /agents/{agent_id}``).
 
         Args:
             agent_id: The agent's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such agent.
 
         Source: docs page ``api-reference/agents/agents/get``.
         """
-        return self._call("GET", path("/agents/{agent_id}", agent_id=agent_id), AgentSummary, options)
+        return self._fetch("GET", path("/agents/{agent_id}", agent_id=agent_id), AgentSummary, options)
 
     def update(
         self,
@@ -64,7 +65,7 @@ class AgentsResource(Resource):
         name: Union[str, Omit, None] = omit,
         tts_language: Union[str, Omit, None] = omit,
         tts_voice: Union[str, Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> AgentSummary:
         """Change an agent (``PATCH /agents/{agent_id}``); what is not given stays.
 
@@ -74,7 +75,7 @@ class AgentsResource(Resource):
             name: For people, and for the service's command line.
             tts_language: What it is to speak, such as ``en``.
             tts_voice: The id of the voice that it is to speak with.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such agent.
@@ -82,38 +83,38 @@ class AgentsResource(Resource):
         Source: docs page ``api-reference/agents/agents/update``.
         """
         body = {"description": description, "name": name, "tts_language": tts_language, "tts_voice": tts_voice}
-        return self._call("PATCH", path("/agents/{agent_id}", agent_id=agent_id), AgentSummary, options, body=body)
+        return self._fetch("PATCH", path("/agents/{agent_id}", agent_id=agent_id), AgentSummary, options, body=body)
 
-    def list(self, **options: Unpack[CallOptions]) -> AgentListResponse:
+    def list(self, **options: Unpack[RequestOptions]) -> AgentListResponse:
         """List all of the user's agents (``GET /agents``).
 
         Args:
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Source: docs page ``api-reference/agents/agents/list``.
         """
-        return self._call("GET", "/agents", AgentListResponse, options)
+        return self._fetch("GET", "/agents", AgentListResponse, options)
 
-    def delete(self, agent_id: str, **options: Unpack[CallOptions]) -> None:
+    def delete(self, agent_id: str, **options: Unpack[RequestOptions]) -> None:
         """Delete an agent (``DELETE /agents/{agent_id}``).
 
         Args:
             agent_id: The agent's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such agent.
 
         Source: docs page ``api-reference/agents/agents/delete``.
         """
-        self._call("DELETE", path("/agents/{agent_id}", agent_id=agent_id), None, options, accept="*/*")
+        self._fetch("DELETE", path("/agents/{agent_id}", agent_id=agent_id), None, options, accept="*/*")
 
-    def list_phone_numbers(self, agent_id: str, **options: Unpack[CallOptions]) -> AgentListPhoneNumbersResponse:
+    def list_phone_numbers(self, agent_id: str, **options: Unpack[RequestOptions]) -> AgentListPhoneNumbersResponse:
         """List the telephone numbers of an agent, at most one at present (``GET /agents/{agent_id}/phone-numbers``).
 
         Args:
             agent_id: The agent's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such agent.
@@ -121,35 +122,35 @@ class AgentsResource(Resource):
         Source: docs page ``api-reference/agents/agents/phone-numbers``.
         """
         where = path("/agents/{agent_id}/phone-numbers", agent_id=agent_id)
-        return self._call("GET", where, AgentListPhoneNumbersResponse, options)
+        return self._fetch("GET", where, AgentListPhoneNumbersResponse, options)
 
-    def list_templates(self, **options: Unpack[CallOptions]) -> AgentListTemplatesResponse:
+    def list_templates(self, **options: Unpack[RequestOptions]) -> AgentListTemplatesResponse:
         """List the service's agents to begin with (``GET /agents/templates``).
 
         Args:
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Source: docs page ``api-reference/agents/agents/templates``.
         """
-        return self._call("GET", "/agents/templates", AgentListTemplatesResponse, options)
+        return self._fetch("GET", "/agents/templates", AgentListTemplatesResponse, options)
 
 
 class CallsResource(Resource):
     """The calls that agents took; reached as ``client.agents.calls``."""
 
-    def retrieve(self, call_id: str, **options: Unpack[CallOptions]) -> AgentCall:
-        """Give one call (``GET /agents/calls/{call_id}``).
+    def retrieve(self, call_id: str, **options: Unpack[RequestOptions]) -> AgentCall:
+        """Get one call (``GET /agents/calls/{call_id}``).
 
         Args:
             call_id: The call's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such call.
 
         Source: docs page ``api-reference/agents/calls/get-call``.
         """
-        return self._call("GET", path("/agents/calls/{call_id}", call_id=call_id), AgentCall, options)
+        return self._fetch("GET", path("/agents/calls/{call_id}", call_id=call_id), AgentCall, options)
 
     def list(
         self,
@@ -159,7 +160,7 @@ class CallsResource(Resource):
         expand: Union[str, Omit, None] = omit,
         limit: Union[int, Omit, None] = omit,
         starting_after: Union[str, Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> SyncCursorIDPage[AgentCall]:
         """List an agent's calls; iterate the answer for all of them (``GET /agents/calls``).
 
@@ -169,7 +170,7 @@ class CallsResource(Resource):
             expand: ``transcript``, to have that in the answer.
             limit: How many a page holds, 1 to 100.
             starting_after: The id of the call that the page begins after.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Source: docs page ``api-reference/agents/calls/list-calls``.
         """
@@ -182,12 +183,12 @@ class CallsResource(Resource):
         }
         return self._page("/agents/calls", AgentCall, query, options)
 
-    def download_audio(self, call_id: str, **options: Unpack[CallOptions]) -> BinaryAPIResponse:
+    def download_audio(self, call_id: str, **options: Unpack[RequestOptions]) -> BinaryAPIResponse:
         """Get the recording of a call, a WAV file (``GET /agents/calls/{call_id}/audio``).
 
         Args:
             call_id: The call's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Returns:
             The audio: ``write_to_file``, ``iter_bytes``, ``read`` or ``samples``. The official client gives None.
@@ -203,12 +204,12 @@ class CallsResource(Resource):
 class DeploymentsResource(Resource):
     """The states of an agent's code; reached as ``client.agents.deployments``."""
 
-    def retrieve(self, deployment_id: str, **options: Unpack[CallOptions]) -> Deployment:
-        """Give one deployment (``GET /agents/deployments/{deployment_id}``).
+    def retrieve(self, deployment_id: str, **options: Unpack[RequestOptions]) -> Deployment:
+        """Get one deployment (``GET /agents/deployments/{deployment_id}``).
 
         Args:
             deployment_id: The deployment's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such deployment.
@@ -216,14 +217,14 @@ class DeploymentsResource(Resource):
         Source: official client 4.2.0.
         """
         where = path("/agents/deployments/{deployment_id}", deployment_id=deployment_id)
-        return self._call("GET", where, Deployment, options)
+        return self._fetch("GET", where, Deployment, options)
 
-    def list(self, agent_id: str, **options: Unpack[CallOptions]) -> DeploymentListResponse:
+    def list(self, agent_id: str, **options: Unpack[RequestOptions]) -> DeploymentListResponse:
         """List all deployments of an agent (``GET /agents/{agent_id}/deployments``).
 
         Args:
             agent_id: The agent's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such agent.
@@ -231,4 +232,4 @@ class DeploymentsResource(Resource):
         Source: docs page ``api-reference/agents/deployments/list-deployments``.
         """
         where = path("/agents/{agent_id}/deployments", agent_id=agent_id)
-        return self._call("GET", where, DeploymentListResponse, options)
+        return self._fetch("GET", where, DeploymentListResponse, options)

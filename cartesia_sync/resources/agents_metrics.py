@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Union
 from ..protocol.models.agents import Metric, MetricListResponse, ResultListResponse
 from ..protocol.requests import Omit, omit
 from .base import Resource, path
-from .binary import SyncCursorIDPage
+from .pages import SyncCursorIDPage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .base import CallOptions
+    from .base import RequestOptions
 
 
 class MetricsResource(Resource):
@@ -30,7 +30,7 @@ class MetricsResource(Resource):
         name: str,
         prompt: str,
         display_name: Union[str, Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> Metric:
         """Make a metric (``POST /agents/metrics``).
 
@@ -38,53 +38,53 @@ class MetricsResource(Resource):
             name: No other metric's; of lower-case letters, digits, ``_``, ``-`` and ``.``.
             prompt: What to look for in a call, and how to judge it.
             display_name: For people.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Source: official client 4.2.0.
         """
         body = {"name": name, "prompt": prompt, "display_name": display_name}
-        return self._call("POST", "/agents/metrics", Metric, options, body=body)
+        return self._fetch("POST", "/agents/metrics", Metric, options, body=body)
 
-    def retrieve(self, metric_id: str, **options: Unpack[CallOptions]) -> Metric:
-        """Give one metric (``GET /agents/metrics/{metric_id}``).
+    def retrieve(self, metric_id: str, **options: Unpack[RequestOptions]) -> Metric:
+        """Get one metric (``GET /agents/metrics/{metric_id}``).
 
         Args:
             metric_id: The metric's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such metric.
 
         Source: official client 4.2.0.
         """
-        return self._call("GET", path("/agents/metrics/{metric_id}", metric_id=metric_id), Metric, options)
+        return self._fetch("GET", path("/agents/metrics/{metric_id}", metric_id=metric_id), Metric, options)
 
     def list(
         self,
         *,
         limit: Union[int, Omit, None] = omit,
         starting_after: Union[str, Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> MetricListResponse:
         """List some of the metrics (``GET /agents/metrics``).
 
         Args:
             limit: How many, 1 to 100; 10 by default.
             starting_after: The id of the metric to begin after; see ``MetricListResponse.next_page``.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Source: official client 4.2.0.
         """
         query = {"limit": limit, "starting_after": starting_after}
-        return self._call("GET", "/agents/metrics", MetricListResponse, options, query=query)
+        return self._fetch("GET", "/agents/metrics", MetricListResponse, options, query=query)
 
-    def add_to_agent(self, metric_id: str, *, agent_id: str, **options: Unpack[CallOptions]) -> None:
+    def add_to_agent(self, metric_id: str, *, agent_id: str, **options: Unpack[RequestOptions]) -> None:
         """Judge an agent's calls by a metric from now on (``POST /agents/{agent_id}/metrics/{metric_id}``).
 
         Args:
             metric_id: The metric's.
             agent_id: The agent's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such metric or agent.
@@ -92,15 +92,15 @@ class MetricsResource(Resource):
         Source: official client 4.2.0.
         """
         where = path("/agents/{agent_id}/metrics/{metric_id}", agent_id=agent_id, metric_id=metric_id)
-        self._call("POST", where, None, options, accept="*/*")
+        self._fetch("POST", where, None, options, accept="*/*")
 
-    def remove_from_agent(self, metric_id: str, *, agent_id: str, **options: Unpack[CallOptions]) -> None:
+    def remove_from_agent(self, metric_id: str, *, agent_id: str, **options: Unpack[RequestOptions]) -> None:
         """Judge an agent's calls by a metric no more (``DELETE /agents/{agent_id}/metrics/{metric_id}``).
 
         Args:
             metric_id: The metric's.
             agent_id: The agent's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such metric or agent.
@@ -108,7 +108,7 @@ class MetricsResource(Resource):
         Source: official client 4.2.0.
         """
         where = path("/agents/{agent_id}/metrics/{metric_id}", agent_id=agent_id, metric_id=metric_id)
-        self._call("DELETE", where, None, options, accept="*/*")
+        self._fetch("DELETE", where, None, options, accept="*/*")
 
 
 class ResultsResource(Resource):
@@ -126,7 +126,7 @@ class ResultsResource(Resource):
         metric_id: Union[str, Omit, None] = omit,
         start_date: Union[str, datetime, Omit, None] = omit,
         starting_after: Union[str, Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> SyncCursorIDPage[ResultListResponse]:
         """List results; iterate the answer for all of them (``GET /agents/metrics/results``).
 
@@ -140,7 +140,7 @@ class ResultsResource(Resource):
             metric_id: Only this metric's.
             start_date: Only those made since: a ``datetime``, or ISO 8601.
             starting_after: The id of the result that the page begins after.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Source: official client 4.2.0.
         """
@@ -166,9 +166,9 @@ class ResultsResource(Resource):
         end_date: Union[str, datetime, Omit, None] = omit,
         metric_id: Union[str, Omit, None] = omit,
         start_date: Union[str, datetime, Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> str:
-        """Give results as CSV text (``GET /agents/metrics/results/export``).
+        """Return results as CSV text (``GET /agents/metrics/results/export``).
 
         Args:
             agent_id: Only this agent's.
@@ -177,7 +177,7 @@ class ResultsResource(Resource):
             end_date: Only those made until then: a ``datetime``, or ISO 8601.
             metric_id: Only this metric's.
             start_date: Only those made since: a ``datetime``, or ISO 8601.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Source: official client 4.2.0.
         """
@@ -189,7 +189,7 @@ class ResultsResource(Resource):
             "metric_id": metric_id,
             "start_date": _iso(start_date),
         }
-        return self._call("GET", "/agents/metrics/results/export", str, options, accept="text/csv", query=query)
+        return self._fetch("GET", "/agents/metrics/results/export", str, options, accept="text/csv", query=query)
 
 
 def _iso(moment: object) -> object:

@@ -1,4 +1,4 @@
-"""What all resources share: a method's arguments become one HTTP call, and its answer a typed result."""
+"""What all resources share: a method's arguments become one HTTP request, and its answer a typed result."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypedDict, TypeVar, Union, get_origin, overload
 from urllib.parse import quote, urlsplit
 
+from ..core import Core, checked_retries, merged
 from ..errors import APIResponseValidationError
 from ..protocol import codec
 from ..protocol.models import base as records
 from ..protocol.requests import omit
 from ..protocol.timeouts import Timeout
 from ..transport.redaction import redacted, secrets_in
-from .binary import BinaryAPIResponse, Stream, SyncCursorIDPage
+from .binary import BinaryAPIResponse
+from .events import Stream
+from .pages import SyncCursorIDPage
 
 if TYPE_CHECKING:
     from typing import IO
 
-    from ..client import Cartesia
     from ..transport.http.request import Request
     from ..transport.http.response import Response
-    from ..transport.http.session import Http
 
     FileContent = Union[bytes, IO[bytes], os.PathLike[str]]
     FileTypes = Union[
@@ -36,14 +37,10 @@ _T = TypeVar("_T")
 JSON, AUDIO, EVENTS = "application/json", "audio/wav", "text/event-stream"
 """What is asked for. The official client asks for audio/wav whatever the container."""
 
-MAX_ANSWER_BYTES = 64 << 20
-"""How long an answer may be that is read as a whole, unless the client is told otherwise; audio has no limit."""
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _SHOWN_BYTES = 1000
 
 
-class CallOptions(TypedDict, total=False):
+class RequestOptions(TypedDict, total=False):
     """What every method takes besides its own arguments.
 
     Attributes:
@@ -60,92 +57,72 @@ class CallOptions(TypedDict, total=False):
 
 
 class Resource:
-    """A noun of the API: its methods call the service.
+    """A noun of the API: its methods send requests to the service.
 
-    Threads: any, at once. Each call waits for the service: for a connection at most ``timeout.connect``, for each
+    Threads: any, at once. Each method waits for the service: for a connection at most ``timeout.connect``, for each
     piece of the answer ``timeout.read``, and that again for each of ``max_retries``.
     """
 
-    def __init__(self, client: Cartesia) -> None:
+    def __init__(self, client: Core) -> None:
         self._client = client
 
     @overload
-    def _call(self, method: str, path: str, kind: None, options: CallOptions, **request: Any) -> None: ...
+    def _fetch(self, method: str, path: str, kind: None, options: RequestOptions, **request: Any) -> None: ...
 
     @overload
-    def _call(self, method: str, path: str, kind: type[_T], options: CallOptions, **request: Any) -> _T: ...
+    def _fetch(self, method: str, path: str, kind: type[_T], options: RequestOptions, **request: Any) -> _T: ...
 
-    def _call(self, method: str, path: str, kind: Any, options: CallOptions, **request: Any) -> Any:
-        """Call the service for a typed answer; see ``Caller.call``."""
-        return self._client._caller.call(method, path, kind, options, **request)
+    def _fetch(self, method: str, path: str, kind: Any, options: RequestOptions, **request: Any) -> Any:
+        """Return a typed answer; see ``Requester.fetch``."""
+        return Requester(self._client).fetch(method, path, kind, options, **request)
 
-    def _page(self, path: str, kind: Any, query: Mapping[str, object], options: CallOptions) -> SyncCursorIDPage[Any]:
-        """Call the service for a list in pages."""
-        return SyncCursorIDPage.fetched(lambda asked: self._call("GET", path, dict, options, query=asked), kind, query)
+    def _page(
+        self, path: str, kind: Any, query: Mapping[str, object], options: RequestOptions
+    ) -> SyncCursorIDPage[Any]:
+        """Return the first page of a list."""
+        return SyncCursorIDPage.fetched(lambda asked: self._fetch("GET", path, dict, options, query=asked), kind, query)
 
     def _audio(
         self,
         method: str,
         path: str,
-        options: CallOptions,
+        options: RequestOptions,
         *,
         accept: str = AUDIO,
         output_format: Optional[Mapping[str, Any]] = None,
         **request: Any,
     ) -> BinaryAPIResponse:
-        """Call the service for audio, or other bytes, that are read as they arrive."""
-        response = self._client._caller.open(method, path, options, accept=accept, **request)
+        """Return audio, or other bytes, that are read as they arrive."""
+        response = Requester(self._client).open(method, path, options, accept=accept, **request)
         return BinaryAPIResponse(response, output_format)
 
-    def _events(self, path: str, options: CallOptions, event_of: Callable[[bytes], _T], **request: Any) -> Stream[_T]:
-        """Call the service for events."""
-        response = self._client._caller.open("POST", path, options, accept=EVENTS, **request)
+    def _events(
+        self, path: str, options: RequestOptions, event_of: Callable[[bytes], _T], **request: Any
+    ) -> Stream[_T]:
+        """Return events that are read as they arrive."""
+        response = Requester(self._client).open("POST", path, options, accept=EVENTS, **request)
         return Stream(response, event_of)
 
 
-class Caller:
-    """Turns arguments into calls, by one client's settings.
+class Requester:
+    """Turns arguments into requests, and answers into values, by one client's settings.
 
-    Args:
-        http: The connections.
-        base_url: Without a slash at its end.
-        headers: Sent with every call, the key among them.
-        query: Added to every call's.
-        timeout: The clocks.
-        max_retries: How often a failed attempt is repeated at most.
-        max_answer_bytes: How long an answer may be that is read as a whole, decompressed: all but audio, other bytes
-            and events, which are read as they arrive. None is no limit.
+    It reads them at each request, since a user may change them.
     """
 
-    def __init__(
-        self,
-        http: Http,
-        *,
-        base_url: str,
-        headers: Mapping[str, str],
-        query: Mapping[str, object],
-        timeout: Timeout,
-        max_retries: int,
-        max_answer_bytes: Optional[int] = MAX_ANSWER_BYTES,
-    ) -> None:
-        self._http = http
-        self._base_url = base_url
-        self._headers = headers
-        self._query = query
-        self._timeout = timeout
-        self._max_retries = max_retries
-        self._max_answer_bytes = max_answer_bytes
+    def __init__(self, core: Core) -> None:
+        self._core = core
 
-    def call(
-        self, method: str, path: str, kind: Any, options: CallOptions, *, accept: str = JSON, **request: Any
+    def fetch(
+        self, method: str, path: str, kind: Any, options: RequestOptions, *, accept: str = JSON, **request: Any
     ) -> Any:
-        """Send it and read the whole answer.
+        """Send a request and read the whole answer.
 
         Args:
             method: GET, POST, PATCH, PUT or DELETE.
             path: Below the base URL.
-            kind: What to make of the answer's JSON (see ``records.read``); None for an answer without content, ``str``
-                and ``bytes`` for the body as it is.
+            kind: What to make of the answer's JSON (see ``protocol.models.base.read``); None for an answer without
+                content, ``str`` and ``bytes`` for the body as it is.
             options: What the user gave besides the method's own arguments.
             accept: The content type that is asked for.
             **request: ``query``, ``body``, ``form`` and ``files``.
@@ -154,24 +131,24 @@ class Caller:
             APIResponseValidationError: The answer cannot be read, or is longer than ``max_answer_bytes``.
             APIError: See each class in ``cartesia_sync.errors``.
         """
-        call = self._prepared(method, path, options, accept, **request)
-        response, content = self._http.fetch(call)
+        prepared = self._prepared(method, path, options, accept, **request)
+        response, content = self._core._http.fetch(prepared)
         if kind is None:
             return None
         if kind in (bytes, str):
-            response.check_length_was_said()  # of JSON, a part is none
+            response.check_length_was_said()  # JSON that broke off cannot be read, but a text can
             return content if kind is bytes else content.decode("utf-8", "replace")
-        return _typed(kind, content, response.status_code, call)
+        return _typed(kind, content, response.status_code, prepared)
 
-    def open(self, method: str, path: str, options: CallOptions, *, accept: str, **request: Any) -> Response:
-        """Send it and give the answer as soon as its head is there."""
-        return self._http.open(self._prepared(method, path, options, accept, **request))
+    def open(self, method: str, path: str, options: RequestOptions, *, accept: str, **request: Any) -> Response:
+        """Send a request and return the answer as soon as its head is there."""
+        return self._core._http.open(self._prepared(method, path, options, accept, **request))
 
     def _prepared(
         self,
         method: str,
         path: str,
-        options: CallOptions,
+        options: RequestOptions,
         accept: str,
         *,
         query: Optional[Mapping[str, object]] = None,
@@ -185,7 +162,7 @@ class Caller:
 
         if not method.isalpha():
             raise ValueError(f"the method of a request is a word; got {method!r}")
-        unknown = set(options) - CallOptions.__annotations__.keys()
+        unknown = set(options) - RequestOptions.__annotations__.keys()
         if unknown:
             raise TypeError(f"{method} {path}: unexpected argument {', '.join(sorted(unknown))}")
         extra_body = options.get("extra_body") or {}
@@ -201,51 +178,39 @@ class Caller:
             method=method,
             url=self._url(path),
             path=urlsplit(path).path,
-            query=list(_flat({**self._query, **(query or {}), **(options.get("extra_query") or {})})),
-            headers=merged(headers, self._headers, options.get("extra_headers") or {}),
+            query=list(_flat({**self._core._default_query, **(query or {}), **(options.get("extra_query") or {})})),
+            headers=merged(headers, self._core._headers, options.get("extra_headers") or {}),
             body=content,
             connect_timeout=timeout.connect,
             read_timeout=timeout.read,
-            max_retries=self._max_retries if max_retries is None else checked_retries(max_retries),
-            max_answer_bytes=self._max_answer_bytes,
+            max_retries=self._core.max_retries if max_retries is None else checked_retries(max_retries),
+            max_answer_bytes=self._core.max_answer_bytes,
         )
 
-    def _timeout_of(self, options: CallOptions) -> Timeout:
-        return Timeout.of(options["timeout"]) if "timeout" in options else self._timeout
+    def _timeout_of(self, options: RequestOptions) -> Timeout:
+        return Timeout.of(options["timeout"]) if "timeout" in options else self._core.timeout
 
     def _url(self, path: str) -> str:
-        """Join it to the base URL; a whole URL is taken where the key may go."""
+        """Join a path to the base URL; return a whole URL as it is, if the key may be sent there."""
         if "://" not in path.partition("?")[0]:
-            return f"{self._base_url}/{path.lstrip('/')}"
+            return f"{self._core.base_url}/{path.lstrip('/')}"
         if re.search(r"[\\@\s]", path.partition("?")[0]) or not path.isprintable():
             # Parsers differ on whose host such a URL names: what is checked must be what is asked.
             raise ValueError("a URL with a user name, a backslash, a space or a line break is not asked for")
-        asked, ours = urlsplit(path), urlsplit(self._base_url)
+        asked, ours = urlsplit(path), urlsplit(self._core.base_url)
         same_service = asked.scheme == "https" and all(
             (each.hostname or "").endswith(".cartesia.ai") for each in (asked, ours)
         )
         if same_service or (asked.scheme, asked.netloc) == (ours.scheme, ours.netloc):
             return path
-        raise ValueError(f"a URL of {self._base_url} is expected, for the key goes with it; got one of another host")
+        raise ValueError(
+            f"a URL of {self._core.base_url} is expected, for the key goes with it; got one of another host"
+        )
 
 
 def given(fields: Mapping[str, object]) -> dict[str, object]:
-    """Leave out what was not given."""
+    """Return the fields without those that were not given."""
     return {name: value for name, value in fields.items() if value is not omit}
-
-
-def checked_retries(value: int) -> int:
-    """Give it back if it is a number of retries."""
-    if type(value) is not int or value < 0:
-        raise ValueError(f"max_retries: expected a number, 0 or more, got {value!r}")
-    return value
-
-
-def checked_answer_bytes(value: Optional[int]) -> Optional[int]:
-    """Give it back if it is a limit of an answer's length, or None, which is no limit."""
-    if value is not None and (type(value) is not int or value < 1):
-        raise ValueError(f"max_answer_bytes: expected a number of bytes, 1 or more, or None, got {value!r}")
-    return value
 
 
 def path(template: str, **ids: str) -> str:
@@ -260,33 +225,6 @@ def path(template: str, **ids: str) -> str:
         if value in ("", ".", ".."):
             raise ValueError(f"{name}: expected an id, got {value!r}")
     return template.format(**{name: quote(value, safe="") for name, value in ids.items()})
-
-
-def merged(*layers: Mapping[str, str]) -> dict[str, str]:
-    """Put headers over others of the same name, whatever the case.
-
-    Raises:
-        TypeError: A header is no text.
-        ValueError: A header holds a line break, or its name is none, or its value cannot be sent.
-    """
-    found: dict[str, tuple[str, str]] = {}
-    for layer in layers:
-        for name, value in layer.items():
-            _check_header(name, value)
-            found[name.lower()] = name, value
-    return dict(found.values())
-
-
-def _check_header(name: Any, value: Any) -> None:
-    """Refuse what cannot be sent; no message shows a value, which may be the key."""
-    if not isinstance(name, str) or not isinstance(value, str):
-        raise TypeError(f"the header {name!r}: expected a text, got a value of type {type(value).__name__}")
-    if any(char in "\r\n\0" for char in f"{name}{value}"):
-        raise ValueError(f"the header {name!r} holds a line break")
-    if not _HEADER_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of a header")
-    if any("\ud800" <= char <= "\udfff" for char in value):
-        raise ValueError(f"the header {name!r} holds half a character, which cannot be sent")
 
 
 def _flat(fields: Mapping[str, object], inside: str = "", *, of_list: str = "") -> Iterator[tuple[str, str]]:
@@ -309,7 +247,7 @@ def _flat(fields: Mapping[str, object], inside: str = "", *, of_list: str = "") 
 
 
 def _file(name: str, value: Any) -> tuple[Any, ...]:
-    """Read a file that is to be sent; what was sent once can then be sent again."""
+    """Read a file that is to be sent as a whole, so that a retry can send it again."""
     file_name, content, *content_type = value if isinstance(value, tuple) else (None, value)
     if isinstance(content, os.PathLike):
         file_name = file_name or os.path.basename(os.fspath(content))
@@ -324,23 +262,23 @@ def _file(name: str, value: Any) -> tuple[Any, ...]:
     return (file_name or "upload", bytes(content), *(each for each in content_type if each))
 
 
-def _typed(kind: Any, content: bytes, status_code: int, call: Request) -> Any:
+def _typed(kind: Any, content: bytes, status_code: int, request: Request) -> Any:
     try:
         value = codec.decode_answer(content)
     except ValueError as error:
-        raise _unreadable(f"is not JSON: {error}", content, status_code, call) from error
+        raise _unreadable(f"is not JSON: {error}", content, status_code, request) from error
     for expected, name in ((list, "array"), (dict, "object")):
         is_expected = kind is expected or get_origin(kind) is expected
         if expected is dict and isinstance(kind, type) and issubclass(kind, records.Record):
             is_expected = True
         if is_expected and not isinstance(value, expected):
-            raise _unreadable(f"should be a JSON {name}", content, status_code, call)
+            raise _unreadable(f"should be a JSON {name}", content, status_code, request)
     return records.read(kind, value)
 
 
-def _unreadable(how: str, content: bytes, status_code: int, call: Request) -> APIResponseValidationError:
+def _unreadable(how: str, content: bytes, status_code: int, request: Request) -> APIResponseValidationError:
     """Make the exception for an answer; one that echoes our request does not bring the key into it."""
-    shown = redacted(content, secrets_in(call.headers))[:_SHOWN_BYTES]
+    shown = redacted(content, secrets_in(request.headers))[:_SHOWN_BYTES]
     return APIResponseValidationError(
-        f"The answer to {call.what} {how}", status_code=status_code, body=shown.decode("utf-8", "replace")
+        f"The answer to {request.what} {how}", status_code=status_code, body=shown.decode("utf-8", "replace")
     )

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Union
 from ..protocol.models.core import Dataset, FileListResponse
 from ..protocol.requests import Omit, omit
 from .base import Resource, path
-from .binary import SyncCursorIDPage
+from .pages import SyncCursorIDPage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .base import CallOptions, FileTypes
+    from .base import FileTypes, RequestOptions
 
 
 class DatasetsResource(Resource):
@@ -23,40 +23,40 @@ class DatasetsResource(Resource):
         """The files of a dataset."""
         return self._client._resource(FilesResource)
 
-    def create(self, *, description: str, name: str, **options: Unpack[CallOptions]) -> Dataset:
+    def create(self, *, description: str, name: str, **options: Unpack[RequestOptions]) -> Dataset:
         """Make an empty dataset (``POST /datasets/``).
 
         Args:
             description: A sentence or more.
             name: For people.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Source: official client 4.2.0.
         """
-        return self._call("POST", "/datasets/", Dataset, options, body={"description": description, "name": name})
+        return self._fetch("POST", "/datasets/", Dataset, options, body={"description": description, "name": name})
 
-    def retrieve(self, id: str, **options: Unpack[CallOptions]) -> Dataset:
-        """Give one dataset (``GET /datasets/{id}``).
+    def retrieve(self, id: str, **options: Unpack[RequestOptions]) -> Dataset:
+        """Get one dataset (``GET /datasets/{id}``).
 
         Args:
             id: The dataset's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such dataset.
 
         Source: official client 4.2.0.
         """
-        return self._call("GET", path("/datasets/{id}", id=id), Dataset, options)
+        return self._fetch("GET", path("/datasets/{id}", id=id), Dataset, options)
 
-    def update(self, id: str, *, description: str, name: str, **options: Unpack[CallOptions]) -> None:
+    def update(self, id: str, *, description: str, name: str, **options: Unpack[RequestOptions]) -> None:
         """Change what is said of a dataset (``PATCH /datasets/{id}``).
 
         Args:
             id: The dataset's.
             description: A sentence or more.
             name: For people.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such dataset.
@@ -64,7 +64,7 @@ class DatasetsResource(Resource):
         Source: official client 4.2.0.
         """
         body = {"description": description, "name": name}
-        self._call("PATCH", path("/datasets/{id}", id=id), None, options, accept="*/*", body=body)
+        self._fetch("PATCH", path("/datasets/{id}", id=id), None, options, accept="*/*", body=body)
 
     def list(
         self,
@@ -72,7 +72,7 @@ class DatasetsResource(Resource):
         ending_before: Union[str, Omit, None] = omit,
         limit: Union[int, Omit, None] = omit,
         starting_after: Union[str, Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> SyncCursorIDPage[Dataset]:
         """List the user's datasets; iterate the answer for all of them (``GET /datasets/``).
 
@@ -80,26 +80,26 @@ class DatasetsResource(Resource):
             ending_before: The id of the dataset that the page ends before; pages then go backwards.
             limit: How many a page holds, 1 to 100.
             starting_after: The id of the dataset that the page begins after.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Source: docs page ``api-reference/datasets/list``.
         """
         query = {"ending_before": ending_before, "limit": limit, "starting_after": starting_after}
         return self._page("/datasets/", Dataset, query, options)
 
-    def delete(self, id: str, **options: Unpack[CallOptions]) -> None:
+    def delete(self, id: str, **options: Unpack[RequestOptions]) -> None:
         """Delete a dataset (``DELETE /datasets/{id}``).
 
         Args:
             id: The dataset's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such dataset.
 
         Source: official client 4.2.0.
         """
-        self._call("DELETE", path("/datasets/{id}", id=id), None, options, accept="*/*")
+        self._fetch("DELETE", path("/datasets/{id}", id=id), None, options, accept="*/*")
 
 
 class FilesResource(Resource):
@@ -112,7 +112,7 @@ class FilesResource(Resource):
         ending_before: Union[str, Omit, None] = omit,
         limit: Union[int, Omit, None] = omit,
         starting_after: Union[str, Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> SyncCursorIDPage[FileListResponse]:
         """List a dataset's files; iterate the answer for all of them (``GET /datasets/{id}/files``).
 
@@ -121,7 +121,7 @@ class FilesResource(Resource):
             ending_before: The id of the file that the page ends before; pages then go backwards.
             limit: How many a page holds, 1 to 100.
             starting_after: The id of the file that the page begins after.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such dataset.
@@ -137,7 +137,7 @@ class FilesResource(Resource):
         *,
         file: Union[FileTypes, Omit] = omit,
         purpose: Union[str, Omit] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> None:
         """Put a file into a dataset (``POST /datasets/{id}/files``).
 
@@ -145,7 +145,7 @@ class FilesResource(Resource):
             id: The dataset's.
             file: The file; see ``FileTypes``. It is read whole into memory.
             purpose: What it is for, such as ``fine_tune``.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such dataset.
@@ -155,15 +155,15 @@ class FilesResource(Resource):
         Source: official client 4.2.0.
         """
         where = path("/datasets/{id}/files", id=id)
-        self._call("POST", where, None, options, accept="*/*", form={"purpose": purpose}, files={"file": file})
+        self._fetch("POST", where, None, options, accept="*/*", form={"purpose": purpose}, files={"file": file})
 
-    def delete(self, file_id: str, *, id: str, **options: Unpack[CallOptions]) -> None:
+    def delete(self, file_id: str, *, id: str, **options: Unpack[RequestOptions]) -> None:
         """Take a file out of a dataset (``DELETE /datasets/{id}/files/{file_id}``).
 
         Args:
             file_id: The file's.
             id: The dataset's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such dataset, or no such file in it.
@@ -171,4 +171,4 @@ class FilesResource(Resource):
         Source: official client 4.2.0.
         """
         where = path("/datasets/{id}/files/{file_id}", id=id, file_id=file_id)
-        self._call("DELETE", where, None, options, accept="*/*")
+        self._fetch("DELETE", where, None, options, accept="*/*")

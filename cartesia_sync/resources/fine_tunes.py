@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Union
 from ..protocol.models.core import FineTune, Voice
 from ..protocol.requests import Omit, omit
 from .base import Resource, path
-from .binary import SyncCursorIDPage
+from .pages import SyncCursorIDPage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .base import CallOptions
+    from .base import RequestOptions
 
 
 class FineTunesResource(Resource):
@@ -27,9 +27,9 @@ class FineTunesResource(Resource):
         model_id: str,
         name: str,
         accent: Union[str, Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> FineTune:
-        """Begin to fine-tune (``POST /fine-tunes/``); ``retrieve`` tells by its ``status`` when that is done.
+        """Begin to fine-tune (``POST /fine-tunes/``); its ``status``, from ``retrieve``, says when it is done.
 
         Args:
             dataset: The dataset's id.
@@ -38,7 +38,7 @@ class FineTunesResource(Resource):
             model_id: The model to begin with, such as ``sonic-3-2026-01-12``.
             name: For people.
             accent: An accent's id; see ``voices.list_accents``.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Source: docs page ``api-reference/fine-tunes/create``.
         """
@@ -50,21 +50,21 @@ class FineTunesResource(Resource):
             "name": name,
             "accent": accent,
         }
-        return self._call("POST", "/fine-tunes/", FineTune, options, body=body)
+        return self._fetch("POST", "/fine-tunes/", FineTune, options, body=body)
 
-    def retrieve(self, id: str, **options: Unpack[CallOptions]) -> FineTune:
-        """Give one fine-tune (``GET /fine-tunes/{id}``).
+    def retrieve(self, id: str, **options: Unpack[RequestOptions]) -> FineTune:
+        """Get one fine-tune (``GET /fine-tunes/{id}``).
 
         Args:
             id: The fine-tune's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such fine-tune.
 
         Source: official client 4.2.0.
         """
-        return self._call("GET", path("/fine-tunes/{id}", id=id), FineTune, options)
+        return self._fetch("GET", path("/fine-tunes/{id}", id=id), FineTune, options)
 
     def list(
         self,
@@ -72,7 +72,7 @@ class FineTunesResource(Resource):
         ending_before: Union[str, Omit, None] = omit,
         limit: Union[int, Omit, None] = omit,
         starting_after: Union[str, Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> SyncCursorIDPage[FineTune]:
         """List the user's fine-tunes; iterate the answer for all of them (``GET /fine-tunes/``).
 
@@ -80,26 +80,26 @@ class FineTunesResource(Resource):
             ending_before: The id of the fine-tune that the page ends before; pages then go backwards.
             limit: How many a page holds, 1 to 100.
             starting_after: The id of the fine-tune that the page begins after.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Source: official client 4.2.0.
         """
         query = {"ending_before": ending_before, "limit": limit, "starting_after": starting_after}
         return self._page("/fine-tunes/", FineTune, query, options)
 
-    def delete(self, id: str, **options: Unpack[CallOptions]) -> None:
+    def delete(self, id: str, **options: Unpack[RequestOptions]) -> None:
         """Delete a fine-tune (``DELETE /fine-tunes/{id}``).
 
         Args:
             id: The fine-tune's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such fine-tune.
 
         Source: official client 4.2.0.
         """
-        self._call("DELETE", path("/fine-tunes/{id}", id=id), None, options, accept="*/*")
+        self._fetch("DELETE", path("/fine-tunes/{id}", id=id), None, options, accept="*/*")
 
     def list_voices(
         self,
@@ -108,7 +108,7 @@ class FineTunesResource(Resource):
         ending_before: Union[str, Omit, None] = omit,
         limit: Union[int, Omit, None] = omit,
         starting_after: Union[str, Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> SyncCursorIDPage[Voice]:
         """List a fine-tune's voices; iterate the answer for all of them (``GET /fine-tunes/{id}/voices``).
 
@@ -117,7 +117,7 @@ class FineTunesResource(Resource):
             ending_before: The id of the voice that the page ends before; pages then go backwards.
             limit: How many a page holds, 1 to 100.
             starting_after: The id of the voice that the page begins after.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such fine-tune.

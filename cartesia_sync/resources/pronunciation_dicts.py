@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Union
 from ..protocol.models.core import PronunciationDict
 from ..protocol.requests import Omit, omit
 from .base import Resource, path
-from .binary import SyncCursorIDPage
+from .pages import SyncCursorIDPage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..types import PronunciationDictItemParam
-    from .base import CallOptions
+    from .base import RequestOptions
 
 
 class PronunciationDictsResource(Resource):
@@ -25,7 +25,7 @@ class PronunciationDictsResource(Resource):
         *,
         name: str,
         items: Union[Iterable[PronunciationDictItemParam], Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> PronunciationDict:
         """Make a dictionary (``POST /pronunciation-dicts/``).
 
@@ -33,26 +33,26 @@ class PronunciationDictsResource(Resource):
             name: For people.
             items: Its words: ``{"text": "Cartesia", "alias": "car tee zha"}``, and ``"case_sensitive": True`` where it
                 is for this spelling alone.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Source: docs page ``api-reference/pronunciation-dicts/create``.
         """
         body = {"name": name, "items": _listed(items)}
-        return self._call("POST", "/pronunciation-dicts/", PronunciationDict, options, body=body)
+        return self._fetch("POST", "/pronunciation-dicts/", PronunciationDict, options, body=body)
 
-    def retrieve(self, id: str, **options: Unpack[CallOptions]) -> PronunciationDict:
-        """Give one dictionary (``GET /pronunciation-dicts/{id}``).
+    def retrieve(self, id: str, **options: Unpack[RequestOptions]) -> PronunciationDict:
+        """Get one dictionary (``GET /pronunciation-dicts/{id}``).
 
         Args:
             id: The dictionary's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such dictionary.
 
         Source: docs page ``api-reference/pronunciation-dicts/get``.
         """
-        return self._call("GET", path("/pronunciation-dicts/{id}", id=id), PronunciationDict, options)
+        return self._fetch("GET", path("/pronunciation-dicts/{id}", id=id), PronunciationDict, options)
 
     def update(
         self,
@@ -60,7 +60,7 @@ class PronunciationDictsResource(Resource):
         *,
         items: Union[Iterable[PronunciationDictItemParam], Omit, None] = omit,
         name: Union[str, Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> PronunciationDict:
         """Change a dictionary (``PATCH /pronunciation-dicts/{id}``); what is not given stays.
 
@@ -68,7 +68,7 @@ class PronunciationDictsResource(Resource):
             id: The dictionary's.
             items: All of its words, in place of those that it has; as for ``create``.
             name: For people.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such dictionary.
@@ -76,7 +76,7 @@ class PronunciationDictsResource(Resource):
         Source: docs page ``api-reference/pronunciation-dicts/update``.
         """
         body = {"items": _listed(items), "name": name}
-        return self._call("PATCH", path("/pronunciation-dicts/{id}", id=id), PronunciationDict, options, body=body)
+        return self._fetch("PATCH", path("/pronunciation-dicts/{id}", id=id), PronunciationDict, options, body=body)
 
     def list(
         self,
@@ -84,7 +84,7 @@ class PronunciationDictsResource(Resource):
         ending_before: Union[str, Omit, None] = omit,
         limit: Union[int, Omit, None] = omit,
         starting_after: Union[str, Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> SyncCursorIDPage[PronunciationDict]:
         """List the user's dictionaries; iterate the answer for all of them (``GET /pronunciation-dicts/``).
 
@@ -92,26 +92,26 @@ class PronunciationDictsResource(Resource):
             ending_before: The id of the dictionary that the page ends before; pages then go backwards.
             limit: How many a page holds, 1 to 100.
             starting_after: The id of the dictionary that the page begins after.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Source: docs page ``api-reference/pronunciation-dicts/list``.
         """
         query = {"ending_before": ending_before, "limit": limit, "starting_after": starting_after}
         return self._page("/pronunciation-dicts/", PronunciationDict, query, options)
 
-    def delete(self, id: str, **options: Unpack[CallOptions]) -> None:
+    def delete(self, id: str, **options: Unpack[RequestOptions]) -> None:
         """Delete a dictionary (``DELETE /pronunciation-dicts/{id}``).
 
         Args:
             id: The dictionary's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such dictionary.
 
         Source: docs page ``api-reference/pronunciation-dicts/delete``.
         """
-        self._call("DELETE", path("/pronunciation-dicts/{id}", id=id), None, options, accept="*/*")
+        self._fetch("DELETE", path("/pronunciation-dicts/{id}", id=id), None, options, accept="*/*")
 
 
 def _listed(items: object) -> object:

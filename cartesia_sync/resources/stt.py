@@ -12,7 +12,7 @@ from .base import Resource
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .base import CallOptions, FileTypes
+    from .base import FileTypes, RequestOptions
 
 
 class STTResource(Resource):
@@ -27,7 +27,7 @@ class STTResource(Resource):
         sample_rate: Union[int, Omit, None] = omit,
         language: Union[str, Omit] = omit,
         timestamp_granularities: Union[Sequence[str], Omit] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> STTTranscribeResponse:
         """Write down what is said in a recording (``POST /stt``).
 
@@ -40,7 +40,7 @@ class STTResource(Resource):
             sample_rate: Of bare samples, in Hz.
             language: What is spoken, in ISO 639-1; ``en`` by default.
             timestamp_granularities: ``["word"]`` for the time of each word.
-            **options: See ``CallOptions``. A long recording takes a while: think of ``timeout``.
+            **options: See ``RequestOptions``. A long recording takes a while: think of ``timeout``.
 
         Raises:
             TypeError: The file is none, or one opened for text.
@@ -50,4 +50,4 @@ class STTResource(Resource):
         """
         form = {"model": model, "language": language, "timestamp_granularities": timestamp_granularities}
         query = {"encoding": encoding, "sample_rate": sample_rate}
-        return self._call("POST", "/stt", STTTranscribeResponse, options, query=query, form=form, files={"file": file})
+        return self._fetch("POST", "/stt", STTTranscribeResponse, options, query=query, form=form, files={"file": file})

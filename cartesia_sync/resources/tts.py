@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from ..protocol.codec import decode
 from ..protocol.formats import voice_on_the_wire
-from ..protocol.requests import Omit, omit
+from ..protocol.requests import CommonSpeechOptions, EventSpeechOptions, Omit, omit
 from ..protocol.timeouts import Timeout, checked_seconds, checked_size
-from .base import Resource, given
-from .binary import BinaryAPIResponse, EventOf, Stream
+from .base import RequestOptions, Resource, given
+from .binary import BinaryAPIResponse
+from .events import EventOf, Stream
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -18,11 +19,19 @@ if TYPE_CHECKING:
     from ..protocol.events import Event
     from ..streaming.compat_v2 import TtsWebsocket
     from ..streaming.connection import ConnectionManager
-    from .base import CallOptions, FileTypes
+    from .base import FileTypes
 
 _E = TypeVar("_E")
 DEFAULT_PING_INTERVAL = 20.0
-"""Seconds of silence after which the service is asked for a sign of life."""
+"""Seconds of silence after which a ping is sent."""
+
+
+class GenerateOptions(CommonSpeechOptions, RequestOptions, total=False):
+    """What ``generate`` takes besides its own arguments."""
+
+
+class GenerateSSEOptions(EventSpeechOptions, RequestOptions, total=False):
+    """What ``generate_sse`` takes besides its own arguments."""
 
 
 class TTSResource(Resource):
@@ -47,7 +56,7 @@ class TTSResource(Resource):
             extra_headers: Sent with the handshake, in place of the client's of the same name.
             websocket_connection_options: ``max_size`` means ``max_message_bytes``. The other options of the official
                 client are those of its transport library; they are accepted, and mean nothing here.
-            timeout: The clocks, in place of the client's, which None leaves as they are.
+            timeout: The timeouts in place of the client's; None keeps the client's.
             ping_interval: Seconds of silence before a ping, and again before the connection counts as lost; above 0.
                 None sends no pings.
             reconnect: Whether a push to a new context opens a new connection when the last one is lost.
@@ -58,7 +67,7 @@ class TTSResource(Resource):
                 For the limit of one context see ``Connection.context``.
 
         Raises:
-            ValueError: A clock, a limit or a header is not one; the error names it.
+            ValueError: A timeout, a limit or a header is not valid; the error names it.
 
         Threads: any. Does not wait.
         """
@@ -70,7 +79,7 @@ class TTSResource(Resource):
             limit_name = "websocket_connection_options max_size"
             max_message_bytes = dict(websocket_connection_options or {}).get("max_size")
         return ConnectionManager(
-            self._client.dialler(
+            self._client._dialler(
                 "/tts/websocket",
                 extra_query or {},
                 extra_headers or {},
@@ -107,14 +116,9 @@ class TTSResource(Resource):
         output_format: Mapping[str, Any],
         transcript: str,
         voice: Union[str, Mapping[str, Any]],
-        generation_config: Union[Mapping[str, Any], Omit] = omit,
-        language: Union[str, Omit, None] = omit,
-        locale: Union[str, Omit, None] = omit,
-        normalization: Union[str, Omit, None] = omit,
-        pronunciation_dict_id: Union[str, Omit, None] = omit,
         save: Union[bool, Omit, None] = omit,
         speed: Union[str, Omit] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[GenerateOptions],
     ) -> BinaryAPIResponse:
         """Speak a text in one answer (``POST /tts/bytes``); it can be read while it is being made.
 
@@ -124,14 +128,13 @@ class TTSResource(Resource):
                 "mp3", "sample_rate": Hz, "bit_rate": bits a second}``.
             transcript: What to say.
             voice: An id, or ``{"id": ...}``; it goes out in the shape of the API version in use.
-            generation_config: ``speed`` 0.6 to 1.5, ``volume`` 0.5 to 2.0, ``emotion``.
-            language: Of the transcript, such as ``en``; excludes ``locale``.
-            locale: Of the transcript, such as ``en-GB``; from API version 2026-08-14 on.
-            normalization: How numbers and the like are read: ``auto``, ``off`` or a locale.
-            pronunciation_dict_id: See ``client.pronunciation_dicts``.
             save: Whether the service keeps the file; its id is then in the header ``cartesia-file-id``.
             speed: ``slow``, ``normal`` or ``fast``; deprecated by the service.
-            **options: See ``CallOptions``.
+            **options: How it is to be spoken: ``generation_config`` (``speed`` 0.6 to 1.5, ``volume`` 0.5 to 2.0,
+                ``emotion``), ``language`` of the transcript (such as ``en``; excludes ``locale``), ``locale`` (such as
+                ``en-GB``; from API version 2026-08-14 on), ``normalization`` (how numbers and the like are read:
+                ``auto``, ``off`` or a locale), ``pronunciation_dict_id`` (see ``client.pronunciation_dicts``).
+                For the others see ``RequestOptions``.
 
         Returns:
             The audio: ``write_to_file``, ``iter_bytes``, ``read`` or ``samples``.
@@ -145,23 +148,20 @@ class TTSResource(Resource):
 
         Source: docs page ``api-reference/tts/bytes``.
         """
-        body = self._spoken(
+        body, others = self._spoken(
+            options,
+            CommonSpeechOptions,
             model_id=model_id,
             output_format=output_format,
             transcript=transcript,
             voice=voice,
-            generation_config=generation_config,
-            language=language,
-            locale=locale,
-            normalization=normalization,
-            pronunciation_dict_id=pronunciation_dict_id,
             save=save,
             speed=speed,
         )
-        return self._audio("POST", "/tts/bytes", options, body=body, output_format=output_format)
+        return self._audio("POST", "/tts/bytes", others, body=body, output_format=output_format)
 
     def bytes(self, *, duration: Union[float, Omit, None] = omit, **arguments: Any) -> Iterator[bytes]:
-        """Speak a text, as ``generate`` does, and give its bytes as they arrive: the official client's old form.
+        """Speak a text as ``generate`` does, and iterate over its bytes as they arrive; the official client's old form.
 
         Args:
             duration: The longest that the audio may be, in seconds; not in the service's present documentation.
@@ -178,19 +178,11 @@ class TTSResource(Resource):
         output_format: Mapping[str, Any],
         transcript: str,
         voice: Union[str, Mapping[str, Any]],
-        add_phoneme_timestamps: Union[bool, Omit, None] = omit,
-        add_timestamps: Union[bool, Omit, None] = omit,
         context_id: Union[str, Omit, None] = omit,
-        generation_config: Union[Mapping[str, Any], Omit] = omit,
-        language: Union[str, Omit, None] = omit,
-        locale: Union[str, Omit, None] = omit,
-        normalization: Union[str, Omit, None] = omit,
-        pronunciation_dict_id: Union[str, Omit, None] = omit,
         speed: Union[str, Omit] = omit,
-        use_normalized_timestamps: Union[bool, Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[GenerateSSEOptions],
     ) -> Stream[Event]:
-        """Speak a text as events (``POST /tts/sse``), the same as a WebSocket context gives.
+        """Speak a text as events (``POST /tts/sse``), the same as those of a WebSocket context.
 
         An error event is yielded, and is the last, as in the official client. A stream that ends before its last event
         raises ``IncompleteAnswerError``.
@@ -200,17 +192,15 @@ class TTSResource(Resource):
             output_format: ``{"container": "raw", "encoding": ..., "sample_rate": Hz}``.
             transcript: What to say.
             voice: An id, or ``{"id": ...}``; it goes out in the shape of the API version in use.
-            add_phoneme_timestamps: Whether to say when each phoneme is spoken.
-            add_timestamps: Whether to say when each word is spoken.
             context_id: Comes back on each event; there is nothing to continue.
-            generation_config: ``speed`` 0.6 to 1.5, ``volume`` 0.5 to 2.0, ``emotion``.
-            language: Of the transcript, such as ``en``; excludes ``locale``.
-            locale: Of the transcript, such as ``en-GB``; from API version 2026-08-14 on.
-            normalization: How numbers and the like are read: ``auto``, ``off`` or a locale.
-            pronunciation_dict_id: See ``client.pronunciation_dicts``.
             speed: ``slow``, ``normal`` or ``fast``; deprecated by the service.
-            use_normalized_timestamps: Whether words are named as they are spoken, rather than as they are written.
-            **options: See ``CallOptions``.
+            **options: How it is to be spoken: ``generation_config`` (``speed`` 0.6 to 1.5, ``volume`` 0.5 to 2.0,
+                ``emotion``), ``language`` of the transcript (such as ``en``; excludes ``locale``), ``locale`` (such as
+                ``en-GB``; from API version 2026-08-14 on), ``normalization`` (how numbers and the like are read:
+                ``auto``, ``off`` or a locale), ``pronunciation_dict_id`` (see ``client.pronunciation_dicts``);
+                ``add_timestamps`` and ``add_phoneme_timestamps`` (whether to say when each word and each phoneme is
+                spoken), ``use_normalized_timestamps`` (whether words are named as they are spoken, rather than as they
+                are written). For the others see ``RequestOptions``.
 
         Raises:
             ValueError: Both a language and a locale, or a voice that is none.
@@ -220,23 +210,17 @@ class TTSResource(Resource):
 
         Source: docs page ``api-reference/tts/sse``.
         """
-        body = self._spoken(
+        body, others = self._spoken(
+            options,
+            EventSpeechOptions,
             model_id=model_id,
             output_format=output_format,
             transcript=transcript,
             voice=voice,
-            add_phoneme_timestamps=add_phoneme_timestamps,
-            add_timestamps=add_timestamps,
             context_id=context_id,
-            generation_config=generation_config,
-            language=language,
-            locale=locale,
-            normalization=normalization,
-            pronunciation_dict_id=pronunciation_dict_id,
             speed=speed,
-            use_normalized_timestamps=use_normalized_timestamps,
         )
-        return self._events("/tts/sse", options, EventOf(output_format, decode), body=body)
+        return self._events("/tts/sse", others, EventOf(output_format, decode), body=body)
 
     sse = generate_sse
 
@@ -250,7 +234,7 @@ class TTSResource(Resource):
         right_audio: Union[FileTypes, Omit] = omit,
         transcript: Union[str, Omit] = omit,
         voice_id: Union[str, Omit] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> BinaryAPIResponse:
         """Speak what lies between two recordings (``POST /infill/bytes``).
 
@@ -262,7 +246,7 @@ class TTSResource(Resource):
             right_audio: What comes after.
             transcript: What to say between them.
             voice_id: The voice's id.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Returns:
             The audio of the middle: ``write_to_file``, ``iter_bytes``, ``read`` or ``samples``.
@@ -287,9 +271,23 @@ class TTSResource(Resource):
             output_format=None if isinstance(output_format, Omit) else output_format,
         )
 
-    def _spoken(self, *, voice: Any, **fields: Any) -> dict[str, object]:
-        """Check and shape what all that speak are asked for."""
-        body = given({**fields, "voice": voice_on_the_wire(voice, self._client.cartesia_version)})
+    def _spoken(
+        self, options: Mapping[str, Any], kind: type, *, voice: Any, **fields: Any
+    ) -> tuple[dict[str, object], RequestOptions]:
+        """Return the checked body of a request to speak, and those options that do not belong into it.
+
+        Args:
+            options: What was given besides the method's own arguments.
+            kind: The type of those options that go into the body.
+            voice: As the user gave it.
+            **fields: The method's own arguments.
+
+        Raises:
+            ValueError: Both a language and a locale, or a voice that is none.
+        """
+        spoken = {name: value for name, value in options.items() if name in kind.__annotations__}
+        others: Any = {name: value for name, value in options.items() if name not in spoken}
+        body = given({**fields, **spoken, "voice": voice_on_the_wire(voice, self._client.cartesia_version)})
         if body.get("language") is not None and body.get("locale") is not None:
             raise ValueError("language and locale exclude each other: give one of them")
-        return body
+        return body, others

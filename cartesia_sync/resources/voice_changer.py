@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Union
 from ..protocol.requests import Omit, omit
 from ..protocol.voice_changer import VoiceChangerSSEEvent, decode_changed
 from .base import Resource, given
-from .binary import BinaryAPIResponse, EventOf, Stream
+from .binary import BinaryAPIResponse
+from .events import EventOf, Stream
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .base import CallOptions, FileTypes
+    from .base import FileTypes, RequestOptions
 
 
 class VoiceChangerResource(Resource):
@@ -27,7 +28,7 @@ class VoiceChangerResource(Resource):
         output_format_encoding: Union[str, Omit, None] = omit,
         output_format_sample_rate: Union[int, Omit] = omit,
         voice_id: Union[str, Omit] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> BinaryAPIResponse:
         """Say what a recording says in another voice (``POST /voice-changer/bytes``).
 
@@ -38,7 +39,7 @@ class VoiceChangerResource(Resource):
             output_format_encoding: Of ``raw`` and ``wav``, such as ``pcm_s16le``; needed there.
             output_format_sample_rate: In Hz.
             voice_id: The voice's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Returns:
             The audio: ``write_to_file``, ``iter_bytes``, ``read`` or ``samples``.
@@ -68,7 +69,7 @@ class VoiceChangerResource(Resource):
         output_format_encoding: Union[str, Omit, None] = omit,
         output_format_sample_rate: Union[int, Omit] = omit,
         voice_id: Union[str, Omit] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> Stream[VoiceChangerSSEEvent]:
         """Say what a recording says in another voice, as events (``POST /voice-changer/sse``).
 
@@ -82,7 +83,7 @@ class VoiceChangerResource(Resource):
             output_format_encoding: As for ``generate``.
             output_format_sample_rate: In Hz.
             voice_id: The voice's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             TypeError: The clip is no file, or one opened for text.

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Union
 from ..protocol.models.core import ListAccentsResponse, Voice, VoiceMetadata
 from ..protocol.requests import Omit, omit
 from .base import Resource, path
-from .binary import SyncCursorIDPage
+from .pages import SyncCursorIDPage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .base import CallOptions, FileTypes
+    from .base import FileTypes, RequestOptions
 
 
 class VoicesResource(Resource):
@@ -29,7 +29,7 @@ class VoicesResource(Resource):
         limit: Union[int, Omit, None] = omit,
         q: Union[str, Omit, None] = omit,
         starting_after: Union[str, Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> SyncCursorIDPage[Voice]:
         """List the voices that one can use; iterate the answer for all of them (``GET /voices``).
 
@@ -41,7 +41,7 @@ class VoicesResource(Resource):
             limit: How many a page holds, 1 to 100.
             q: Words to look for in name and description.
             starting_after: The id of the voice that the page begins after.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Source: docs page ``api-reference/voices/list``.
         """
@@ -56,20 +56,22 @@ class VoicesResource(Resource):
         }
         return self._page("/voices", Voice, query, options)
 
-    def get(self, id: str, *, expand: Union[Sequence[str], Omit, None] = omit, **options: Unpack[CallOptions]) -> Voice:
-        """Give one voice (``GET /voices/{id}``).
+    def get(
+        self, id: str, *, expand: Union[Sequence[str], Omit, None] = omit, **options: Unpack[RequestOptions]
+    ) -> Voice:
+        """Get one voice (``GET /voices/{id}``).
 
         Args:
             id: The voice's.
             expand: ``preview_file_url``, to have that in the answer.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such voice.
 
         Source: docs page ``api-reference/voices/get``.
         """
-        return self._call("GET", path("/voices/{id}", id=id), Voice, options, query={"expand[]": expand})
+        return self._fetch("GET", path("/voices/{id}", id=id), Voice, options, query={"expand[]": expand})
 
     def clone(
         self,
@@ -80,7 +82,7 @@ class VoicesResource(Resource):
         accent: Union[str, Omit, None] = omit,
         base_voice_id: Union[str, Omit, None] = omit,
         description: Union[str, Omit, None] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> VoiceMetadata:
         """Make a voice that sounds as the one in a recording does (``POST /voices/clone``).
 
@@ -91,7 +93,7 @@ class VoicesResource(Resource):
             accent: An accent's id; see ``list_accents``.
             base_voice_id: The id of a voice that the new one is made from.
             description: A sentence or more.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             TypeError: The clip is no file, or one opened for text.
@@ -106,7 +108,7 @@ class VoicesResource(Resource):
             "base_voice_id": base_voice_id,
             "description": description,
         }
-        return self._call("POST", "/voices/clone", VoiceMetadata, options, form=form, files={"clip": clip})
+        return self._fetch("POST", "/voices/clone", VoiceMetadata, options, form=form, files={"clip": clip})
 
     def update(
         self,
@@ -116,7 +118,7 @@ class VoicesResource(Resource):
         description: Union[str, Omit] = omit,
         gender: Union[str, Omit, None] = omit,
         name: Union[str, Omit] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> Voice:
         """Change what is said of a voice of the user's (``PATCH /voices/{id}``); what is not given stays.
 
@@ -126,7 +128,7 @@ class VoicesResource(Resource):
             description: A sentence or more.
             gender: ``masculine``, ``feminine`` or ``gender_neutral``.
             name: For people.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such voice.
@@ -134,21 +136,21 @@ class VoicesResource(Resource):
         Source: docs page ``api-reference/voices/update``.
         """
         body = {"accent": accent, "description": description, "gender": gender, "name": name}
-        return self._call("PATCH", path("/voices/{id}", id=id), Voice, options, body=body)
+        return self._fetch("PATCH", path("/voices/{id}", id=id), Voice, options, body=body)
 
-    def delete(self, id: str, **options: Unpack[CallOptions]) -> None:
+    def delete(self, id: str, **options: Unpack[RequestOptions]) -> None:
         """Delete a voice of the user's (``DELETE /voices/{id}``).
 
         Args:
             id: The voice's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such voice.
 
         Source: docs page ``api-reference/voices/delete``.
         """
-        self._call("DELETE", path("/voices/{id}", id=id), None, options, accept="*/*")
+        self._fetch("DELETE", path("/voices/{id}", id=id), None, options, accept="*/*")
 
     def localize(
         self,
@@ -161,7 +163,7 @@ class VoicesResource(Resource):
         language: Union[str, Omit] = omit,
         original_speaker_gender: Union[str, Omit] = omit,
         tagline: Union[str, Omit] = omit,
-        **options: Unpack[CallOptions],
+        **options: Unpack[RequestOptions],
     ) -> VoiceMetadata:
         """Make a voice that sounds as another does, in another accent or language (``POST /voices/localize``).
 
@@ -174,7 +176,7 @@ class VoicesResource(Resource):
             language: What the new voice is to speak; see ``LocalizeTargetLanguage`` there.
             original_speaker_gender: ``male`` or ``female``.
             tagline: At most 32 characters.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such voice.
@@ -191,41 +193,41 @@ class VoicesResource(Resource):
             "original_speaker_gender": original_speaker_gender,
             "tagline": tagline,
         }
-        return self._call("POST", "/voices/localize", VoiceMetadata, options, body=body)
+        return self._fetch("POST", "/voices/localize", VoiceMetadata, options, body=body)
 
-    def list_accents(self, **options: Unpack[CallOptions]) -> ListAccentsResponse:
+    def list_accents(self, **options: Unpack[RequestOptions]) -> ListAccentsResponse:
         """List all accents that voices can have (``GET /accents``).
 
         Args:
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Source: official client 4.2.0.
         """
-        return self._call("GET", "/accents", ListAccentsResponse, options)
+        return self._fetch("GET", "/accents", ListAccentsResponse, options)
 
-    def add_accents(self, id: str, *, accents: Sequence[str], **options: Unpack[CallOptions]) -> Voice:
+    def add_accents(self, id: str, *, accents: Sequence[str], **options: Unpack[RequestOptions]) -> Voice:
         """Teach a voice accents (``PATCH /voices/{id}/accents``).
 
         Args:
             id: The voice's.
             accents: The accents' ids; with those that it has there may be 10. ``AttachVoiceAccent`` in
                 ``cartesia_sync.types`` names those that can be added.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such voice.
 
         Source: official client 4.2.0.
         """
-        return self._call("PATCH", path("/voices/{id}/accents", id=id), Voice, options, body={"accents": accents})
+        return self._fetch("PATCH", path("/voices/{id}/accents", id=id), Voice, options, body={"accents": accents})
 
-    def delete_accent(self, accent_id: str, *, id: str, **options: Unpack[CallOptions]) -> Voice:
+    def delete_accent(self, accent_id: str, *, id: str, **options: Unpack[RequestOptions]) -> Voice:
         """Take an accent from a voice (``DELETE /voices/{id}/accents/{accent_id}``).
 
         Args:
             accent_id: The accent's.
             id: The voice's.
-            **options: See ``CallOptions``.
+            **options: See ``RequestOptions``.
 
         Raises:
             NotFoundError: There is no such voice, or it has no such accent.
@@ -233,4 +235,4 @@ class VoicesResource(Resource):
         Source: official client 4.2.0.
         """
         where = path("/voices/{id}/accents/{accent_id}", id=id, accent_id=accent_id)
-        return self._call("DELETE", where, Voice, options)
+        return self._fetch("DELETE", where, Voice, options)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from types import TracebackType
 from typing import Any, Callable, Optional, Union
 
 from msgspec import Struct
 
+from ..closing import Closing
 from ..protocol.events import (
     Chunk,
     Event,
@@ -44,7 +44,7 @@ class WebSocketTtsOutput(Struct, kw_only=True):
     flush_id: Optional[int] = None
 
 
-class TtsWebsocket:
+class TtsWebsocket(Closing):
     """A connection that opens when it is first used; made by ``client.tts.websocket()``.
 
     Threads: any, every method.
@@ -54,17 +54,6 @@ class TtsWebsocket:
         self._manager = manager
         self._connect_lock = threading.RLock()  # held while connecting, so that it is done once
         self._connection: Optional[Connection] = None
-
-    def __enter__(self) -> TtsWebsocket:
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.close()
 
     def connect(self) -> None:
         """Open the connection, if it is not open. Raises and waits as ``websocket_connect().enter()``."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Literal, NamedTuple, Optional, 
 
 from msgspec import to_builtins
 
+from ..closing import Closing
 from ..errors import ConcurrencyError, GapTimeoutError, TruncatedError, WebSocketConnectionClosedError
 from ..protocol import codec
 from ..protocol.events import Chunk, Event
@@ -47,7 +48,7 @@ class ConnectionStats(NamedTuple):
     unreadable_fields: Mapping[str, int]
 
 
-class Connection:
+class Connection(Closing):
     """One WebSocket connection, shared by any number of threads; made by ``client.tts.websocket_connect()``.
 
     A reader thread of its own takes every event off the socket and puts it into the queue of the context that it
@@ -70,17 +71,6 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"<Connection {'open' if self._link.is_open else 'not open'}>"
-
-    def __enter__(self) -> Connection:
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.close()
 
     def __reduce__(self) -> str:
         raise TypeError(

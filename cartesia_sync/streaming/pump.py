@@ -6,9 +6,9 @@ import contextlib
 import itertools
 import threading
 from collections.abc import Generator, Iterable, Iterator
-from types import TracebackType
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
+from ..closing import Closing
 from ..errors import APIConnectionError, ContextStateError
 from ..protocol.events import Event
 from ..protocol.timeouts import Timeout
@@ -19,7 +19,7 @@ from .receiver import Receiver, Turn
 _numbers = itertools.count(1)
 
 
-class Speech(Receiver):
+class Speech(Receiver, Closing):
     """An iterator over the events of a context whose text comes from an iterable; made by ``Context.speak``.
 
     Threads: one iterates, and it may be another than the one that made it; any may close.
@@ -63,17 +63,6 @@ class Speech(Receiver):
                 f"the service ended context {self._channel.context_id!r} before all of its text was there: it does so "
                 "about a second after a context's last audio"
             )
-
-    def __enter__(self) -> Speech:
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         channel = getattr(self, "_channel", None)

@@ -12,7 +12,8 @@ import pytest
 
 import cartesia_sync
 from cartesia_sync import APIConnectionError, Cartesia, CartesiaError, MissingCredentialsError, Timeout
-from cartesia_sync.client import DEFAULT_TIMEOUT, DEFAULT_VERSION
+from cartesia_sync.core import DEFAULT_TIMEOUT, DEFAULT_VERSION
+from cartesia_sync.resources.base import Requester
 from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.websocket import handshake
 
@@ -107,7 +108,7 @@ def test_a_key_of_the_environment_with_a_line_break_is_refused_too(monkeypatch: 
 
 
 def words_of(error: Optional[BaseException]) -> Iterator[str]:
-    """Give all that an exception and its causes can be made to say."""
+    """Yield all that an exception and its causes can be made to say."""
     while error is not None:
         yield from (str(error), repr(error), repr(error.args), repr(vars(error)))
         error = error.__cause__ or error.__context__
@@ -261,13 +262,13 @@ def test_a_client_says_who_it_is_and_which_version_it_speaks() -> None:
 @pytest.mark.usefixtures("_dial_nobody")
 @pytest.mark.parametrize("change_case", [str.lower, str.upper, str.title])
 @pytest.mark.parametrize("name", ["Authorization", "Cartesia-Version", "User-Agent", "X-Cartesia-Client"])
-def test_default_headers_and_then_those_of_the_call_win_whatever_their_case(name: str, change_case: Any) -> None:
+def test_default_headers_and_then_those_of_the_request_win_whatever_their_case(name: str, change_case: Any) -> None:
     client = Cartesia(api_key=KEY, default_headers={change_case(name): "client's", "X-More": "1"})
     assert lower(dialled(client).headers)[name.lower()] == "client's"
-    headers = lower(dialled(client, extra_headers={name.swapcase(): "call's", "x-most": "2"}).headers)
-    assert headers[name.lower()] == "call's"
+    headers = lower(dialled(client, extra_headers={name.swapcase(): "request's", "x-most": "2"}).headers)
+    assert headers[name.lower()] == "request's"
     assert (headers["x-more"], headers["x-most"]) == ("1", "2")
-    assert lower(dialled(client).headers)[name.lower()] == "client's"  # the call's are the call's alone
+    assert lower(dialled(client).headers)[name.lower()] == "client's"  # the request's are the request's alone
 
 
 @pytest.mark.parametrize("bad", ["a\nb", "a\r\nb", "a\r", "\n", "a\0"])
@@ -297,7 +298,7 @@ def test_the_callers_headers_are_copied() -> None:
 
 
 @pytest.mark.usefixtures("_dial_nobody")
-def test_the_query_of_a_call_is_escaped() -> None:
+def test_the_query_of_a_request_is_escaped() -> None:
     url = dialled(Cartesia(api_key=KEY), extra_query={"a b": "c&d=\u00e9", "e": ""}).url
     assert parse_qs(urlsplit(url).query, keep_blank_values=True) == {"a b": ["c&d=\u00e9"], "e": [""]}
     assert " " not in url
@@ -405,13 +406,13 @@ def test_a_limit_of_answers_that_is_none_is_refused_by_its_name(wrong: Any) -> N
 
 
 @pytest.mark.parametrize("limit", [1, 5 << 20, None])
-def test_the_limit_of_answers_is_64_mib_or_the_users_and_goes_to_the_calls(limit: Optional[int]) -> None:
+def test_the_limit_of_answers_is_64_mib_or_the_users_and_goes_to_the_requests(limit: Optional[int]) -> None:
     usual, own = Cartesia(api_key=KEY), Cartesia(api_key=KEY, max_answer_bytes=limit)
-    assert usual.max_answer_bytes == usual._caller._max_answer_bytes == 64 << 20
-    assert own.max_answer_bytes == own._caller._max_answer_bytes == limit
-    assert own.with_options(max_retries=0)._caller._max_answer_bytes == limit
-    assert own.with_options(max_answer_bytes=7)._caller._max_answer_bytes == 7
-    assert usual.with_options(max_answer_bytes=limit)._caller._max_answer_bytes == limit
+    assert usual.max_answer_bytes == prepared(usual).max_answer_bytes == 64 << 20
+    assert own.max_answer_bytes == prepared(own).max_answer_bytes == limit
+    assert prepared(own.with_options(max_retries=0)).max_answer_bytes == limit
+    assert prepared(own.with_options(max_answer_bytes=7)).max_answer_bytes == 7
+    assert prepared(usual.with_options(max_answer_bytes=limit)).max_answer_bytes == limit
 
 
 def test_none_is_no_clock_no_ping_and_the_usual_limit() -> None:
@@ -425,7 +426,7 @@ def test_none_is_no_clock_no_ping_and_the_usual_limit() -> None:
 
 
 @pytest.mark.usefixtures("_dial_nobody")
-def test_the_connect_clock_is_the_clients_or_the_calls() -> None:
+def test_the_connect_clock_is_the_clients_or_the_requests() -> None:
     client = Cartesia(api_key=KEY, timeout=7)
     assert dialled(client).facts["deadline"].seconds == 7
     assert dialled(client, timeout=3).facts["deadline"].seconds == 3
@@ -472,8 +473,8 @@ def test_a_key_may_be_sent_in_clear_to_this_machine(url: str) -> None:
 
 
 def prepared(client: Cartesia, **options: Any) -> Any:
-    """Give what a call over HTTP would be made of."""
-    return client._caller._prepared("GET", "/x", options, "*/*")  # type: ignore[arg-type]  # as a user gives them
+    """Return what a request over HTTP would be made of."""
+    return Requester(client)._prepared("GET", "/x", options, "*/*")  # type: ignore[arg-type]  # as a user gives them
 
 
 def test_a_copy_has_its_own_settings_and_leaves_the_clients() -> None:
@@ -493,16 +494,16 @@ def test_a_copy_has_its_own_settings_and_leaves_the_clients() -> None:
         timeout=7,
         max_retries=0,
     )
-    call, other = prepared(client), prepared(copy)
-    assert (call.url, other.url) == ("https://one.example/x", "https://two.example/x")
+    request, other = prepared(client), prepared(copy)
+    assert (request.url, other.url) == ("https://one.example/x", "https://two.example/x")
     assert copy.websocket_base_url == "wss://two.example"
-    assert (lower(call.headers)["x-b"], lower(other.headers)["x-b"], lower(other.headers)["x-a"]) == ("1", "2", "1")
-    assert (call.query, other.query) == ([("a", "1"), ("b", "1")], [("a", "1"), ("b", "2")])
-    assert (call.connect_timeout, call.read_timeout, other.connect_timeout, other.read_timeout) == (1, 2, 7, 7)
-    assert (call.max_retries, other.max_retries) == (5, 0)
+    assert (lower(request.headers)["x-b"], lower(other.headers)["x-b"], lower(other.headers)["x-a"]) == ("1", "2", "1")
+    assert (request.query, other.query) == ([("a", "1"), ("b", "1")], [("a", "1"), ("b", "2")])
+    assert (request.connect_timeout, request.read_timeout, other.connect_timeout, other.read_timeout) == (1, 2, 7, 7)
+    assert (request.max_retries, other.max_retries) == (5, 0)
     assert lower(other.headers)["cartesia-version"] == "2026-03-01"
     assert lower(other.headers)["authorization"] == f"Bearer {KEY}"
-    assert prepared(client.with_options()) == call
+    assert prepared(client.with_options()) == request
 
 
 def test_a_copy_may_have_other_defaults_in_place_of_the_clients() -> None:
@@ -569,3 +570,14 @@ def test_a_with_block_closes_the_client() -> None:
     with Cartesia(api_key=KEY) as client:
         assert not client.is_closed()
     assert client.is_closed()
+
+
+@pytest.mark.usefixtures("_dial_nobody")
+def test_a_name_that_was_never_meant_to_be_public_still_works_and_warns() -> None:
+    client = Cartesia(api_key=KEY)
+    with pytest.warns(DeprecationWarning, match="dialler is private") as warned:
+        dial = client.dialler("/tts/websocket", {"a": "b"}, {}, max_message_bytes=None)
+    assert warned[0].filename == __file__
+    with pytest.raises(Dialled) as caught:
+        dial(Deadline(1))
+    assert caught.value.url == "wss://api.cartesia.ai/tts/websocket?a=b"

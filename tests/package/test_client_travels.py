@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from cartesia_sync import APIConnectionError, Cartesia, Timeout
-from cartesia_sync import client as client_module
+from cartesia_sync import APIConnectionError, Cartesia, Timeout, core
 from cartesia_sync.local import LocalServer
 
 from ..support.processes import STRICT, assert_quiet, script, serving
@@ -117,8 +116,8 @@ def test_every_setting_travels(way: Travel) -> None:
 
 def test_every_argument_is_known_to_those_that_can_be_named() -> None:
     arguments = set(inspect.signature(Cartesia.__init__).parameters) - {"self", "ssl_context"}
-    assert set(client_module._SETTINGS.values()) == arguments
-    assert set(client_module._SETTINGS) <= set(vars(Cartesia(api_key=KEY)))
+    assert set(core._SETTINGS.values()) == arguments
+    assert set(core._SETTINGS) <= set(vars(Cartesia(api_key=KEY)))
 
 
 @ways
@@ -250,7 +249,7 @@ def test_a_client_is_handed_to_a_process_that_was(scene: str, server: LocalServe
 # ---- closing what shares connections, or has none
 
 
-def test_a_client_that_made_no_call_is_closed_without_making_connections() -> None:
+def test_a_client_that_made_no_request_is_closed_without_making_connections() -> None:
     """Which would import requests: in a signal handler, perhaps in the middle of the same import."""
     code = """
 import sys
@@ -266,7 +265,7 @@ assert "requests" not in sys.modules
     assert (run.returncode, run.stderr) == (0, "")
 
 
-def test_a_client_that_was_closed_before_its_first_call_refuses_it(server: LocalServer) -> None:
+def test_a_client_that_was_closed_before_its_first_request_refuses_it(server: LocalServer) -> None:
     client = Cartesia(api_key=KEY, base_url=server.url)
     sharing = client.with_options(max_retries=0)
     client.close()

@@ -68,7 +68,7 @@ CONTEXT_FACTS: dict[str, Any] = {
 
 
 def all_kinds() -> list[type[CartesiaError]]:
-    """Give every exception of the package under ``CartesiaError``, wherever it is written."""
+    """Yield every exception of the package under ``CartesiaError``, wherever it is written."""
     for room in ("protocol", "transport", "streaming", "resources"):
         package = importlib.import_module(f"cartesia_sync.{room}")
         for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):

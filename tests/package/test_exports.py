@@ -9,7 +9,7 @@ from cartesia_sync import errors
 
 
 def public_names() -> set[str]:
-    """Give what the package shows: its names but for modules and what a ``__future__`` import leaves behind."""
+    """Return what the package shows: its names but for modules and what a ``__future__`` import leaves behind."""
     return {
         name
         for name, value in vars(cartesia_sync).items()

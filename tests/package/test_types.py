@@ -30,7 +30,7 @@ def official(module: str, name: str) -> Any:
 
 
 def keys(typed_dict: Any) -> tuple[set[str], set[str]]:
-    """Give the required keys and the others; Python reads no ``Required`` that stands in a text, so we do."""
+    """Return the required keys and the others; Python reads no ``Required`` that stands in a text, so we do."""
     hints = typing.get_type_hints(typed_dict, include_extras=True)
     marked = {key for key, hint in hints.items() if "Required" in str(typing.get_origin(hint))}
     required = marked or set(typed_dict.__required_keys__)

@@ -17,12 +17,12 @@ from cartesia_sync.errors import APIConnectionError, ProtocolError
 from cartesia_sync.protocol import codec
 from cartesia_sync.protocol.codec import MalformedEventError
 from cartesia_sync.protocol.events import (
+    BaseEvent,
     Chunk,
     Done,
     Error,
     Event,
     FlushDone,
-    Heard,
     PhonemeTimestamps,
     PhonemeTimestampsEvent,
     Timestamps,
@@ -53,7 +53,7 @@ ERROR = (
 )
 LEGACY_ERROR = b'{"type":"error","done":true,"error":"Title: message","status_code":400,"context_id":"turn-17"}'
 SAMPLES = (CHUNK, TIMESTAMPS, PHONEMES, FLUSH_DONE, DONE, ERROR, LEGACY_ERROR)
-KNOWN: tuple[type[Heard], ...] = (Chunk, Timestamps, PhonemeTimestampsEvent, FlushDone, Done, Error)
+KNOWN: tuple[type[BaseEvent], ...] = (Chunk, Timestamps, PhonemeTimestampsEvent, FlushDone, Done, Error)
 TYPES = ("chunk", "timestamps", "phoneme_timestamps", "flush_done", "done", "error")
 EVERY_SAMPLE = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: json.loads(sample)["type"])
 
@@ -127,7 +127,7 @@ def test_the_order_of_the_fields_and_the_space_between_them_mean_nothing(sample:
     list(zip(TYPES, KNOWN)),
     ids=TYPES,
 )
-def test_all_fields_but_the_type_may_be_missing(name: str, kind: type[Heard]) -> None:
+def test_all_fields_but_the_type_may_be_missing(name: str, kind: type[BaseEvent]) -> None:
     event = codec.decode(frame(type=name))
     assert event == kind()
     assert type(event) is kind
@@ -552,7 +552,7 @@ def test_an_event_may_be_nested_to_a_hundred_levels_and_brackets_in_texts_are_no
 
 @pytest.mark.parametrize("name", [b"new", b"done"])
 def test_what_the_collector_calls_has_room_whatever_is_read(name: bytes) -> None:
-    """It may be called while a message is read, in the reader's thread; with no room it would fail there."""
+    """It may run while a message is read, in the reader's thread; with no room it would fail there."""
     ran: list[bool] = []
 
     def descend(levels: int) -> None:
@@ -646,7 +646,7 @@ anything = st.binary(max_size=200) | json_values.map(lambda value: json.dumps(va
 
 
 def hear(sample: bytes) -> Union[Event, MalformedEventError]:
-    """Give what decode gives or raises; any other exception is a failure of the test."""
+    """Return what decode gives or raises; any other exception is a failure of the test."""
     try:
         return codec.decode(sample)
     except MalformedEventError as malformed:

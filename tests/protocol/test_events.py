@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cartesia_sync.protocol.events import (
+    BaseEvent,
     Chunk,
     Done,
     Error,
     Event,
     FlushDone,
-    Heard,
     PhonemeTimestampsEvent,
     Timestamps,
     Unknown,
 )
 
-KNOWN: dict[str, type[Heard]] = {
+KNOWN: dict[str, type[BaseEvent]] = {
     "chunk": Chunk,
     "timestamps": Timestamps,
     "phoneme_timestamps": PhonemeTimestampsEvent,
@@ -49,7 +49,7 @@ def test_each_event_knows_its_type_on_the_class_and_on_itself(name: str, kind: A
 
 
 @pytest.mark.parametrize("kind", KNOWN.values(), ids=list(KNOWN))
-def test_every_event_has_what_all_have_in_common(kind: type[Heard]) -> None:
+def test_every_event_has_what_all_have_in_common(kind: type[BaseEvent]) -> None:
     event = kind(context_id="a", status_code=206)
     assert (event.context_id, event.status_code, event.extra) == ("a", 206, {})
     assert kind() == kind()

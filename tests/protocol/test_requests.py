@@ -1,4 +1,4 @@
-"""What is sent, beside what the official client sends for the same calls."""
+"""What is sent, beside what the official client sends for the same arguments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,15 @@ from msgspec import structs
 from cartesia_sync import Cartesia
 from cartesia_sync.errors import WebSocketConnectionClosedError
 from cartesia_sync.protocol import codec
-from cartesia_sync.protocol.requests import CancelRequest, GenerationRequest, SpeechOptions, given_or_unset, omit
+from cartesia_sync.protocol.requests import (
+    CancelRequest,
+    CommonSpeechOptions,
+    EventSpeechOptions,
+    GenerationRequest,
+    SpeechOptions,
+    given_or_unset,
+    omit,
+)
 from cartesia_sync.streaming.connection import Connection
 from cartesia_sync.transport.deadline import Deadline
 from cartesia_sync.transport.websocket import handshake
@@ -124,7 +132,7 @@ def read(message: Any) -> list[tuple[str, Any]]:
 
 
 def both(context: dict[str, Any], talk: Callable[[Any], None]) -> tuple[list[Any], list[Any]]:
-    """Give what our client and the official one send when the same is said."""
+    """Return what our client and the official one send when the same is said."""
     with our_connection() as (connection, our_messages):
         ours = connection.context("turn-17", **context)  # held: one that nobody holds is cancelled
         talk(ours)
@@ -179,7 +187,7 @@ SENDS: dict[str, dict[str, Any]] = {
     "fields of no name": {"locale": "en-GB", "duration": 3.5, "normalization": None, "accent": ["a", {"b": 1}]},
     "fields that win": {"max_buffer_delay_ms": 100, "pronunciation_dict_id": "dict-2", "duration": 1},
     "fields that are None": {"max_buffer_delay_ms": None, "use_normalized_timestamps": None},
-    "a context id in the call": {"context_id": "another"},
+    "a context id in the push": {"context_id": "another"},
     "all": {
         "flush": False,
         "speed": "normal",
@@ -193,18 +201,18 @@ SENDS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("call", SENDS)
+@pytest.mark.parametrize("which", SENDS)
 @pytest.mark.parametrize("context", CONTEXTS)
-def test_send_says_what_the_official_client_says(context: str, call: str) -> None:
-    words = {"transcript": "Hello. ", "voice": "voice-2", **SENDS[call]}
+def test_send_says_what_the_official_client_says(context: str, which: str) -> None:
+    words = {"transcript": "Hello. ", "voice": "voice-2", **SENDS[which]}
     ours, official = both(CONTEXTS[context], lambda each: each.send(**words))
     assert ours == official
     assert len(ours) == 1
 
 
-@pytest.mark.parametrize("call", SENDS)
-def test_push_says_what_the_official_client_says(call: str) -> None:
-    words = {"transcript": "Hello. ", **SENDS[call]}
+@pytest.mark.parametrize("which", SENDS)
+def test_push_says_what_the_official_client_says(which: str) -> None:
+    words = {"transcript": "Hello. ", **SENDS[which]}
     for context in (FULL_CONTEXT, {"voice": "voice-1"}):
         ours, official = both(context, lambda each: each.push(**words))
         assert ours == official
@@ -215,8 +223,8 @@ def test_push_says_what_the_official_client_says(call: str) -> None:
 @pytest.mark.parametrize("empty", [{"model_id": ""}, {"output_format": {}}], ids=repr)
 def test_an_empty_model_or_format_is_the_services_to_refuse(empty: dict[str, Any]) -> None:
     """As with the official client: a setting that was read as "" must not turn into another model unnoticed."""
-    for context, call in (({}, empty), (empty, {}), (FULL_CONTEXT, empty)):
-        words = {"transcript": "x", "voice": "v", **call}
+    for context, fields in (({}, empty), (empty, {}), (FULL_CONTEXT, empty)):
+        words = {"transcript": "x", "voice": "v", **fields}
         ours, official = both(context, functools.partial(say, words))
         assert ours == official
 
@@ -279,7 +287,7 @@ contexts = optional(
     pronunciation_dict_id=texts,
     use_normalized_timestamps=flags,
 )
-calls = optional(
+pushes = optional(
     model_id=texts,
     output_format=formats,
     continue_=st.booleans(),
@@ -300,11 +308,11 @@ def test_any_call_on_any_context_says_what_the_official_client_says() -> None:
     with our_connection() as (connection, our_messages):
 
         @settings(max_examples=300, deadline=None)
-        @given(context=contexts, call=calls, transcript=st.text())
-        def say_both(context: dict[str, Any], call: dict[str, Any], transcript: str) -> None:
+        @given(context=contexts, fields=pushes, transcript=st.text())
+        def say_both(context: dict[str, Any], fields: dict[str, Any], transcript: str) -> None:
             ours = connection.context(**context)
-            ours.send(transcript=transcript, voice="v", **call)
-            official.context(ours.context_id, **context).send(transcript=transcript, voice="v", **call)
+            ours.send(transcript=transcript, voice="v", **fields)
+            official.context(ours.context_id, **context).send(transcript=transcript, voice="v", **fields)
             assert read(our_messages.pop()) == read(official_messages.pop())
             ours.cancel()
             our_messages.clear()
@@ -375,8 +383,11 @@ def test_every_speech_option_is_a_field_of_the_request_and_documented() -> None:
     fields = [each.encode_name for each in structs.fields(GenerationRequest)]
     of_one_request = {"context_id", "transcript", "continue", "flush", "speed"}
     assert sorted(options) == sorted(set(fields) - of_one_request)
-    attributes = (SpeechOptions.__doc__ or "").partition("Attributes:")[2].partition("Source:")[0]
-    assert re.findall(r"^ {8}(\w+): ", attributes, re.MULTILINE) == options
+    sections = [
+        (each.__doc__ or "").partition("Attributes:")[2].partition("Source:")[0]
+        for each in (CommonSpeechOptions, EventSpeechOptions, SpeechOptions)
+    ]
+    assert re.findall(r"^ {8}(\w+): ", "".join(sections), re.MULTILINE) == options
 
 
 def test_a_request_without_more_fields_is_itself() -> None:
@@ -412,7 +423,7 @@ def test_a_cancel_is_two_keys() -> None:
         (omit, omit, omit),
     ],
 )
-def test_a_calls_value_wins_and_none_is_not_sent(given_value: Any, otherwise: Any, sent: Any) -> None:
+def test_a_pushs_value_wins_and_none_is_not_sent(given_value: Any, otherwise: Any, sent: Any) -> None:
     assert given_or_unset(given_value, otherwise) is sent
 
 

@@ -1,4 +1,4 @@
-"""How a method's arguments become one HTTP call."""
+"""How a method's arguments become one HTTP request."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from cartesia_sync import APIConnectionError, APIResponseValidationError, Cartesia, Timeout
-from cartesia_sync.resources.base import MAX_ANSWER_BYTES, checked_answer_bytes, merged, path
+from cartesia_sync.core import MAX_ANSWER_BYTES, merged
+from cartesia_sync.resources.base import Requester, path
 from cartesia_sync.types import Voice
 
 from ..support.http_service import Asked, Out, Service, answer, chunk
 
-KEY = "sk_car_a-key-for-calls"
+KEY = "sk_car_a-key-for-requests"
 LIMIT = 100_000
 FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 8000}
 
 
-def asked_by(call: Any, *, given: Any = None, **options: Any) -> Asked:
-    """Give the one request that a call made of a client."""
+def asked_by(ask: Any, *, given: Any = None, **options: Any) -> Asked:
+    """Return the one request that was made."""
     reply = answer(200, {} if given is None else given)
     with Service(reply) as service, Cartesia(api_key=KEY, base_url=service.url, max_retries=0, **options) as client:
-        call(client)
+        ask(client)
     (asked,) = service.asked
     return asked
 
@@ -238,8 +239,8 @@ def test_a_whole_url_of_the_same_service_is_taken() -> None:
 
 
 def test_files_of_the_service_come_from_its_other_hosts() -> None:
-    caller = Cartesia(api_key=KEY)._caller
-    assert caller._url("https://files.cartesia.ai/a.wav?x=://y") == "https://files.cartesia.ai/a.wav?x=://y"
+    requester = Requester(Cartesia(api_key=KEY))
+    assert requester._url("https://files.cartesia.ai/a.wav?x=://y") == "https://files.cartesia.ai/a.wav?x=://y"
 
 
 @pytest.mark.parametrize("method", ["GET /x HTTP/1.1\r\nX: y", "GET ", "", "G-T"])
@@ -297,12 +298,12 @@ def test_later_headers_win_whatever_their_case() -> None:
     ("given", "expected"),
     [(7, (7, 7)), ((1, None), (1, None)), (None, (None, None)), (Timeout(connect=1, read=2), (1, 2))],
 )
-def test_a_clock_of_the_call_takes_the_place_of_the_clients(given: Any, expected: tuple[Any, Any]) -> None:
-    caller = Cartesia(api_key=KEY, timeout=(3, 4))._caller
-    call = caller._prepared("GET", "/x", {}, "*/*")
-    assert (call.connect_timeout, call.read_timeout) == (3, 4)
-    call = caller._prepared("GET", "/x", {"timeout": given}, "*/*")
-    assert (call.connect_timeout, call.read_timeout) == expected
+def test_a_timeout_of_the_request_takes_the_place_of_the_clients(given: Any, expected: tuple[Any, Any]) -> None:
+    requester = Requester(Cartesia(api_key=KEY, timeout=(3, 4)))
+    request = requester._prepared("GET", "/x", {}, "*/*")
+    assert (request.connect_timeout, request.read_timeout) == (3, 4)
+    request = requester._prepared("GET", "/x", {"timeout": given}, "*/*")
+    assert (request.connect_timeout, request.read_timeout) == expected
 
 
 # ---- answers
@@ -366,12 +367,13 @@ def test_a_host_that_is_no_name_is_no_connection() -> None:
 # ---- how long an answer may be
 
 
-def called(reply: Any, kind: Any = dict, limit: Optional[int] = LIMIT) -> Any:
-    with Service(reply) as service, Cartesia(api_key=KEY, base_url=service.url, max_retries=2) as client:
-        caller = client._caller
-        caller._max_answer_bytes = limit
+def fetched(reply: Any, kind: Any = dict, limit: Optional[int] = LIMIT) -> Any:
+    with (
+        Service(reply) as service,
+        Cartesia(api_key=KEY, base_url=service.url, max_retries=2, max_answer_bytes=limit) as client,
+    ):
         try:
-            return caller.call("GET", "/x", kind, {})
+            return Requester(client).fetch("GET", "/x", kind, {})
         finally:
             assert len(service.asked) == 1  # not again: it would be as long
 
@@ -404,7 +406,7 @@ def test_an_answer_that_is_too_long_is_refused_before_it_is_held(reply: Any, kin
     tracemalloc.start()
     try:
         with pytest.raises(APIResponseValidationError) as refused:
-            called(reply, kind)
+            fetched(reply, kind)
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -420,24 +422,22 @@ def test_an_answer_that_is_too_long_is_refused_before_it_is_held(reply: Any, kin
 def test_an_answer_may_be_as_long_as_the_limit_says(pressed: bool) -> None:
     text = text_of(LIMIT)
     reply = answer(200, gzip.compress(text), Content_Encoding="gzip") if pressed else answer(200, text)
-    assert called(reply) == {"a": "x" * (LIMIT - 8)}
-    assert called(answer(200, text_of(LIMIT + 1)), limit=None) == {"a": "x" * (LIMIT - 7)}
-    assert called(answer(200, chunks=[text[:9], text[9:]]), str) == text.decode()
+    assert fetched(reply) == {"a": "x" * (LIMIT - 8)}
+    assert fetched(answer(200, text_of(LIMIT + 1)), limit=None) == {"a": "x" * (LIMIT - 7)}
+    assert fetched(answer(200, chunks=[text[:9], text[9:]]), str) == text.decode()
 
 
 def test_audio_and_events_are_not_bounded_by_it() -> None:
     sound = bytes(LIMIT + 2)
-    with Service(answer(200, sound)) as service, Cartesia(api_key=KEY, base_url=service.url) as client:
-        caller = client._caller
-        caller._max_answer_bytes = LIMIT
-        assert len(b"".join(caller.open("GET", "/x", {}, accept="audio/wav").pieces())) == len(sound)
+    with (
+        Service(answer(200, sound)) as service,
+        Cartesia(api_key=KEY, base_url=service.url, max_answer_bytes=LIMIT) as client,
+    ):
+        opened = Requester(client).open("GET", "/x", {}, accept="audio/wav")
+        assert len(b"".join(opened.pieces())) == len(sound)
 
 
 def test_the_limit_is_64_mib_unless_it_is_set() -> None:
     assert MAX_ANSWER_BYTES == 64 * 1024 * 1024
     with Cartesia(api_key=KEY) as client:
-        assert client._caller._max_answer_bytes == MAX_ANSWER_BYTES
-    assert [checked_answer_bytes(each) for each in (1, LIMIT, None)] == [1, LIMIT, None]
-    for wrong in (0, -1, True, 1.5, float("nan"), float("inf"), "64"):
-        with pytest.raises(ValueError, match="max_answer_bytes: expected a number of bytes, 1 or more, or None"):
-            checked_answer_bytes(wrong)  # type: ignore[arg-type]  # what a user may get wrong
+        assert client.max_answer_bytes == MAX_ANSWER_BYTES

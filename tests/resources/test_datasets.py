@@ -11,7 +11,7 @@ from cartesia_sync.types import Dataset, FileListResponse
 
 from ..support.rest_service import REFUSED, Answer, Part, Service
 
-CALLS: list[tuple[Callable[[Cartesia], object], str, Any]] = [
+REQUESTS: list[tuple[Callable[[Cartesia], object], str, Any]] = [
     (
         lambda client: client.datasets.create(name="n", description="d"),
         "POST /datasets/",
@@ -36,11 +36,11 @@ CALLS: list[tuple[Callable[[Cartesia], object], str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("call", "line", "sent"), CALLS)
+@pytest.mark.parametrize(("ask", "line", "sent"), REQUESTS)
 def test_what_goes_out(
-    service: Service, client: Cartesia, call: Callable[[Cartesia], object], line: str, sent: Any
+    service: Service, client: Cartesia, ask: Callable[[Cartesia], object], line: str, sent: Any
 ) -> None:
-    call(client)
+    ask(client)
     assert (service.last.line, service.last.sent) == (line, sent)
 
 
@@ -73,7 +73,7 @@ def test_all_pages_are_gone_through(service: Service, client: Cartesia) -> None:
 
 
 def test_what_is_wrong_is_refused_here_or_there(service: Service, client: Cartesia, tmp_path: Path) -> None:
-    for call in (
+    for ask in (
         lambda: client.datasets.retrieve(""),
         lambda: client.datasets.files.list(""),
         lambda: client.datasets.files.delete("", id="d"),
@@ -81,7 +81,7 @@ def test_what_is_wrong_is_refused_here_or_there(service: Service, client: Cartes
         lambda: client.datasets.files.upload(""),
     ):
         with pytest.raises(ValueError, match="id: expected an id"):
-            call()
+            ask()
     with pytest.raises(FileNotFoundError):
         client.datasets.files.upload("d", file=tmp_path / "none.wav")
     assert service.asked == []

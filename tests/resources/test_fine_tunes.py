@@ -11,7 +11,7 @@ from cartesia_sync.types import FineTune, Voice
 from ..support.rest_service import REFUSED, Service
 
 GIVEN: Any = {"dataset": "d", "description": "x", "language": "en", "model_id": "sonic-3-2026-01-12", "name": "n"}
-CALLS: list[tuple[Callable[[Cartesia], object], str, Any]] = [
+REQUESTS: list[tuple[Callable[[Cartesia], object], str, Any]] = [
     (lambda client: client.fine_tunes.create(**GIVEN), "POST /fine-tunes/", GIVEN),
     (lambda client: client.fine_tunes.create(**GIVEN, accent=None), "POST /fine-tunes/", {**GIVEN, "accent": None}),
     (lambda client: client.fine_tunes.retrieve("f"), "GET /fine-tunes/f", None),
@@ -21,11 +21,11 @@ CALLS: list[tuple[Callable[[Cartesia], object], str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("call", "line", "sent"), CALLS)
+@pytest.mark.parametrize(("ask", "line", "sent"), REQUESTS)
 def test_what_goes_out(
-    service: Service, client: Cartesia, call: Callable[[Cartesia], object], line: str, sent: Any
+    service: Service, client: Cartesia, ask: Callable[[Cartesia], object], line: str, sent: Any
 ) -> None:
-    call(client)
+    ask(client)
     assert (service.last.line, service.last.sent) == (line, sent)
 
 

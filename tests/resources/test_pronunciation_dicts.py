@@ -19,7 +19,7 @@ DICT = {
     "created_at": "2026-08-14T10:00:00Z",
 }
 ITEM: PronunciationDictItemParam = {"text": "a", "alias": "b", "case_sensitive": False}
-CALLS: list[tuple[Callable[[Cartesia], object], str, Any]] = [
+REQUESTS: list[tuple[Callable[[Cartesia], object], str, Any]] = [
     (lambda client: client.pronunciation_dicts.create(name="n"), "POST /pronunciation-dicts/", {"name": "n"}),
     (
         lambda client: client.pronunciation_dicts.create(name="n", items=[ITEM]),
@@ -52,11 +52,11 @@ CALLS: list[tuple[Callable[[Cartesia], object], str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("call", "line", "sent"), CALLS)
+@pytest.mark.parametrize(("ask", "line", "sent"), REQUESTS)
 def test_what_goes_out(
-    service: Service, client: Cartesia, call: Callable[[Cartesia], object], line: str, sent: Any
+    service: Service, client: Cartesia, ask: Callable[[Cartesia], object], line: str, sent: Any
 ) -> None:
-    call(client)
+    ask(client)
     assert (service.last.line, service.last.sent) == (line, sent)
 
 

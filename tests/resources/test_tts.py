@@ -1,13 +1,16 @@
-"""Text to speech over HTTP: what is sent. What comes back is in test_answers."""
+"""Text to speech over HTTP: what is sent. What comes back is in test_binary and test_events."""
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Any
 
 import pytest
 
 from cartesia_sync import Cartesia
+from cartesia_sync.protocol.requests import CommonSpeechOptions, EventSpeechOptions
+from cartesia_sync.resources.tts import TTSResource
 
 from ..support.http_service import Service, answer, event
 
@@ -17,10 +20,10 @@ SPOKEN: dict[str, Any] = {"model_id": "m", "output_format": FORMAT, "transcript"
 DONE = event({"type": "done", "done": True})
 
 
-def sent_by(call: Any, reply: bytes = b"", **options: Any) -> tuple[str, Any]:
-    """Give the target and the body that a call made."""
+def sent_by(ask: Any, reply: bytes = b"", **options: Any) -> tuple[str, Any]:
+    """Return the target and the body that a method sent."""
     with Service(answer(200, reply)) as service, Cartesia(api_key=KEY, base_url=service.url, **options) as client:
-        call(client)
+        ask(client)
     (asked,) = service.asked
     assert asked.method == "POST"
     assert asked.headers["content-type"] == "application/json"
@@ -29,12 +32,28 @@ def sent_by(call: Any, reply: bytes = b"", **options: Any) -> tuple[str, Any]:
 
 @pytest.mark.parametrize(("method", "target"), [("generate", "/tts/bytes"), ("generate_sse", "/tts/sse")])
 def test_what_was_not_given_is_not_sent_and_none_is_null(method: str, target: str) -> None:
-    def call(**more: Any) -> tuple[str, Any]:
+    def ask(**more: Any) -> tuple[str, Any]:
         return sent_by(lambda client: list(iter_of(getattr(client.tts, method)(**SPOKEN, **more))), DONE)
 
-    assert call() == (target, SPOKEN)
+    assert ask() == (target, SPOKEN)
     more = {"generation_config": {"speed": 1.2}, "language": None, "normalization": "off", "pronunciation_dict_id": "d"}
-    assert call(**more, speed="fast") == (target, {**SPOKEN, **more, "speed": "fast"})
+    assert ask(**more, speed="fast") == (target, {**SPOKEN, **more, "speed": "fast"})
+
+
+@pytest.mark.parametrize(("method", "kind"), [("generate", CommonSpeechOptions), ("generate_sse", EventSpeechOptions)])
+def test_a_field_of_the_options_is_sent_and_stands_nowhere_else(method: str, kind: Any) -> None:
+    """A new field is added to the type and to ``GenerationRequest``; the methods over HTTP follow."""
+    assert not set(inspect.signature(getattr(TTSResource, method)).parameters) & set(kind.__annotations__)
+    for name in kind.__annotations__:
+        asked = {**SPOKEN, name: "given"}
+        _, sent = sent_by(lambda client, asked=asked: list(iter_of(getattr(client.tts, method)(**asked))), DONE)
+        assert sent == asked
+
+
+@pytest.mark.parametrize(("method", "unknown"), [("generate", "add_timestamps"), ("generate_sse", "save")])
+def test_a_field_of_another_endpoint_is_an_unexpected_argument(method: str, unknown: str) -> None:
+    with pytest.raises(TypeError, match=f"unexpected argument {unknown}"):
+        getattr(Cartesia(api_key=KEY).tts, method)(**SPOKEN, **{unknown: True})
 
 
 def iter_of(said: Any) -> Any:
@@ -43,11 +62,11 @@ def iter_of(said: Any) -> Any:
 
 @pytest.mark.parametrize(("version", "voice"), [("2026-08-14", "v"), ("2026-03-01", {"mode": "id", "id": "v"})])
 def test_a_voice_goes_out_in_the_shape_of_its_version(version: str, voice: Any) -> None:
-    for call in (
+    for ask in (
         lambda client: client.tts.generate(**SPOKEN).read(),
         lambda client: list(client.tts.generate_sse(**SPOKEN)),
     ):
-        _, sent = sent_by(call, DONE, cartesia_version=version)
+        _, sent = sent_by(ask, DONE, cartesia_version=version)
         assert sent["voice"] == voice
 
 

@@ -32,8 +32,8 @@ def chunk(audio: bytes, **more: Any) -> dict[str, Any]:
 def test_what_goes_out(service: Service, client: Cartesia, name: str) -> None:
     is_sse = "sse" in name
     service.will_answer(events(DONE) if is_sse else Answer(b"", "audio/wav"))
-    call = getattr(client.voice_changer, name)
-    with call(clip=("c.wav", b"RIFF", "audio/wav"), voice_id="v", output_format_bit_rate=128000, **FORMAT) as answer:
+    ask = getattr(client.voice_changer, name)
+    with ask(clip=("c.wav", b"RIFF", "audio/wav"), voice_id="v", output_format_bit_rate=128000, **FORMAT) as answer:
         assert (list(answer) if is_sse else [answer.read()]) == [
             VoiceChangerSSEDone(status_code=200) if is_sse else b""
         ]

@@ -29,7 +29,7 @@ VOICE = {
     "country": None,
     "preview_file_url": None,
 }
-CALLS: list[tuple[Callable[[Cartesia], object], str, Any]] = [
+REQUESTS: list[tuple[Callable[[Cartesia], object], str, Any]] = [
     (lambda client: client.voices.list(), "GET /voices", None),
     (
         lambda client: client.voices.list(q="a b", gender="masculine", is_owner=False, limit=3, expand=["x", "y"]),
@@ -67,12 +67,12 @@ CALLS: list[tuple[Callable[[Cartesia], object], str, Any]] = [
 
 
 @pytest.mark.parametrize(
-    ("call", "line", "sent"), CALLS, ids=[f"{line}-{index}" for index, (_, line, _) in enumerate(CALLS)]
+    ("ask", "line", "sent"), REQUESTS, ids=[f"{line}-{index}" for index, (_, line, _) in enumerate(REQUESTS)]
 )
 def test_what_goes_out(
-    service: Service, client: Cartesia, call: Callable[[Cartesia], object], line: str, sent: Any
+    service: Service, client: Cartesia, ask: Callable[[Cartesia], object], line: str, sent: Any
 ) -> None:
-    call(client)
+    ask(client)
     assert (service.last.line, service.last.sent) == (line, sent)
     assert service.last.headers["authorization"] == "Bearer sk_car_resources"
 
@@ -160,7 +160,7 @@ def test_what_is_no_clip_is_refused_before_anything_is_sent(service: Service, cl
 
 @pytest.mark.parametrize("id", ["", ".", "..", None, 3])
 def test_an_id_that_is_none_is_refused_before_anything_is_sent(service: Service, client: Cartesia, id: Any) -> None:
-    for call in (
+    for ask in (
         lambda: client.voices.get(id),
         lambda: client.voices.update(id),
         lambda: client.voices.delete(id),
@@ -169,7 +169,7 @@ def test_an_id_that_is_none_is_refused_before_anything_is_sent(service: Service,
         lambda: client.voices.delete_accent("a", id=id),
     ):
         with pytest.raises((TypeError, ValueError), match="id: expected an id"):
-            call()
+            ask()
     assert service.asked == []
 
 
@@ -193,11 +193,11 @@ def test_each_call_has_its_own_options(service: Service, client: Cartesia) -> No
 
 def test_a_voice_that_is_not_there_is_said_so(service: Service, client: Cartesia) -> None:
     service.will_answer(REFUSED)
-    for call in (
+    for ask in (
         lambda: client.voices.get("v"),
         lambda: client.voices.update("v"),
         lambda: client.voices.delete("v"),
         lambda: client.voices.delete_accent("a", id="v"),
     ):
         with pytest.raises(NotFoundError, match="No such thing"):
-            call()
+            ask()

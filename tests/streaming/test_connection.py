@@ -561,3 +561,19 @@ def test_a_pause_that_the_connect_clock_does_not_allow_is_not_begun(make_stage: 
     with pytest.raises(RateLimitError) as caught:
         stage.context("a").push("x")
     assert caught.value.retry_after == 30.0
+
+
+# ---- names that were never meant to be public
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "inside"),
+    [("connection", "link", "_link"), ("context", "line", "_channel"), ("context", "clocks", "_timeout")],
+)
+def test_a_name_that_was_never_meant_to_be_public_still_works_and_warns(
+    owner: str, name: str, inside: str, stage: Any
+) -> None:
+    thing = stage.connection if owner == "connection" else stage.context("a")
+    with pytest.warns(DeprecationWarning, match=f"{name} is private") as warned:
+        assert getattr(thing, name) is getattr(thing, inside)
+    assert warned[0].filename == __file__

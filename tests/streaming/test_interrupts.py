@@ -17,6 +17,7 @@ from ..support.interrupts import LOCKS_LEAK, strikes
 
 BOUND = 10.0
 CODE = (
+    "/cartesia_sync/closing.py",
     "/streaming/link.py",
     "/streaming/channel.py",
     "/streaming/mailbox.py",

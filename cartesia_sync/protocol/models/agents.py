@@ -1,4 +1,4 @@
-"""The objects of voice agents: the agents themselves, their deployments and metrics; see ``objects``."""
+"""The objects of voice agents: the agents themselves, their deployments and metrics; see ``core``."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class AgentSummary(Record):
         git_deploy_branch: The branch that is deployed.
         git_repository: Where its code lies.
         phone_numbers: Where it can be called; at most one at present.
-        webhook_id: What is told of its calls.
+        webhook_id: The webhook that is notified of its calls.
     """
 
     id: str

@@ -50,7 +50,7 @@ class Record(Open):
                 raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}") from None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as the service names it: plain dicts and lists, unknown fields and values of any type included.
+        """Return it under the service's names: plain dicts and lists, unknown fields and values of any type included.
 
         A field that the service did not send is None, and a time is a ``datetime``.
         """
@@ -110,5 +110,5 @@ _UNIONS = (Union, getattr(types, "UnionType", Union))
 
 @cache
 def _fields(kind: type[Record]) -> dict[str, tuple[str, Any]]:
-    """Give each field's name on the wire, and its name and type here; looked up once, since it is slow."""
+    """Return each field's name on the wire, and its name and type here; looked up once, since it is slow."""
     return {each.encode_name: (each.name, each.type) for each in structs.fields(kind)}

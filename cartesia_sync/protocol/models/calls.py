@@ -1,4 +1,4 @@
-"""The objects of the calls that voice agents take; see ``objects``."""
+"""The objects of the calls that voice agents take; see ``core``."""
 
 from __future__ import annotations
 

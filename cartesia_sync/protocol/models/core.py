@@ -1,4 +1,4 @@
-"""The service's objects over REST but for those of agents, one class each; see ``records`` for how they are taken.
+"""The service's objects over REST but for those of agents, one class each; see ``base`` for how they are read.
 
 Names and fields are the official client's (4.2.0), for API version 2026-08-14; a field that only some answers have is
 Optional, and so are those which older versions lack. Times are ``datetime`` where the official client has them so.

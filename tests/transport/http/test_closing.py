@@ -324,9 +324,9 @@ def test_a_half_read_answer_may_be_collected_while_its_pool_is_at_work(monkeypat
 
 def test_all_pools_keep_their_connections_without_a_lock() -> None:
     with Service(answer(200, {})) as service, client_of(service) as client:
-        adapter: Any = client._connections._live.session.get_adapter(service.url)
+        adapter: Any = client._http._live.session.get_adapter(service.url)
         through = adapter.proxy_manager_for("http://127.0.0.1:9")
-        secure: Any = client._connections._live.session.get_adapter("https://x")
+        secure: Any = client._http._live.session.get_adapter("https://x")
         managers = (adapter.poolmanager, through, secure.poolmanager, secure.proxy_manager_for("http://127.0.0.1:9"))
         for manager in managers:
             for url in ("http://127.0.0.1:9", "https://127.0.0.1:9"):

@@ -33,7 +33,8 @@ CHUNK = {"type": "chunk", "context_id": "c", "data": "AAA=", "done": False, "sta
 DONE = {"type": "done", "context_id": "c", "done": True, "status_code": 206}
 RAW = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 8000}
 READING = re.compile(
-    r"cartesia_sync/(transport/(retry|http/(request|response|session|tls_adapter))|resources/binary|audio/files)\.py$"
+    r"cartesia_sync/(transport/(retry|http/(request|response|session|tls_adapter))|resources/(binary|checked|events)"
+    r"|audio/files)\.py$"
     r"|urllib3/(response|connectionpool)\.py$|http/client\.py$|requests/models\.py$"
 )
 CALLING = re.compile(

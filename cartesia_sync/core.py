@@ -1,0 +1,323 @@
+"""What all requests of one client share: where they go, with which key, for how long, and by which connections."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from ._version import __version__
+from .errors import MissingCredentialsError
+from .protocol.timeouts import Timeout, checked_size
+from .transport.loopback import is_this_machine
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .transport.deadline import Deadline
+    from .transport.http.session import Http
+    from .transport.websocket.wire import Wire
+
+_C = TypeVar("_C", bound="Core")
+_R = TypeVar("_R")
+DEFAULT_BASE_URL = "https://api.cartesia.ai"
+DEFAULT_VERSION = "2026-08-14"
+DEFAULT_TIMEOUT = Timeout()
+DEFAULT_MAX_RETRIES = 2
+MAX_ANSWER_BYTES = 64 << 20
+"""How long an answer may be that is read as a whole, unless the client is told otherwise; audio has no limit."""
+_USER_AGENT = f"cartesia-sync/{__version__}"
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_SETTINGS = {
+    "api_key": "api_key",
+    "token": "token",
+    "base_url": "base_url",
+    "websocket_base_url": "websocket_base_url",
+    "_given_websocket_base_url": "websocket_base_url",
+    "cartesia_version": "cartesia_version",
+    "_default_headers": "default_headers",
+    "_default_query": "default_query",
+    "timeout": "timeout",
+    "max_retries": "max_retries",
+    "max_answer_bytes": "max_answer_bytes",
+    "_allow_insecure": "allow_insecure",
+}
+"""The attributes that hold what the user gave, and the arguments that these came by."""
+_LIVE = ("_shared", "_resources")
+"""The attributes that a copy does not get."""
+
+
+class Core:
+    """The settings of a client, and the connections that it shares with those made from it by ``with_options``.
+
+    A user's ``Cartesia`` is one; resources know it as this, and read the settings at each request, since users may
+    change ``timeout`` and ``max_retries`` afterwards.
+
+    Args: see ``Cartesia``.
+
+    Threads: any, all of it. Making one opens nothing and starts no thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: Optional[str] = None,
+        token: Optional[str] = None,
+        base_url: Optional[str] = None,
+        websocket_base_url: Optional[str] = None,
+        cartesia_version: str = DEFAULT_VERSION,
+        default_headers: Optional[Mapping[str, str]] = None,
+        default_query: Optional[Mapping[str, object]] = None,
+        timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, None] = DEFAULT_TIMEOUT,
+        max_retries: int = DEFAULT_MAX_RETRIES,
+        max_answer_bytes: Optional[int] = MAX_ANSWER_BYTES,
+        allow_insecure: bool = False,
+        ssl_context: Optional[ssl.SSLContext] = None,
+    ) -> None:
+        if api_key is None and token is None:
+            api_key = os.environ.get("CARTESIA_API_KEY")
+        credential = api_key or token
+        if not credential:
+            raise MissingCredentialsError(
+                "No key: pass api_key= or token=, or set the environment variable CARTESIA_API_KEY."
+            )
+        self.api_key = api_key
+        self.token = token
+        self.base_url = _checked_url(
+            base_url or os.environ.get("CARTESIA_BASE_URL") or DEFAULT_BASE_URL, ("http", "https"), "base_url"
+        )
+        self._given_websocket_base_url = websocket_base_url
+        self.websocket_base_url = _checked_url(
+            websocket_base_url or "ws" + self.base_url[len("http") :], ("ws", "wss"), "websocket_base_url"
+        )
+        if not allow_insecure:
+            for url in (self.base_url, self.websocket_base_url):
+                _check_secure(url)
+        self._allow_insecure = allow_insecure
+        self.cartesia_version = cartesia_version
+        self.timeout = Timeout.of(timeout)
+        self.max_retries = checked_retries(max_retries)
+        self.max_answer_bytes = None if max_answer_bytes is None else checked_size("max_answer_bytes", max_answer_bytes)
+        self._shared = _Shared(_Trust(ssl_context))
+        self._default_headers = dict(default_headers or {})
+        self._default_query = dict(default_query or {})
+        self._resources: dict[str, Any] = {}
+        self._headers = merged(
+            {
+                "Authorization": f"Bearer {credential}",
+                "Cartesia-Version": cartesia_version,
+                "User-Agent": _USER_AGENT,
+                "X-Cartesia-Client": _USER_AGENT,
+            },
+            self._default_headers,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Cartesia {self.base_url} version {self.cartesia_version}>"
+
+    # ---- copies
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings, for a pickle.
+
+        Raises:
+            TypeError: One of them cannot be pickled; the error names the argument.
+        """
+        import pickle
+
+        if self._shared.trust.is_given:
+            raise _cannot_travel("ssl_context", "Python pickles no SSLContext")
+        for attribute, argument in _SETTINGS.items():
+            try:
+                pickle.dumps(getattr(self, attribute))
+            except Exception as error:  # pickle lets out what the value's own class raises
+                raise _cannot_travel(argument, str(error)) from error
+        return {name: value for name, value in vars(self).items() if name not in _LIVE}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._shared, self._resources = _Shared(_Trust(None)), {}
+
+    def __copy__(self: _C) -> _C:
+        return self._copied(lambda _, value: value, {})
+
+    def __deepcopy__(self: _C, memo: dict[int, Any]) -> _C:
+        def copied(name: str, value: Any) -> Any:
+            try:
+                return copy.deepcopy(value, memo)
+            except Exception:  # what the value's own class raises
+                if name in _SETTINGS:
+                    return value  # nobody changes it here, so that both may use it
+                raise
+
+        return self._copied(copied, memo)
+
+    def _copied(self: _C, copied: Callable[[str, Any], Any], memo: dict[int, Any]) -> _C:
+        made = memo[id(self)] = type(self).__new__(type(self))
+        made._shared, made._resources = _Shared(self._shared.trust), {}
+        vars(made).update({name: copied(name, value) for name, value in vars(self).items() if name not in _LIVE})
+        return made
+
+    # ---- for the resources
+
+    def _resource(self, kind: Callable[[Core], _R]) -> _R:
+        # functools.cached_property would hold a lock at a fork, on some Pythons.
+        made: _R = self._resources.setdefault(kind.__name__, kind(self))
+        return made
+
+    @property
+    def _http(self) -> Http:
+        return self._shared.http
+
+    @property
+    def _trust(self) -> ssl.SSLContext:
+        return self._shared.trust()
+
+    def _dialler(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        *,
+        max_message_bytes: Optional[int],
+    ) -> Callable[[Deadline], Wire]:
+        """Return a function that opens a WebSocket to a path of the service, as often as it is used.
+
+        Raises:
+            TypeError, ValueError: A header cannot be sent.
+        """
+        from .transport.websocket import handshake, wire
+
+        parts = urlsplit(self.websocket_base_url)
+        url = urlunsplit(parts._replace(path=parts.path.rstrip("/") + path, query=urlencode(query)))
+        all_headers = merged(self._headers, headers)
+        limit = wire.MAX_MESSAGE_BYTES if max_message_bytes is None else max_message_bytes
+
+        def dial(deadline: Deadline) -> Wire:
+            return handshake.connect(
+                url,
+                all_headers,
+                ssl_context=self._trust if parts.scheme == "wss" else None,
+                deadline=deadline,
+                max_message_bytes=limit,
+            )
+
+        return dial
+
+
+class _Trust:
+    """The one TLS context of all connections; made when it is first needed, since that reads the whole trust store."""
+
+    def __init__(self, given: Optional[ssl.SSLContext]) -> None:
+        self.is_given = given is not None
+        self._made = {} if given is None else {"context": given}
+
+    def __call__(self) -> ssl.SSLContext:
+        context = self._made.get("context")
+        if context is None:
+            from .transport.environment import default_trust
+
+            # Two threads may make one each, and one of them is kept: a lock could be held at a fork.
+            context = self._made.setdefault("context", default_trust())
+        return context
+
+
+class _Shared:
+    """What a client shares with those that are made from it by ``with_options``. Takes no lock of its own."""
+
+    def __init__(self, trust: _Trust) -> None:
+        self.trust = trust
+        self._made: dict[str, Http] = {}
+        self._closed_in: set[int] = set()  # processes: a forked child of a closed client has connections of its own
+
+    @property
+    def http(self) -> Http:
+        """The connections for HTTP; made when they are first needed."""
+        http = self._made.get("http")
+        if http is None:
+            from .transport.http.session import Http
+
+            http = self._made.setdefault("http", Http(self.trust))  # as above
+            if self.is_closed:
+                http.close()  # either this sees that it was closed meanwhile, or close() sees what was made
+        return http
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether ``close`` was called in this process."""
+        return os.getpid() in self._closed_in
+
+    def close(self) -> None:
+        """Close the connections, and those that are made later. Imports nothing: a signal handler may use it."""
+        self._closed_in.add(os.getpid())
+        http = self._made.get("http")
+        if http is not None:
+            http.close()
+
+
+def _cannot_travel(argument: str, reason: str) -> TypeError:
+    return TypeError(
+        f"this client cannot be pickled because of its {argument} ({reason}): make the client in the process that is to"
+        f" use it, or leave {argument} out"
+    )
+
+
+def _checked_url(url: str, schemes: tuple[str, ...], what: str) -> str:
+    """Return it without a slash at its end. No message shows it, since it may hold a credential."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # raises where it is no number
+    except ValueError:
+        raise ValueError(f"{what} is not a URL") from None
+    if not url.isprintable() or " " in url:
+        raise ValueError(f"{what} holds a space or a line break")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError(f"{what} holds no user name, password, query or fragment: credentials are sent in headers")
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ValueError(f"{what} begins with {' or '.join(f'{scheme}://' for scheme in schemes)} and names a host")
+    return url.rstrip("/")
+
+
+def _check_secure(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "ws") and not is_this_machine(parts.hostname or ""):
+        raise ValueError(
+            f"{url} would send the key in clear to another machine; use https:// or wss://, or say allow_insecure=True"
+        )
+
+
+def checked_retries(value: int) -> int:
+    """Return it, if it is a number of retries."""
+    if type(value) is not int or value < 0:
+        raise ValueError(f"max_retries: expected a number, 0 or more, got {value!r}")
+    return value
+
+
+def merged(*layers: Mapping[str, str]) -> dict[str, str]:
+    """Put headers over others of the same name, whatever the case.
+
+    Raises:
+        TypeError: A header is no text.
+        ValueError: A header holds a line break, or its name is none, or its value cannot be sent.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            _check_header(name, value)
+            found[name.lower()] = name, value
+    return dict(found.values())
+
+
+def _check_header(name: Any, value: Any) -> None:
+    """Refuse what cannot be sent; no message shows a value, which may be the key."""
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise TypeError(f"the header {name!r}: expected a text, got a value of type {type(value).__name__}")
+    if any(char in "\r\n\0" for char in f"{name}{value}"):
+        raise ValueError(f"the header {name!r} holds a line break")
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a header")
+    if any("\ud800" <= char <= "\udfff" for char in value):
+        raise ValueError(f"the header {name!r} holds half a character, which cannot be sent")
