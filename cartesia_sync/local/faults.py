@@ -62,7 +62,7 @@ __all__ = [
 
 _CHECK_INTERVAL = 0.005  # seconds
 _EXTRA_FIELDS = ',"zz_new_field":{"nested":[1,2,{"deep":null}]},"zz_flag":true}'
-_INVALID_FRAME = b"\xff\x05wrong"  # reserved bits, an opcode that nobody knows, and a short payload
+_INVALID_FRAME = b"\xff\x05wrong"  # reserved bits, an undefined opcode, and a short payload
 _NOT_JSON = '{"type":"chunk","data":'
 
 
@@ -420,7 +420,7 @@ class Hold(EventFault, frozen=True):
 
 
 class UnknownEvent(ContextFault, frozen=True):
-    """Send one event of a type that nobody knows, with the context's id and unknown fields, then go on."""
+    """Send one event of an unknown type, with the context's id and unknown fields, then go on."""
 
     moments = (Moment.EVENT, Moment.SSE_EVENT)
 
@@ -437,7 +437,7 @@ class ErrorEvent(ContextFault, frozen=True):
         error_code: The service's code for it, or ``None``.
         title: Short text.
         message: Longer text.
-        with_context: Name the context in the event and end it. Otherwise the event names none, and it goes on.
+        with_context: Name the context in the event and end it. Otherwise the event names none, and the context goes on.
         done: The event's ``done``. With ``False`` the context goes on in either case.
         after: Apply after so many event frames of the context.
         context_id: Only this context.
@@ -454,7 +454,7 @@ class ErrorEvent(ContextFault, frozen=True):
     done: bool = True
 
     async def apply(self, peer: EventPeer) -> None:
-        """Send the event, and end the context if that is what the event says."""
+        """Send the event, and end the context if the event names it and has ``done``."""
         error = ApiError(
             self.status_code,
             self.title,

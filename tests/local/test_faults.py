@@ -1,4 +1,4 @@
-"""A fault is one class: it says when it applies, and does it itself."""
+"""A fault is one class: it holds when it applies, and applies itself."""
 
 from __future__ import annotations
 

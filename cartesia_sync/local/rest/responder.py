@@ -191,7 +191,7 @@ class Responder:
         return self._stream is not None and self._stream.prepared
 
     async def write(self, data: bytes) -> None:
-        """Send some of the body. Waits while the socket is full; cancelled when the peer goes."""
+        """Send some of the body. Waits while the socket is full; cancelled when the peer closes."""
         assert self._stream is not None
         while self._interruptions and self._interruptions[0][0] <= self._sent + len(data):
             count, act = self._interruptions.pop(0)
@@ -217,7 +217,7 @@ class Responder:
             await self._stream.write(data)
             self._sent += len(data)
 
-    # ---- what faults ask and do; see HttpPeer
+    # ---- for faults; see HttpPeer
 
     @property
     def place(self) -> Place:
@@ -265,7 +265,7 @@ class Responder:
         elif transport is not None:
             transport.close()
         await asyncio.get_running_loop().create_future()  # aiohttp cancels this task when the connection is lost
-        raise AssertionError("nobody sets that future")
+        raise AssertionError("that future has no result")
 
 
 async def _body_of(request: web.Request) -> Any:

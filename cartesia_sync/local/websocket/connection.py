@@ -295,7 +295,7 @@ class Connection:
         """Send one event when its turn comes, and apply the faults that are due before and after it.
 
         Raises:
-            ContextStoppedError: Nothing more is to be sent for the context, or nobody can receive it.
+            ContextStoppedError: Nothing more is to be sent for the context, or the peer cannot receive it.
         """
         peer = _Peer(self, context, event)
         await self._fault_plan.apply(Moment.READY, peer)
@@ -435,7 +435,7 @@ async def _ignore_stop(work: Coroutine[Any, Any, None]) -> None:
 
 async def _wait_for_cancel() -> NoReturn:
     await asyncio.get_running_loop().create_future()
-    raise AssertionError("nobody sets that future")
+    raise AssertionError("that future has no result")
 
 
 def _close_frame(code: Optional[int], reason: str = "") -> bytes:
