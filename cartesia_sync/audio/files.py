@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import IO, Callable, Protocol
 
 LONGEST_NAME = 255
-"""Bytes in a file's name, where the system does not say."""
+"""Bytes in a file's name, where the system reports no limit."""
 
 
 class BinaryTarget(Protocol):
@@ -41,8 +41,8 @@ class WholeFile:
     becomes the new file; the others keep the old content.
 
     Raises, when the ``with`` block begins or ends:
-        OSError: The file cannot be written: of the type and with the number that ``open(path, "wb")`` would give, and
-            with the path as it was given. ``PermissionError`` also for a file that is read-only, whoever asks,
+        OSError: The file cannot be written: of the type and with the number that ``open(path, "wb")`` would raise, and
+            with the path as it was given. ``PermissionError`` also for a file that is read-only, to root too,
             ``IsADirectoryError`` for a folder, ``FileExistsError`` for a device, a pipe or a socket.
 
     Threads: one writer belongs to one thread; waits for the disk alone. In a forked child it does nothing to the
@@ -179,7 +179,10 @@ class WholeFile:
 
 
 def _part_of(path: str) -> str:
-    """Return the path of the file that is written until it is whole: hidden, unique, in the same folder."""
+    """Return the path of the file that is written until it is whole: hidden, unique, in the same folder.
+
+    Its name shows whose part it is: it holds the whole file's name, as far as the system allows names of that length.
+    """
     folder, name = os.path.split(path)
     ending = f".{os.urandom(8).hex()}.part"
     try:

@@ -35,7 +35,7 @@ _EXPANSIONS = {"pcm_mulaw": _mulaw_expansion(), "pcm_alaw": _alaw_expansion()}
 
 
 def to_samples(audio: Buffer, encoding: str) -> NDArray[np.float32]:
-    """Turn raw audio into floating-point samples, -1 to 1 whatever the encoding.
+    """Turn raw audio into floating-point samples, -1 to 1 in every encoding.
 
     ``pcm_f32le`` is taken as it was sent, not clipped: what lies beyond -1 and 1 (or is NaN) stays.
 
@@ -54,7 +54,7 @@ def to_samples(audio: Buffer, encoding: str) -> NDArray[np.float32]:
 def to_integers(audio: Buffer, encoding: str) -> NDArray[np.int16]:
     """Turn raw audio into 16-bit linear samples.
 
-    ``pcm_s16le`` is taken as it was sent; mu-law and A-law are expanded as G.711 says. ``pcm_f32le`` is
+    ``pcm_s16le`` is taken as it was sent; mu-law and A-law are expanded as G.711 defines. ``pcm_f32le`` is
     multiplied by 32768, rounded half to even and clipped to -32768 ... 32767; NaN becomes 0.
 
     Returns:

@@ -62,7 +62,7 @@ class WavWriter:
 
         Args:
             target: The file's name, or a writable binary file object; see ``WholeFile``.
-            fmt: What the audio is, and so what the header says; None where it is not known yet.
+            fmt: The audio's format, which the header states; None where it is not known yet.
         """
         self._whole = WholeFile(target)
         self._format = fmt
@@ -110,7 +110,7 @@ class WavWriter:
         if audio_bytes > _MAX_AUDIO_BYTES:
             raise ValueError(f"a WAV file holds at most {_MAX_AUDIO_BYTES} bytes of audio, got {audio_bytes}")
         self._go_to_end(file, fmt)
-        self._is_at_end = False  # while nobody knows how much of it is there
+        self._is_at_end = False  # until it is known how much of it is there
         file.write(audio)
         self.audio_bytes = audio_bytes
         self._is_at_end = True
@@ -118,7 +118,7 @@ class WavWriter:
     def written(self) -> bytes:
         """Read back the audio written so far, without the header; more can be written then.
 
-        For who was interrupted, and wants to have at least that.
+        For callers that were interrupted, and want at least that.
 
         Raises:
             ValueError: Not inside the ``with`` block.
@@ -185,7 +185,7 @@ def wav_bytes(audio: Buffer, fmt: RawFormat) -> bytes:
 
 
 def read_wav(content: Buffer) -> tuple[RawFormat, bytes]:
-    """Take the header off a WAV file; a streamed one, whose header cannot know its length, goes to the end.
+    """Take the header off a WAV file; a streamed one, whose header has no true length, is read to the end.
 
     Returns:
         The audio's format, and the audio.
@@ -208,16 +208,16 @@ def with_true_lengths(head: bytes, file_bytes: int) -> bytes:
         file_bytes: The whole file's length.
 
     Returns:
-        What to put in the head's place; the head itself where the audio is as long as it says, or it is none that can
-        be read.
+        What to put in the head's place; the head itself where the audio is as long as it states, or it cannot be
+        read.
     """
     try:
         layout = _layout(head)
     except ValueError:
         return head
     audio_bytes = file_bytes - layout.data_start
-    is_said = layout.data_bytes is not None and layout.data_bytes <= audio_bytes
-    if is_said or not 0 <= audio_bytes <= _MAX_AUDIO_BYTES:
+    is_true = layout.data_bytes is not None and layout.data_bytes <= audio_bytes
+    if is_true or not 0 <= audio_bytes <= _MAX_AUDIO_BYTES:
         return head
     corrected = bytearray(head)
     struct.pack_into("<I", corrected, 4, file_bytes - 8)
@@ -231,7 +231,7 @@ def with_true_lengths(head: bytes, file_bytes: int) -> bytes:
 class _Layout:
     format: RawFormat
     data_start: int
-    data_bytes: Optional[int]  # None where the header does not know
+    data_bytes: Optional[int]  # None where the header has no true length
     fact_start: Optional[int]
 
 

@@ -6,7 +6,7 @@ It shares no code with the client, and the client never imports it. Needs the ex
 
 Rooms, from the ground up; each imports only from those before it:
 
-    voice/        text to sound, knows no HTTP: eSpeak NG and its process, samples, encodings, containers, transcripts,
+    voice/        text to sound, without HTTP: eSpeak NG and its process, samples, encodings, containers, transcripts,
                   times of words and phonemes, pronunciation
     requests      what the client sends                 events       what the server sends
     faults        what can go wrong, one class each     fault_plan   which faults are still to be applied, and to what

@@ -15,7 +15,7 @@ from . import LocalServer, ServerOptions
 
 __all__ = ["main", "serve"]
 
-# The server's options that are options of the command line too, with what argparse is to know of them.
+# The server's options that are options of the command line too, with argparse's settings for each.
 _OPTIONS: dict[str, dict[str, Any]] = {
     "host": {"help": "the address to listen on (%(default)s)"},
     "port": {"help": "the port; 0 for a free one (%(default)s)", "type": int, "default": 8765},

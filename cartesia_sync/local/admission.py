@@ -92,7 +92,7 @@ class Admission:
 
 
 def _is_token(credential: str) -> bool:
-    """Whether a local server has issued this, be it this one or another."""
+    """Whether a local server has issued this, this one or another."""
     try:
         return jwt.get_unverified_header(credential).get("kid") == _KEY_ID
     except jwt.InvalidTokenError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from typing import Optional, Protocol
+from typing import Protocol
 
 from .faults import Fault, Moment, Place, Target
 
@@ -73,7 +73,8 @@ class FaultPlan:
         """Apply every fault that is due, one after the other, until the peer has ended.
 
         What is due together and lasts belongs to this peer from the start: while one fault waits, no other peer can
-        take the next. Other faults are taken one by one, because each may end the peer.
+        take the next. Other faults are taken one by one, because each may end the peer. Of a class whose faults come
+        ``one_at_a_time`` only the first is taken.
 
         Raises:
             ContextStoppedError: A fault has ended the peer's context.
@@ -88,28 +89,17 @@ class FaultPlan:
             for armed in due:
                 await armed.fault.apply(peer)
 
-    def take(self, moment: Moment, place: Place) -> Optional[Fault]:
-        """Take the first fault that is due, for the caller to apply."""
-        for armed in self._armed:
-            if self._claim(armed, moment, place):
-                return armed.fault
-        return None
-
-    def take_each_kind(self, moment: Moment, place: Place) -> list[Fault]:
-        """Take the faults that are due, of each class only the first, for the caller to apply."""
-        taken: dict[type[Fault], Fault] = {}
-        for armed in self._armed:
-            kind = type(armed.fault)
-            if kind not in taken and self._claim(armed, moment, place):
-                taken[kind] = armed.fault
-        return list(taken.values())
-
     def _due(self, moment: Moment, place: Place, applied: Sequence[_Armed]) -> list[_Armed]:
         due: list[_Armed] = []
         for armed in self._armed:
-            if armed not in applied and (armed.fault.lasts or not due) and self._claim(armed, moment, place):
+            fault = armed.fault
+            if armed in applied or (due and not fault.lasts):
+                continue
+            if fault.one_at_a_time and any(type(other.fault) is type(fault) for other in applied):
+                continue
+            if self._claim(armed, moment, place):
                 due.append(armed)
-                if not armed.fault.lasts:
+                if not fault.lasts:
                     break
         return due
 

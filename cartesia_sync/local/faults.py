@@ -18,7 +18,7 @@ The faults of requests affect HTTP, not WebSockets. Their target is one request,
 and :class:`Unfinished` also affect the events of ``/tts/sse``: each stream is a context.
 
 To add a fault, write one class: its fields, the ``moments`` at which it may apply, and ``apply``, which does it to
-the peer of that moment. Export it in ``__all__`` here and in the package.
+the peer of that moment. Nothing else reads its fields. Export it in ``__all__`` here and in the package.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import asyncio
 import enum
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Callable, ClassVar, NamedTuple, Optional, Protocol, Union
 
 import msgspec
@@ -62,7 +62,7 @@ __all__ = [
 
 _CHECK_INTERVAL = 0.005  # seconds
 _EXTRA_FIELDS = ',"zz_new_field":{"nested":[1,2,{"deep":null}]},"zz_flag":true}'
-_INVALID_FRAME = b"\xff\x05wrong"  # reserved bits, an opcode that nobody knows, and a short payload
+_INVALID_FRAME = b"\xff\x05wrong"  # reserved bits, an undefined opcode, and a short payload
 _NOT_JSON = '{"type":"chunk","data":'
 
 
@@ -81,7 +81,7 @@ class Moment(enum.Enum):
     CANCEL = enum.auto()  # a context has been cancelled (SocketPeer)
     SSE_EVENT = enum.auto()  # as EVENT, for the answer to /tts/sse (EventPeer)
     REQUEST = enum.auto()  # an HTTP request has been read (HttpPeer)
-    BODY = enum.auto()  # so many bytes of an answer's body have been sent (HttpPeer)
+    ANSWER = enum.auto()  # the request has not been refused, and its answer is still to come (HttpPeer)
 
 
 class Place(NamedTuple):
@@ -90,7 +90,8 @@ class Place(NamedTuple):
     Attributes:
         number: The connection's number; requests have numbers of their own, below 0.
         context_id: The context whose event is sent, if there is one.
-        sent: What ``after`` is compared with: event frames sent on the connection.
+        sent: What ``after`` is compared with: event frames sent on the connection; at ``Moment.READ``, client messages
+            received on it.
         sent_in_context: The same for a fault of one context.
         path: The path of an HTTP request.
     """
@@ -170,6 +171,9 @@ class HttpPeer(Protocol):
     async def cut(self, *, reset: bool = False) -> Any:
         """End the TCP connection. Does not return."""
 
+    def call_after(self, count: int, act: Callable[[], Awaitable[Any]]) -> None:
+        """Call ``act`` once so many bytes of the answer's body have been sent; 0 is before its status."""
+
 
 # ---- what faults have in common
 
@@ -179,6 +183,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
     moments: ClassVar[tuple[Moment, ...]] = ()
     lasts: ClassVar[bool] = False  # whether it acts on every event, from the first one until it is cleared
+    one_at_a_time: ClassVar[bool] = False  # whether a target has one of this class; the others stay for other targets
 
     times: Optional[int] = 1
 
@@ -415,7 +420,7 @@ class Hold(EventFault, frozen=True):
 
 
 class UnknownEvent(ContextFault, frozen=True):
-    """Send one event of a type that nobody knows, with the context's id and unknown fields, then go on."""
+    """Send one event of an unknown type, with the context's id and unknown fields, then go on."""
 
     moments = (Moment.EVENT, Moment.SSE_EVENT)
 
@@ -432,7 +437,7 @@ class ErrorEvent(ContextFault, frozen=True):
         error_code: The service's code for it, or ``None``.
         title: Short text.
         message: Longer text.
-        with_context: Name the context in the event and end it. Otherwise the event names none, and it goes on.
+        with_context: Name the context in the event and end it. Otherwise the event names none, and the context goes on.
         done: The event's ``done``. With ``False`` the context goes on in either case.
         after: Apply after so many event frames of the context.
         context_id: Only this context.
@@ -449,7 +454,7 @@ class ErrorEvent(ContextFault, frozen=True):
     done: bool = True
 
     async def apply(self, peer: EventPeer) -> None:
-        """Send the event, and end the context if that is what the event says."""
+        """Send the event, and end the context if the event names it and has ``done``."""
         error = ApiError(
             self.status_code,
             self.title,
@@ -466,6 +471,7 @@ class LateFrames(ContextFault, frozen=True):
     """After a cancel, send so many more chunks of that context, and its ``done``, as a busy service would."""
 
     moments = (Moment.CANCEL,)
+    one_at_a_time = True
 
     count: int = 3
     done: bool = True
@@ -523,14 +529,15 @@ class CutAnswer(RequestFault, frozen=True):
         times: How many requests; ``None`` for all.
     """
 
-    moments = (Moment.BODY,)
+    moments = (Moment.ANSWER,)
+    one_at_a_time = True
 
     after: int = 0
     reset: bool = False
 
     async def apply(self, peer: HttpPeer) -> None:
-        """End the connection."""
-        await peer.cut(reset=self.reset)
+        """End the connection when that much of the answer has been sent."""
+        peer.call_after(self.after, lambda: peer.cut(reset=self.reset))
 
 
 class StallAnswer(RequestFault, frozen=True):
@@ -543,14 +550,15 @@ class StallAnswer(RequestFault, frozen=True):
         times: How many requests; ``None`` for all.
     """
 
-    moments = (Moment.BODY,)
+    moments = (Moment.ANSWER,)
+    one_at_a_time = True
 
     until: threading.Event
     after: int = 0
 
     async def apply(self, peer: HttpPeer) -> None:
-        """Wait until it is released."""
-        await wait_for_user(self.until.is_set)
+        """Wait, when that much of the answer has been sent, until it is released."""
+        peer.call_after(self.after, lambda: wait_for_user(self.until.is_set))
 
 
 async def wait_for_user(condition: Callable[[], bool]) -> None:

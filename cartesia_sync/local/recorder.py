@@ -106,8 +106,8 @@ class Recorder:
         """
         deadline = time.monotonic() + timeout
         waker: queue.SimpleQueue[None] = queue.SimpleQueue()
-        # Register before the first call, so that no change in between is missed. Weakly: whatever interrupts this
-        # method, its waker goes with it.
+        # Register before the first call, so that no change in between is missed. Weakly: if this method is
+        # interrupted, its waker is freed with it.
         with self._lock:
             self._wakers = [known for known in self._wakers if known() is not None]
             self._wakers.append(weakref.ref(waker))

@@ -1,4 +1,4 @@
-"""The local server as its user sees it: started, inspected, told to misbehave, and stopped, from any thread."""
+"""The local server as its user sees it: started, inspected, made to fail, and stopped, from any thread."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ class LocalServer:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as exc:  # whatever it was: start() waits for it, and raises it
+        except BaseException as exc:  # of any kind: start() waits for it and raises it
             if self._ready.is_set():
                 raise
             self._failure = exc
@@ -238,7 +238,7 @@ class LocalServer:
         runner = web.AppRunner(
             app.application(),
             access_log=None,
-            # Otherwise a connection that does not read would never learn that its peer has gone.
+            # Otherwise a connection that does not read would never find that its peer has gone.
             handler_cancellation=True,
             shutdown_timeout=1.0,
         )

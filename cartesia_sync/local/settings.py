@@ -1,4 +1,4 @@
-"""The options of a local server. A new one is a field here with its line of documentation, and whatever reads it."""
+"""The options of a local server. A new one is a field here, its line of documentation, and the code that reads it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         api_keys: The credentials to accept. ``None``: any that is not empty.
         record: Keep ``handshakes``, ``heard`` and ``requests``. Without it they stay empty, and a server may run for
             weeks.
-        default_buffer_delay: Seconds for which text is held if a request does not say.
+        default_buffer_delay: Seconds for which text is held if a request sets no other delay.
         cancel_stops: A cancel stops a context at once. Otherwise the sentence that is being spoken is sent to its end.
         done_after_cancel: Send ``done`` after a cancel.
         done_at_expiry: Send ``done`` when a context expires.

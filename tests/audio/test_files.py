@@ -155,7 +155,7 @@ def test_what_cannot_be_written_to_is_refused_at_once(target: Any) -> None:
 # ---- paths that cannot be written to
 
 
-def refusal(call: Callable[..., object], *arguments: object) -> OSError:
+def error_of(call: Callable[..., object], *arguments: object) -> OSError:
     try:
         call(*arguments)
     except OSError as error:
@@ -171,7 +171,7 @@ def test_a_bad_path_is_named_as_it_was_given(tmp_path: Path, monkeypatch: pytest
     for given in (
         "none/a.wav", "file/a.wav", "folder", "folder/", "none/", "", "n" * 300, "circle", Path("none/b.wav"),
     ):  # fmt: skip
-        expected, refused = refusal(open, given, "wb"), refusal(WholeFile(given).__enter__)
+        expected, refused = error_of(open, given, "wb"), error_of(WholeFile(given).__enter__)
         assert type(refused) is type(expected)
         assert (refused.errno, refused.filename) == (expected.errno, str(given))
         assert ".part" not in str(refused)

@@ -16,14 +16,14 @@ TELEPHONE = RawFormat("pcm_mulaw", 8000)
 
 
 def expand_mulaw(code: int) -> int:
-    """Decode as the G.711 recommendation tells it: 14-bit magnitudes, one code at a time."""
+    """Decode as the G.711 recommendation defines it: 14-bit magnitudes, one code at a time."""
     code ^= 0xFF
     magnitude = ((2 * (code & 15) + 33) << (code >> 4 & 7)) - 33
     return 4 * (-magnitude if code & 0x80 else magnitude)
 
 
 def expand_alaw(code: int) -> int:
-    """Decode as the G.711 recommendation tells it: 13-bit magnitudes, one code at a time."""
+    """Decode as the G.711 recommendation defines it: 13-bit magnitudes, one code at a time."""
     code ^= 0x55
     mantissa, exponent = code & 15, code >> 4 & 7
     magnitude = 2 * mantissa + 1 if exponent == 0 else (2 * mantissa + 33) << (exponent - 1)

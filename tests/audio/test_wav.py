@@ -257,7 +257,7 @@ def test_header_of_the_longest_audio_fits_into_32_bits() -> None:
 
 
 def fields(name: bytes, content: bytes, *, length: int = -1) -> bytes:
-    """Make one part of a WAV file; ``length`` is said in place of the true one."""
+    """Make one part of a WAV file; ``length`` stands in place of the true one."""
     padding = b"\0" * (len(content) % 2)
     return struct.pack("<4sI", name, len(content) if length < 0 else length) + content + padding
 

@@ -32,18 +32,18 @@ def request(context_id: str, transcript: str, **fields: Any) -> dict[str, Any]:
 
 
 class Peer:
-    """A plain client: what it is told to say it says, right or wrong."""
+    """A plain client: it sends what the test wants, right or wrong."""
 
     def __init__(self, websocket: Any) -> None:
         self.websocket = websocket
 
-    def say(self, message: Any) -> None:
+    def send(self, message: Any) -> None:
         self.websocket.send(message if isinstance(message, (str, bytes)) else json.dumps(message))
 
     def ask(self, context_id: str, transcript: str, **fields: Any) -> None:
         if "continue_" in fields:
             fields["continue"] = fields.pop("continue_")
-        self.say(request(context_id, transcript, **fields))
+        self.send(request(context_id, transcript, **fields))
 
     def event(self) -> dict[str, Any]:
         event: dict[str, Any] = json.loads(self.websocket.recv(timeout=BOUND))
@@ -61,7 +61,7 @@ class Peer:
 
     def fence(self) -> list[dict[str, Any]]:
         """All events that come before the answer to a mistake made now, without that answer."""
-        self.say("fence")
+        self.send("fence")
         events = []
         while True:
             events.append(self.event())

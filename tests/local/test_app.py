@@ -1,4 +1,4 @@
-"""The HTTP side: who gets in, and what the others are told."""
+"""The HTTP side: who is admitted, and what the others get."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_handshakes_are_written_down(dial: Dial) -> None:
 def test_the_version_in_the_query_wins(dial: Dial, path: str, headers: dict[str, str], legacy: bool) -> None:
     with LocalServer() as server:
         peer = dial(server, path, {"X-API-Key": "any", **headers})
-        peer.say("no JSON")
+        peer.send("no JSON")
         assert ("error" in peer.event()) is legacy
 
 

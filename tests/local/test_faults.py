@@ -1,4 +1,4 @@
-"""A fault is one class: it says when it applies, and does it itself."""
+"""A fault is one class: it holds when it applies, and applies itself."""
 
 from __future__ import annotations
 
@@ -62,15 +62,33 @@ class Teapot(RequestFault, frozen=True):
         peer.refuse(418, "short and stout", None)
 
 
+class Surprise(RequestFault, frozen=True):
+    """The same for an answer's body; nobody but it has to know its fields."""
+
+    moments = (Moment.ANSWER,)
+    position: int
+    sent: threading.Event
+
+    async def apply(self, peer: faults.HttpPeer) -> None:
+        async def act() -> None:
+            self.sent.set()
+
+        peer.call_after(self.position, act)
+
+
 def test_a_new_fault_is_one_class(dial: Callable[..., Any], ask: Callable[..., Any]) -> None:
     """Nothing else of the server has to know it."""
-    with LocalServer(engine="signal", faults=[Greet('{"type":"hi","done":false}', after=1), Teapot()]) as server:
+    sent = threading.Event()
+    new = [Greet('{"type":"hi","done":false}', after=1), Teapot(), Surprise(100, sent)]
+    with LocalServer(engine="signal", faults=new) as server:
         peer = dial(server)
         peer.ask("a", "Hello.")
         assert [event["type"] for event in peer.until("a")][:2] == ["chunk", "hi"]
         answer = ask(server, "GET", "/voices")
         assert (answer.status_code, answer.text) == (418, "short and stout")
+        assert not sent.is_set()
         assert ask(server, "GET", "/voices").status_code == 200
+        assert sent.is_set()
 
 
 def test_the_package_exports_every_fault() -> None:

@@ -36,7 +36,7 @@ def audio_of(events: list[Any]) -> bytes:
 
 @pytest.fixture
 def spoken(dial: Dial, audio_of: Callable[..., bytes]) -> Callable[[LocalServer, str], bytes]:
-    """What a plain peer hears for a text: the reference for the others."""
+    """What a plain peer receives for a text: the reference for the others."""
 
     def speak(server: LocalServer, text: str) -> bytes:
         peer = dial(server)
@@ -340,8 +340,8 @@ def test_async_contexts_side_by_side(spoken: Callable[[LocalServer, str], bytes]
             return list(await asyncio.gather(*receivers))
 
     with LocalServer() as server:
-        heard = asyncio.run(scene(server))
-        for number, events in enumerate(heard):
+        received = asyncio.run(scene(server))
+        for number, events in enumerate(received):
             assert events[-1].type == "done"
             assert audio_of(events) == spoken(server, f"This is number {number}. And this is its rest.")
 

@@ -33,7 +33,7 @@ def parsed(version: str = NEW, **fields: Any) -> GenerationRequest:
     return request
 
 
-def refusal(message: Any, version: str = NEW) -> ApiError:
+def error_of(message: Any, version: str = NEW) -> ApiError:
     with pytest.raises(ApiError) as caught:
         parse_message(message, version)
     return caught.value
@@ -96,8 +96,8 @@ def test_a_cancel_needs_nothing_but_its_context() -> None:
 @pytest.mark.parametrize(
     "message", [None, 7, "text", [], {}, {"context_id": None}, {"context_id": 7}, {"context_id": ""}]
 )
-def test_without_a_readable_context_the_refusal_names_none(message: Any) -> None:
-    refused = refusal(message)
+def test_without_a_readable_context_the_error_names_none(message: Any) -> None:
+    refused = error_of(message)
     assert (refused.status, refused.context_id) == (400, None)
 
 
@@ -150,7 +150,7 @@ def test_without_a_readable_context_the_refusal_names_none(message: Any) -> None
 )
 def test_what_is_wrong_is_refused_by_name(fields: dict[str, Any]) -> None:
     code = fields.get("code")
-    refused = refusal({**GOOD, **fields})
+    refused = error_of({**GOOD, **fields})
     assert (refused.status, refused.error_code) == (400, code)
     assert refused.context_id == fields.get("context_id", "turn-17")
 
@@ -158,7 +158,7 @@ def test_what_is_wrong_is_refused_by_name(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("version", "status"), [(OLD, 400), (FIRST_STRUCTURED, 404), (NEW, 404), ("soon", 404)])
 @pytest.mark.parametrize("voice", ["nobody", "{" + VOICE + "}", VOICE.replace("-", ""), ""])
 def test_what_is_no_uuid_is_no_voice(voice: str, version: str, status: int) -> None:
-    refused = refusal({**GOOD, "voice": voice}, version)
+    refused = error_of({**GOOD, "voice": voice}, version)
     assert (refused.status, refused.error_code) == (status, "voice_not_found")
 
 
@@ -176,7 +176,7 @@ JSON = st.recursive(
 
 @settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine is slow at making them
 @given(st.dictionaries(st.sampled_from([*GOOD, "continue", "flush", "language", "generation_config", "cancel"]), JSON))
-def test_whatever_a_field_holds_the_answer_is_a_request_or_a_refusal(fields: dict[str, Any]) -> None:
+def test_whatever_a_field_holds_the_answer_is_a_request_or_an_error(fields: dict[str, Any]) -> None:
     try:
         parse_message({**GOOD, **fields}, NEW)
     except ApiError as refused:

@@ -75,7 +75,7 @@ def test_stop_may_be_called_again_and_before_start() -> None:
 
 def test_what_was_seen_can_be_read_after_the_end(dial: Dial) -> None:
     with LocalServer() as server:
-        dial(server).say("x")
+        dial(server).send("x")
         server.wait_for(lambda server: bool(server.heard), BOUND)
     assert len(server.handshakes) == 1
     assert server.heard == [(0, "x")]
@@ -97,7 +97,7 @@ def test_stop_leaves_nothing_whatever_is_going_on(dial: Dial, state: str, tmp_pa
             peer.event()
         if state == "waiting":
             peer.ask("a", "held text", continue_=True, max_buffer_delay_ms=5000)
-        if state == "full":  # the peer's buffers and the socket's: nobody reads, and much is to be said
+        if state == "full":  # the peer's buffers and the socket's: nobody reads, and much is to be sent
             form = {"container": "raw", "encoding": "pcm_f32le", "sample_rate": 48000}
             peer.ask("b", "This is a sentence that takes a while to say. " * 50, output_format=form)
             server.wait_for(lambda server: len(server.heard) == 2, BOUND)
@@ -163,7 +163,7 @@ def test_wait_for_is_woken_and_is_bounded(dial: Dial) -> None:
 def test_without_records_nothing_is_kept(dial: Dial) -> None:
     with LocalServer(record=False) as server:
         peer = dial(server)
-        peer.say("x")
+        peer.send("x")
         peer.event()
         assert server.handshakes == []
         assert server.heard == []

@@ -74,24 +74,24 @@ def test_the_command_line_takes_its_options_and_defaults_from_there() -> None:
 
 @pytest.mark.parametrize("name", __main__._OPTIONS)
 def test_every_option_of_the_command_line_reaches_the_server(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: dict[str, Any] = {}
+    received: dict[str, Any] = {}
 
     def refuse(**options: Any) -> LocalServer:
-        heard.update(options)
+        received.update(options)
         raise OSError("enough")
 
     monkeypatch.setattr(__main__, "LocalServer", refuse)
     assert __main__.main([f"--{name.replace('_', '-')}", str(another(name))]) == 1
-    assert heard[name] == another(name)
+    assert received[name] == another(name)
 
 
 def test_the_command_of_the_package_has_the_same_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: dict[str, Any] = {}
-    monkeypatch.setattr(__main__, "serve", lambda **options: heard.update(options))
+    received: dict[str, Any] = {}
+    monkeypatch.setattr(__main__, "serve", lambda **options: received.update(options))
     assert cli.main(["serve", "--port", "0"]) == 0
-    assert set(heard) == {*__main__._OPTIONS, "tls_cert", "tls_key"}
+    assert set(received) == {*__main__._OPTIONS, "tls_cert", "tls_key"}
     same = __main__._parser().parse_args(["--port", "0"])
-    assert argparse.Namespace(**heard) == same
+    assert argparse.Namespace(**received) == same
 
 
 def test_the_keys_are_a_copy() -> None:

@@ -52,7 +52,7 @@ class Caller:
         self.protocol = ClientProtocol(parse_uri(url), max_size=None)
         self.request_for = request_for
         self.frames: list[Frame] = []
-        self.heard: list[bytes] = []
+        self.received: list[bytes] = []
         self.over = False  # the stream below TLS
         self._move(self.tls.do_handshake)
         opening = self.protocol.connect()
@@ -64,12 +64,12 @@ class Caller:
         if self.protocol.handshake_exc is not None:
             raise self.protocol.handshake_exc
 
-    def say(self, text: str) -> None:
+    def send(self, text: str) -> None:
         self.protocol.send_text(text.encode())
         self._send()
 
     def ask(self, context_id: str, text: str, **fields: Any) -> None:
-        self.say(json.dumps(self.request_for(context_id, text, **fields)))
+        self.send(json.dumps(self.request_for(context_id, text, **fields)))
 
     def frame(self) -> Frame:
         """The next frame.
@@ -83,13 +83,13 @@ class Caller:
         return self.frames.pop(0)
 
     def until(self, *contexts: str) -> list[bytes]:
-        """All frames until each of these contexts has had its last one; in ``heard``, whatever happens."""
-        self.heard, waiting = [], set(contexts)
+        """All frames until each of these contexts has had its last one; in ``received``, whatever happens."""
+        self.received, waiting = [], set(contexts)
         while waiting:
-            self.heard.append(self.frame().data)
-            if b'"type":"done"' in self.heard[-1]:
-                waiting.discard(json.loads(self.heard[-1])["context_id"])
-        return self.heard
+            self.received.append(self.frame().data)
+            if b'"type":"done"' in self.received[-1]:
+                waiting.discard(json.loads(self.received[-1])["context_id"])
+        return self.received
 
     def _send(self) -> None:
         for data in self.protocol.data_to_send():
@@ -183,7 +183,7 @@ def test_what_ends_the_stream_ends_it_below_tls(call: Call, trust: Any, fault: A
         caller.ask("a", "Hello there.")
         with pytest.raises(end):
             caller.until("a")
-        assert len(caller.heard) == 1 or fault is Reset  # which may overtake what was sent before it
+        assert len(caller.received) == 1 or fault is Reset  # which may overtake what was sent before it
         caller.raw.close()
         server.wait_for(lambda server: server.open_connections == 0, BOUND)
 
@@ -212,7 +212,7 @@ def test_silence_says_nothing_and_hears_all(call: Call, trust: Any) -> None:
         caller, other = call(server), call(server)
         caller.ask("a", "Hello there.")
         caller.frame()
-        caller.say("still heard")
+        caller.send("still read")
         server.wait_for(lambda server: len(server.heard) == 2, BOUND)
         other.ask("a", "Hello there.")
         other.until("a")  # by now all else would have come
@@ -226,10 +226,10 @@ def test_stop_reading_goes_on_sending(call: Call, trust: Any) -> None:
         caller, other = call(server), call(server)
         caller.ask("a", "Hello.")
         caller.until("a")
-        caller.say("not heard")
+        caller.send("not read")
         other.ask("b", "Hello.")
         other.until("b")
-        assert [heard.connection for heard in server.heard] == [0, 1]
+        assert [message.connection for message in server.heard] == [0, 1]
 
 
 @pytest.mark.parametrize(

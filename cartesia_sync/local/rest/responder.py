@@ -65,7 +65,8 @@ class Responder:
         self.fault_response: Optional[web.Response] = None
         self._fault_plan = fault_plan
         self._stream: Optional[web.StreamResponse] = None
-        self._body_faults: list[Any] = []  # those with an ``after``, in that order
+        # What faults do in the body: after how many bytes, and what, in that order.
+        self._interruptions: list[tuple[int, Callable[[], Awaitable[Any]]]] = []
         self._sent = 0
 
     async def read(self, recorder: Recorder) -> None:
@@ -84,10 +85,8 @@ class Responder:
         request = Request(self.request.method, self.request.path, query, headers, self.body)
         self.number = recorder.add_request(request)
         await self._fault_plan.apply(Moment.REQUEST, self)
-        if self.fault_response is None:
-            # Taken now and not when they are due, so that each request has its own, however long its body is.
-            faults = self._fault_plan.take_each_kind(Moment.BODY, self.place)
-            self._body_faults = sorted(faults, key=lambda fault: getattr(fault, "after", 0))
+        # Now and not while the answer is sent, so that each request has its own, however long the answer is.
+        await self._fault_plan.apply(Moment.ANSWER, self)
         if error is not None:
             raise error
 
@@ -156,7 +155,7 @@ class Responder:
     async def send(self, response: web.StreamResponse) -> web.StreamResponse:
         """Return an answer for aiohttp to send, or send it here if faults are due in it."""
         response.headers.setdefault("X-Request-Id", self.request_id)
-        if not self._body_faults or response is self._stream or not isinstance(response, web.Response):
+        if not self._interruptions or response is self._stream or not isinstance(response, web.Response):
             return response
         body = response.body if isinstance(response.body, bytes) else b""
         self._stream = web.StreamResponse(status=response.status, headers=response.headers)
@@ -192,15 +191,15 @@ class Responder:
         return self._stream is not None and self._stream.prepared
 
     async def write(self, data: bytes) -> None:
-        """Send some of the body. Waits while the socket is full; cancelled when the peer goes."""
+        """Send some of the body. Waits while the socket is full; cancelled when the peer closes."""
         assert self._stream is not None
-        while self._body_faults and self._body_faults[0].after <= self._sent + len(data):
-            fault = self._body_faults.pop(0)
-            ahead = max(0, fault.after - self._sent)
-            if fault.after > 0:
+        while self._interruptions and self._interruptions[0][0] <= self._sent + len(data):
+            count, act = self._interruptions.pop(0)
+            ahead = max(0, count - self._sent)
+            if count > 0:
                 await self._put(data[:ahead])
             data = data[ahead:]
-            await fault.apply(self)
+            await act()
         await self._put(data)
 
     async def end(self) -> web.StreamResponse:
@@ -218,7 +217,7 @@ class Responder:
             await self._stream.write(data)
             self._sent += len(data)
 
-    # ---- what faults ask and do; see HttpPeer
+    # ---- for faults; see HttpPeer
 
     @property
     def place(self) -> Place:
@@ -249,6 +248,11 @@ class Responder:
             )
         self.fault_response.headers.update(headers or {})
 
+    def call_after(self, count: int, act: Callable[[], Awaitable[Any]]) -> None:
+        """Call ``act`` once so many bytes of the answer's body have been sent; 0 is before its status."""
+        self._interruptions.append((count, act))
+        self._interruptions.sort(key=lambda interruption: interruption[0])  # stable: equal ones stay in their order
+
     async def cut(self, *, reset: bool = False) -> NoReturn:
         """End the connection here: by the end of the stream, or by a reset."""
         transport = self.request.transport
@@ -261,7 +265,7 @@ class Responder:
         elif transport is not None:
             transport.close()
         await asyncio.get_running_loop().create_future()  # aiohttp cancels this task when the connection is lost
-        raise AssertionError("nobody sets that future")
+        raise AssertionError("that future has no result")
 
 
 async def _body_of(request: web.Request) -> Any:

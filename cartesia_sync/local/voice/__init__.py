@@ -1,1 +1,1 @@
-"""Text to sound: speech, its times, its encodings and containers. Knows nothing of HTTP."""
+"""Text to sound: speech, its times, its encodings and containers. Independent of HTTP."""

@@ -128,7 +128,7 @@ def encode(samples: Samples, encoding: str) -> bytes:
 
 # ---- a synthetic voice, for machines without eSpeak NG
 
-# The two lowest resonances of the mouth in Hz, which is what tells vowels apart.
+# The two lowest resonances of the mouth in Hz, by which vowels differ.
 _FORMANTS = {"a": (730, 1090), "e": (530, 1840), "i": (270, 2290), "o": (570, 840), "u": (300, 870), "y": (280, 2000)}
 _VOWEL_S, _CONSONANT_S = 0.095, 0.06
 

@@ -31,7 +31,7 @@ from .transcript import Pause, Phrase
 
 __all__ = ["LANGUAGES", "Speaker", "SpeechError", "Spoken", "Voice", "choose_voice"]
 
-# The service's languages that eSpeak NG knows by the same name, and those with another name there.
+# The service's languages: those that have the same name in eSpeak NG, and those that have another.
 _SAME_NAME = (
     "ar", "bg", "bn", "cs", "da", "de", "el", "es", "fi", "fr", "gu", "he", "hi", "hr", "hu", "id", "it", "ja", "ka",
     "kn", "ko", "ml", "mr", "ms", "nl", "or", "pa", "pl", "ro", "ru", "sk", "sv", "ta", "te", "th", "tr", "uk", "ur",
@@ -223,7 +223,8 @@ class _EngineMissingError(SpeechError):
 class _EspeakEngine:
     """eSpeak NG, behind a pipe.
 
-    Threads: ``kill`` may be called by any; the rest belongs to the speech thread, and to whoever closes after its end.
+    Threads: ``kill`` may be called by any; the rest belongs to the speech thread, and after its end to the thread
+    that closes.
     ``_process_lock`` guards ``_process`` and ``_killed``, so that no process is started after ``kill``.
     """
 

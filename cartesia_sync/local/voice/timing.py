@@ -58,7 +58,7 @@ def word_times(
 
     Args:
         text: What was spoken.
-        starts: Where words start: offset in the text (code points, from 0) and seconds, in the order heard.
+        starts: Where words start: offset in the text (code points, from 0) and seconds, in order.
         phonemes: All phonemes of the audio.
         total: The length of the audio in seconds.
         by_character: Every character is a token, as suits text without spaces between its words.
@@ -68,12 +68,12 @@ def word_times(
     """
     tokens = list((_CHARACTER if by_character else _TOKEN).finditer(text))
     voiced = [token for token in tokens if any(map(str.isalnum, token.group()))]
-    heard = _spans_of_voiced(voiced, starts, phonemes, total)
+    spans_by_offset = _spans_of_voiced(voiced, starts, phonemes, total)
     spans: list[Timed] = []
     for token in tokens:
-        span = heard.get(token.start())
+        span = spans_by_offset.get(token.start())
         if span is None:
-            moment = spans[-1].end if spans else min((start for start, _ in heard.values()), default=0.0)
+            moment = spans[-1].end if spans else min((start for start, _ in spans_by_offset.values()), default=0.0)
             span = (moment, moment)
         spans.append(Timed(token.group(), *span))
     return spans

@@ -150,7 +150,7 @@ def _is_end(text: str, match: re.Match[str]) -> bool:
 
 
 def read_tags(text: str, style: Style) -> tuple[list[Union[Phrase, Pause]], Style]:
-    """Split text into phrases and pauses, as its tags say.
+    """Split text into phrases and pauses, and apply its tags.
 
     ``<speed>`` and ``<volume>`` hold from there on, ``<break>`` is a pause, ``<spell>`` spells, ``<emotion>`` and
     ``[laughter]`` are left out. What does not look like a tag is text.

@@ -11,7 +11,7 @@ Messages, both ways, on stdin and stdout: two lengths (big-endian, 32 bits each)
               or {"error": text}, no payload
 
 ``offset`` counts code points of the text from 0, ``sample`` is where the word or phoneme starts. A phoneme with an
-empty name is a pause. The first message comes without a request and says whether the library works: {"ready": true} or
+empty name is a pause. The first message comes without a request and shows whether the library works: {"ready": true} or
 an error.
 
 Started by ``speech`` with its path and the folder of the package ``espeakng_loader``. Ends when stdin does.
@@ -142,7 +142,7 @@ def _serve(inward: BinaryIO, out: BinaryIO) -> None:
         # The data is found from the working directory as ".": eSpeak NG refuses paths of 160 bytes and more.
         os.chdir(espeakng_loader.get_data_path())
         _speak(library_path, "a", "en-us", 175, False)
-    except Exception as exc:  # whatever is wrong with the library, the parent is told
+    except Exception as exc:  # anything may be wrong with the library; the parent gets the message
         _send(out, {"error": f"{type(exc).__name__}: {exc}"})
         return
     _send(out, {"ready": True})
@@ -153,7 +153,7 @@ def _serve(inward: BinaryIO, out: BinaryIO) -> None:
         request = json.loads(inward.read(LENGTHS.unpack(lengths)[0]))
         try:
             header, samples = _speak(library_path, request["text"], request["voice"], request["rate"], request["pause"])
-        except Exception as exc:  # one text must not affect the others; the parent is told
+        except Exception as exc:  # one text must not affect the others; the parent gets the message
             header, samples = {"error": f"{type(exc).__name__}: {exc}"}, b""
         _send(out, header, samples)
 
@@ -174,7 +174,7 @@ def main(arguments: list[str]) -> int:
         _serve(sys.stdin.buffer, out)
         out.close()
     except BrokenPipeError:
-        # The parent is gone. There is nobody to tell, not even at exit.
+        # The parent is gone, so nothing can be sent any more, not even at exit.
         os._exit(0)
     return 0
 

@@ -157,11 +157,9 @@ class Connection:
     # ---- reading
 
     async def _read(self) -> None:
-        reader = _Peer(self, None)
+        reading = _ReadingPeer(self, None)
         while True:
-            fault = self._fault_plan.take(Moment.READ, Place(self._number, sent=self._received))
-            if fault is not None:
-                await fault.apply(reader)
+            await self._fault_plan.apply(Moment.READ, reading)
             message = await self._socket.receive()
             if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
                 self._received += 1
@@ -243,10 +241,7 @@ class Connection:
             return
         if self._options.cancel_stops:
             self._stop(context)
-            peer = _Peer(self, context)
-            late = self._fault_plan.take(Moment.CANCEL, peer.place)
-            if late is not None:
-                self._send_soon(late.apply(peer))
+            self._send_soon(self._fault_plan.apply(Moment.CANCEL, _Peer(self, context)))
             if self._options.done_after_cancel:
                 self._send_soon(self._send(events.done_event(context_id)))
         else:
@@ -300,7 +295,7 @@ class Connection:
         """Send one event when its turn comes, and apply the faults that are due before and after it.
 
         Raises:
-            ContextStoppedError: Nothing more is to be sent for the context, or nobody can receive it.
+            ContextStoppedError: Nothing more is to be sent for the context, or the peer cannot receive it.
         """
         peer = _Peer(self, context, event)
         await self._fault_plan.apply(Moment.READY, peer)
@@ -422,6 +417,17 @@ class _Peer:
         await self._connection._send(events.done_event(self._context.id))
 
 
+class _ReadingPeer(_Peer):
+    """The same while it reads; faults count the client's messages here."""
+
+    has_ended = False  # its sending direction may have ended; the other one has not
+
+    @property
+    def place(self) -> Place:
+        connection = self._connection
+        return Place(connection._number, sent=connection._received)
+
+
 async def _ignore_stop(work: Coroutine[Any, Any, None]) -> None:
     with contextlib.suppress(ContextStoppedError):
         await work
@@ -429,7 +435,7 @@ async def _ignore_stop(work: Coroutine[Any, Any, None]) -> None:
 
 async def _wait_for_cancel() -> NoReturn:
     await asyncio.get_running_loop().create_future()
-    raise AssertionError("nobody sets that future")
+    raise AssertionError("that future has no result")
 
 
 def _close_frame(code: Optional[int], reason: str = "") -> bytes:

@@ -51,7 +51,7 @@ class Context:
 
     Attributes:
         id: The client's name for it.
-        sent: How many of its event frames have been sent; counted by whoever sends them.
+        sent: How many of its event frames have been sent; counted by the connection, which sends them.
         is_over: Its last event has been handed out, or it was stopped.
 
     Args:
@@ -137,7 +137,7 @@ class Context:
         self._finish(with_done=with_done)
 
     def stop(self) -> None:
-        """Begin nothing more. The running task is cancelled by whoever started it."""
+        """Begin nothing more. The connection, which started the running task, cancels it."""
         self.is_over = True
         if self._buffer_timer is not None:
             self._buffer_timer.cancel()

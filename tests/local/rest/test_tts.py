@@ -230,7 +230,7 @@ def test_a_failure_in_mid_stream_is_an_error_event(ask: Ask, monkeypatch: pytest
         assert "hoarse" in (events[-1]["error"] if version else events[-1]["message"])
         if version is None:
             assert events[-1]["request_id"] == answer.headers["X-Request-Id"]
-        # Bytes have no way to say it but to end too soon: no second status, no last chunk.
+        # Bytes can show it only by ending too soon: no second status, no last chunk.
         spoken_count = 0
         body = json.dumps(speech()).encode()
         with socket.create_connection((server.host, server.port), BOUND) as raw:
@@ -244,7 +244,7 @@ def test_a_failure_in_mid_stream_is_an_error_event(ask: Ask, monkeypatch: pytest
         assert ask(server, "POST", "/tts/bytes", json=speech()).status_code == 500
 
 
-def test_a_fault_of_the_server_itself_is_told_and_printed(
+def test_a_bug_of_the_server_is_reported_and_printed(
     ask: Ask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(*_: Any) -> Spoken:

@@ -92,6 +92,6 @@ def test_whatever_is_replaced_the_written_tokens_are_kept_in_order(text: str, it
     )
     tokens = [token for group in written for token in group.tokens]
     assert tokens == ([character for character in text if not character.isspace()] if by_character else text.split())
-    heard = "".join(part.text for part in parts if isinstance(part, Phrase))
-    count = len([character for character in heard if not character.isspace()]) if by_character else len(heard.split())
+    spoken = "".join(part.text for part in parts if isinstance(part, Phrase))
+    count = len([character for character in spoken if not character.isspace()]) if by_character else len(spoken.split())
     assert sum(group.spoken for group in written) == count

@@ -102,14 +102,14 @@ def test_the_same_words_make_the_same_bytes_in_another_process(speaker: Speaker)
 
 
 def test_every_speaker_is_the_same_each_time_and_unlike_the_others(espeak: Speaker) -> None:
-    heard = set()
+    audios = set()
     for name in speech._SPEAKERS:
         voice = speech.Voice("en-us", name)
         audio = say(espeak, "The same words.", voice=voice).audio
         assert audio == say(espeak, "The same words.", voice=voice).audio, name
         assert np.max(np.abs(np.frombuffer(audio, "<i2"))) < 32000, f"{name} is clipped"
-        heard.add(audio)
-    assert len(heard) == len(speech._SPEAKERS)
+        audios.add(audio)
+    assert len(audios) == len(speech._SPEAKERS)
 
 
 def test_every_language_has_a_voice(espeak: Speaker) -> None:
@@ -178,14 +178,14 @@ def test_odd_text_is_spoken_too(speaker: Speaker, text: str) -> None:
 
 def test_a_process_is_replaced_after_long_service(espeak: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speech, "_UTTERANCES_A_PROCESS", 2)
-    processes, heard = set(), set()
+    processes, audios = set(), set()
     for _ in range(4):
-        heard.add(say(espeak, "Hello.").audio)
+        audios.add(say(espeak, "Hello.").audio)
         process = espeak._engine._process  # type: ignore[union-attr]  # the fixture's engine
         assert process is not None
         processes.add(process.pid)
     assert len(processes) == 3
-    assert len(heard) == 1
+    assert len(audios) == 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")

@@ -52,7 +52,7 @@ AudioOf = Callable[..., bytes]
 def test_nonsense_is_an_error_without_a_context_and_ends_nothing(dial: Dial, nonsense: Any) -> None:
     with LocalServer() as server:
         peer = dial(server)
-        peer.say(nonsense)
+        peer.send(nonsense)
         event = peer.event()
         assert (event["type"], event["status_code"], event["done"]) == ("error", 400, True)
         assert "context_id" not in event
@@ -88,10 +88,10 @@ def test_an_error_ends_the_context_that_it_names_and_no_other(dial: Dial) -> Non
 def test_what_is_heard_is_written_down_by_connection(dial: Dial) -> None:
     with LocalServer() as server:
         one, other = dial(server), dial(server)
-        one.say({"context_id": "x", "cancel": True})
+        one.send({"context_id": "x", "cancel": True})
         server.wait_for(lambda server: len(server.heard) == 1, BOUND)
         for message in ("nonsense", "[1]", b"\x00"):
-            other.say(message)
+            other.send(message)
         server.wait_for(lambda server: len(server.heard) == 4, BOUND)
         assert server.heard == [
             (0, {"context_id": "x", "cancel": True}),
@@ -107,7 +107,7 @@ def test_a_ping_is_answered_with_its_payload(dial: Dial) -> None:
         assert pong.wait(BOUND)
 
 
-def test_a_fault_of_the_server_itself_is_told_to_the_client_and_printed(
+def test_a_bug_of_the_server_is_reported_to_the_client_and_printed(
     dial: Dial, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(*_: Any) -> Spoken:
@@ -363,7 +363,7 @@ def test_silence_is_deaf_to_nothing_and_says_nothing(dial: Dial) -> None:
         peer.ask("a", "Hello there.")
         peer.event()
         pong = peer.websocket.ping()
-        peer.say("still heard")
+        peer.send("still heard")
         server.wait_for(lambda server: len(server.heard) == 2, BOUND)
         # Events, a pong, and an error would all have come before an answer on a second connection.
         other = dial(server)
@@ -381,8 +381,8 @@ def test_stop_reading_hears_so_many_messages_and_goes_on_sending(dial: Dial) -> 
         peer, other = dial(server), dial(server)
         peer.ask("a", "Hello.")
         assert peer.until("a")[-1]["type"] == "done"
-        peer.say("not heard")
-        other.ask("b", "Hello.")  # the fault applies once, and this one is first to hear its first message
+        peer.send("not heard")
+        other.ask("b", "Hello.")  # the fault applies once, and this one is first to read its first message
         other.until("b")
         assert [heard.connection for heard in server.heard] == [0, 1]
         peer.websocket.socket.shutdown(socket.SHUT_RDWR)
@@ -502,7 +502,7 @@ def test_late_frames_follow_a_cancel(dial: Dial, audio_of: AudioOf) -> None:
         for context_id, types in (("a", ["chunk", "chunk", "done"]), ("b", [])):
             peer.ask(context_id, "A long sentence, cancelled early.")
             assert peer.event()["context_id"] == context_id
-            peer.say({"context_id": context_id, "cancel": True})
+            peer.send({"context_id": context_id, "cancel": True})
             # Chunks may be on their way already; the late ones hold silence.
             events = [
                 event for event in peer.fence() if event["type"] == "done" or set(audio_of([event], context_id)) == {0}
@@ -546,7 +546,7 @@ def test_a_hold_is_cancelled_with_its_context_and_ends_with_the_server(dial: Dia
         peer = dial(server)
         peer.ask("a", "Hello there.")
         peer.ask("b", "Hello there.")
-        peer.say({"context_id": "a", "cancel": True})
+        peer.send({"context_id": "a", "cancel": True})
         assert peer.fence() == []
 
 

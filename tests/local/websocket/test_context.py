@@ -66,7 +66,7 @@ def test_pieces_are_joined_as_they_are(dial: Dial, audio_of: AudioOf) -> None:
 
 
 def test_the_same_requests_make_the_same_events_on_any_server(dial: Dial) -> None:
-    """But for the time that the server says it took."""
+    """But for the time that the server reports."""
     runs = []
     for _ in range(2):
         with LocalServer() as server:
@@ -234,7 +234,7 @@ def test_a_context_that_has_ended_takes_no_more(dial: Dial, ending: str) -> None
         if ending in ("done", "error", "expired"):
             peer.until("a")
         elif ending == "cancel":
-            peer.say({"context_id": "a", "cancel": True})
+            peer.send({"context_id": "a", "cancel": True})
         peer.ask("a", "More.")
         last = peer.fence()[-1]
         assert (last["type"], last["status_code"], last["context_id"]) == ("error", 400, "a")
@@ -377,7 +377,7 @@ def test_a_cancel_stops_a_context_at_once_and_leaves_the_others(dial: Dial) -> N
         peer = dial(server)
         peer.ask("a", "A long sentence which is cancelled long before its end.", add_timestamps=True)
         assert peer.event()["context_id"] == "a"
-        peer.say({"context_id": "a", "cancel": True})
+        peer.send({"context_id": "a", "cancel": True})
         peer.fence()
         peer.ask("b", "Hi")
         assert {event["context_id"] for event in peer.until("b")} == {"b"}
@@ -386,7 +386,7 @@ def test_a_cancel_stops_a_context_at_once_and_leaves_the_others(dial: Dial) -> N
 def test_a_cancel_of_nobody_is_passed_over(dial: Dial) -> None:
     with LocalServer() as server:
         peer = dial(server)
-        peer.say({"context_id": "nobody", "cancel": True})
+        peer.send({"context_id": "nobody", "cancel": True})
         assert peer.fence() == []
         peer.ask("nobody", "Hello.")
         assert peer.until("nobody")[-1]["type"] == "done"
@@ -398,7 +398,7 @@ def test_cancel_switches(dial: Dial) -> None:
         peer = dial(server)
         peer.ask("a", "One sentence. Another.", continue_=True, add_timestamps=True)
         events = [peer.event()]
-        peer.say({"context_id": "a", "cancel": True})
+        peer.send({"context_id": "a", "cancel": True})
         server.wait_for(lambda server: len(server.heard) == 2, BOUND)
         go_on.set()
         events += peer.until("a")
@@ -408,5 +408,5 @@ def test_cancel_switches(dial: Dial) -> None:
         peer = dial(server)
         peer.ask("a", "One sentence, and a long one.")
         peer.event()
-        peer.say({"context_id": "a", "cancel": True})
+        peer.send({"context_id": "a", "cancel": True})
         assert peer.until("a")[-1]["type"] == "done"
