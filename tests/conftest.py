@@ -119,7 +119,7 @@ def _assert_ended(is_ours: Callable[[str], bool]) -> None:
 
 
 def _descriptors() -> set[str]:
-    """Give the sockets and pipes of this process, as the system names them."""
+    """Return the sockets and pipes of this process, as the system names them."""
     names: set[str] = set()
     try:
         numbers = os.listdir("/proc/self/fd")

@@ -269,7 +269,7 @@ class Channel:
     # ---- the receiver's thread
 
     def prepare(self, event: Event) -> None:
-        """Give an event that is about to be taken its audio format. A second call does nothing."""
+        """Set the audio format of an event that is about to be taken. A second call does nothing."""
         if isinstance(event, Chunk) and self.audio_format is not None and "audio_format" not in event.__dict__:
             self._framer.attach(event, self.audio_format)
 

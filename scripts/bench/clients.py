@@ -409,7 +409,7 @@ def memory(url: str, contexts: int) -> dict[str, float]:
 
 @contextlib.contextmanager
 def _counting() -> Iterator[Callable[[], int]]:
-    """Give what tells, after the block, how many bytes were allocated in it and are still held."""
+    """Return what tells, after the block, how many bytes were allocated in it and are still held."""
     held = 0
     tracemalloc.start()
     try:

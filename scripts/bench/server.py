@@ -53,7 +53,7 @@ def audio_in_base64(audio_bytes: int) -> bytes:
 
 
 def chunk(context_id: str, audio_bytes: int) -> bytes:
-    """Give a chunk's frame as the service writes it."""
+    """Return a chunk's frame as the service writes it."""
     return frame(
         b'{"type":"chunk","data":"%b","done":false,"status_code":206,"step_time":12.5,"context_id":"%b"}'
         % (audio_in_base64(audio_bytes), context_id.encode())

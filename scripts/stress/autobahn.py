@@ -36,7 +36,7 @@ BOUND = 120.0  # seconds within which a case is over, and the server has started
 
 
 def echo(wire: Wire) -> None:
-    """Say again what is heard, until the connection ends."""
+    """Send back what is received, until the connection ends."""
     while True:
         message = wire.read(Deadline(BOUND))
         if message is None:
@@ -102,7 +102,7 @@ def run_suite(wstest: str, cases: list[str], port: int) -> dict[str, dict[str, A
 
 
 def verdict_of(result: dict[str, Any]) -> str:
-    """Give the worse of how the case went and how it was closed."""
+    """Return the worse of how the case went and how it was closed."""
     both = (result["behavior"], result["behaviorClose"])
     verdict: str = next((each for each in both if each not in PASSES), both[0])
     return verdict

@@ -173,7 +173,7 @@ def messages_in(stream: bytes) -> list[bytes]:
 
 
 def is_nobodys(text: bytes) -> bool:
-    """Tell whether it may have been audio of any context, for all that can be read of it."""
+    """Whether it may have been audio of any context, for all that can be read of it."""
     try:
         require_context(decode(text))
     except MalformedEventError as error:
@@ -182,7 +182,7 @@ def is_nobodys(text: bytes) -> bool:
 
 
 def may_be_text(data: bytes, is_whole: bool) -> bool:
-    """Tell whether it is UTF-8, or may become so by what is still to come."""
+    """Whether it is UTF-8, or may become so by what is still to come."""
     try:
         str(data, "utf-8")
     except UnicodeDecodeError as error:
@@ -347,7 +347,7 @@ def receive(context: Context, item: Input) -> tuple[str, list[bytes]]:
 
 
 def what_is_left(audio: list[bytes], messages: list[bytes]) -> tuple[str, list[bytes]]:
-    """Give how the context left alone ends, and what it hears before, where these are all messages that came."""
+    """Return how the context left alone ends, and what it hears before, where these are all messages that came."""
     if DONE in messages:
         return "done event", audio
     return "TruncatedError from ProtocolError", [

@@ -262,7 +262,7 @@ class StubServer:
         self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
 
     def expected(self, context_id: str, pieces: Sequence[str]) -> bytes:
-        """Give the audio of a context that is whole."""
+        """Return the audio of a context that is whole."""
         return b"".join(stub_audio(context_id, number, text) for number, text in enumerate(pieces))
 
     def order(self, _context_id: str, what: str, after: int) -> dict[str, Any]:
@@ -404,7 +404,7 @@ class Storm:
             self._finish()
 
     def _alive(self, threads: Iterable[threading.Thread]) -> list[threading.Thread]:
-        """Give those that are still to be waited for. Who has been at one thing for too long is counted, and shown."""
+        """Return those that are still to be waited for. Who takes too long over one thing is counted, and shown."""
         late = time.monotonic() - self._options.hang_seconds
         hung = {name for name, since in self._since.copy().items() if since < late} - self._hung
         if hung:

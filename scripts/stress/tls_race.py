@@ -269,7 +269,7 @@ def race(ways: list[str], trials: int, seconds: float, messages: Optional[int]) 
 
 
 def interpreters() -> dict[str, str]:
-    """Give the path of each Python from 3.9 on, by its version; of two with one version, the first."""
+    """Return the path of each Python from 3.9 on, by its version; of two with one version, the first."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     folders = [Path(folder) for folder in os.get_exec_path() if Path(folder) != pyenv / "shims"]
     on_path = [path for folder in folders for path in sorted(folder.glob("python3.*"))]
@@ -287,7 +287,7 @@ def interpreters() -> dict[str, str]:
 
 
 def requirements() -> list[str]:
-    """Give what the package needs, and trustme; the package itself is run from where it is."""
+    """Return what the package needs, and trustme; the package itself is run from where it is."""
     setup = configparser.ConfigParser(interpolation=None)
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     return [*setup["options"]["install_requires"].split("\n")[1:], "trustme"]
@@ -300,7 +300,7 @@ def has_dependencies(python: str) -> bool:
 
 
 def equipped(python: str, folder: Path) -> str:
-    """Give a Python of that version that has the dependencies: itself, or one in an environment of its own."""
+    """Return a Python of that version that has the dependencies: itself, or one in an environment of its own."""
     if has_dependencies(python):
         return python
     own = folder / "bin" / "python"

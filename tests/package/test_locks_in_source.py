@@ -61,7 +61,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 def locks_of(tree: ast.AST) -> set[str]:
-    """Give the names of the attributes and variables in which locks are put."""
+    """Return the names of the attributes and variables in which locks are put."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
@@ -82,7 +82,7 @@ def _last_name(node: ast.AST) -> str:
 
 
 def loops_with_a_condition(tree: ast.AST, locks: set[str]) -> Iterator[tuple[int, str]]:
-    """Give the line of each loop with such a jump that stands in a block that must be left in order, and of which."""
+    """Return the line of each loop with such a jump that stands in a block that must be left in order, and of which."""
 
     def walk(node: ast.AST, around: str) -> Iterator[tuple[int, str]]:
         if isinstance(node, FUNCTIONS):
@@ -128,14 +128,14 @@ def _is_lock(expression: ast.expr, locks: set[str]) -> bool:
 
 
 def taken_by_hand(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Give where a lock is taken or given back by its method, called now or later."""
+    """Return where a lock is taken or given back by its method, called now or later."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in ("acquire", "release", "acquire_lock", "release_lock"):
             yield node.lineno, ast.unparse(node)
 
 
 def built_of_locks(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Give where something is named that the library builds of locks, in Python."""
+    """Return where something is named that the library builds of locks, in Python."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module in BUILT_OF_LOCKS:
             for alias in node.names:
@@ -146,7 +146,7 @@ def built_of_locks(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def open_jumps(code: CodeType) -> Iterator[tuple[int, str]]:
-    """Give the line of each jump backwards that lies outside of a ``with`` block that its target lies in.
+    """Return the line of each jump backwards that lies outside of a ``with`` block that its target lies in.
 
     From the table by which this very Python looks for who is to handle an exception. 3.12 has such jumps too, but looks
     for the place where they lead.

@@ -25,7 +25,7 @@ def record() -> leaks.Leaks:
 
 
 def behind(error: BaseException) -> BaseException:
-    """Give an exception that was raised because of another one."""
+    """Return an exception that was raised because of another one."""
     outer = ValueError("harmless")
     outer.__cause__ = KeyError("harmless too")
     outer.__cause__.__context__ = error

@@ -34,7 +34,7 @@ def forking(name: str, scene: str, server: LocalServer, fork: str) -> Run:
 
 
 def said(server: LocalServer) -> list[str]:
-    """Give the ids of the scenes' own contexts, once for each message of theirs that anybody sent."""
+    """Return the ids of the scenes' own contexts, once for each message of theirs that anybody sent."""
     ids = [each.message["context_id"] for each in server.heard if isinstance(each.message, dict)]
     return [each for each in ids if each in ("ended", "half", "unheard", "new", "a")]
 

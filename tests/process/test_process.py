@@ -134,7 +134,7 @@ def wait_until_asleep(pid: int) -> None:
 
 
 def states_of(pid: int) -> dict[str, str]:
-    """Give each thread's state, and how many times it has fallen asleep; nothing where there is no /proc."""
+    """Return each thread's state, and how many times it has fallen asleep; nothing where there is no /proc."""
     found = {}
     for status in Path(f"/proc/{pid}/task").glob("*/status"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile

@@ -207,7 +207,7 @@ def stage(make_stage: Callable[..., Stage]) -> Stage:
 
 @pytest.fixture
 def entered(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str], threading.Event]:
-    """Tell when a method has been entered, for tests that need a thread to be in it."""
+    """Report when a method has been entered, for tests that need a thread to be in it."""
 
     def watch(target: Any, name: str) -> threading.Event:
         event, method = threading.Event(), getattr(target, name)

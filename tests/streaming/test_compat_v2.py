@@ -18,7 +18,7 @@ REQUEST: dict[str, Any] = {
 
 
 class Manager:
-    """Gives the stage's connection where the real one would open one."""
+    """Returns the stage's connection where the real one would open one."""
 
     def __init__(self, stage: Any) -> None:
         self._stage = stage

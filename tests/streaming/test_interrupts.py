@@ -64,7 +64,7 @@ def texts(stage: Any, context_id: str) -> list[str]:
 
 
 def each_strike(make_stage: Callable[..., Any]) -> Any:
-    """Give each strike with a connection of its own."""
+    """Yield each strike with a connection of its own."""
     count = 0
     for strike in strikes(*CODE):
         stage = make_stage()

@@ -438,7 +438,7 @@ def test_flushes_that_are_left_before_their_first_event_give_it_back(stage: Any,
 
 
 class Manager:
-    """Gives the stage's connection where the real one would open one."""
+    """Returns the stage's connection where the real one would open one."""
 
     def __init__(self, stage: Any) -> None:
         self._stage = stage

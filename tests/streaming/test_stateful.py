@@ -163,7 +163,7 @@ class Conversation(RuleBasedStateMachine):
         self.stage.wire.give(event if isinstance(event, bytes) else json.dumps(event).encode())
 
     def target(self, known: Known) -> Optional[Known]:
-        """Give the context if an event of it is to be heard, and count the event if it comes too late."""
+        """Return the context if an event of it is to be heard, and count the event if it comes too late."""
         if known.registered:
             return known
         self.late += 1
@@ -466,7 +466,7 @@ class Conversation(RuleBasedStateMachine):
 
 
 def outcome(call: Callable[[], Any]) -> Any:
-    """Give what a call gives or raises."""
+    """Return what a call gives or raises."""
     try:
         return call()
     except (CartesiaError, StopIteration) as error:

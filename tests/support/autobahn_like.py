@@ -414,7 +414,7 @@ CASES: tuple[Case, ...] = (
 
 
 def echo(duplex: Duplex, wire: Wire) -> None:
-    """Say again what is heard, until the connection ends; refuse what the JSON decoder would refuse."""
+    """Send back what is received, until the connection ends; refuse what the JSON decoder would refuse."""
     with suppress(APIConnectionError):
         while True:
             message = wire.read(Deadline(BOUND))

@@ -43,7 +43,7 @@ class Out:
         self._handler.wfile.write(b"".join(content))
 
     def flood(self, content: bytes) -> None:
-        """Say the same again and again until the client is gone."""
+        """Send the same again and again until the client is gone."""
         with suppress(ConnectionError):
             for _ in range(FLOOD_BYTES // len(content)):
                 self.say(content)

@@ -65,7 +65,7 @@ class Place:
 
 @functools.cache
 def _start(code: CodeType, offset: int) -> int:
-    """Give where the instruction begins in which a frame stands."""
+    """Return where the instruction begins in which a frame stands."""
     starts, before = [0], ""
     for instruction in dis.get_instructions(code):
         if before != "PRECALL":  # 3.11 may carry out this one and the next in one
@@ -186,7 +186,7 @@ class Strike:
 
 
 def strikes(*files: str, call: Optional[Callable[[], object]] = None) -> Iterator[Strike]:
-    """Give one strike after the other, each at the place that follows the one before; the last hits nothing.
+    """Return one strike after the other, each at the place that follows the one before; the last hits nothing.
 
     Args:
         files: The ends of the names of the files that count; so does the function that is run.

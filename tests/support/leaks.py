@@ -87,7 +87,7 @@ class Leaks:
             raise SecretTold("\n".join(found))
 
     def take(self) -> list[str]:
-        """Give every text told so far that holds a secret, and forget what was told."""
+        """Return every text told so far that holds a secret, and forget what was told."""
         while self._raised:
             try:
                 number, watched = self._raised.popitem()
@@ -126,7 +126,7 @@ def _own_words_of(error: BaseException, seen: set[int]) -> Iterator[str]:
 
 
 class Handler(logging.Handler):
-    """Tells every log record."""
+    """Reports every log record."""
 
     def __init__(self, leaks: Leaks) -> None:
         super().__init__(logging.DEBUG)

@@ -215,7 +215,7 @@ def official_methods(client: Any = None, prefix: str = "") -> Iterator[str]:
 
 
 def method_of(client: Any, name: str) -> Callable[..., Any]:
-    """Give a method by its dotted name."""
+    """Return a method by its dotted name."""
     found = client
     for part in name.split("."):
         found = getattr(found, part)
@@ -236,7 +236,7 @@ class Arguments(NamedTuple):
     by_name: Mapping[str, Any]
 
     def made(self, folder: Path, stack: ExitStack) -> Arguments:
-        """Give them with their files."""
+        """Return them with their files."""
         return Arguments(
             tuple(each for each in self.by_position),
             {name: each.make(folder, stack) if isinstance(each, File) else each for name, each in self.by_name.items()},
@@ -244,7 +244,7 @@ class Arguments(NamedTuple):
 
 
 def parameters_of(method: Callable[..., Any]) -> dict[str, tuple[inspect.Parameter, Any]]:
-    """Give an official method's own parameters, each with the type that its annotation says.
+    """Return an official method's own parameters, each with the type that its annotation says.
 
     An annotation may end with what stands for "not given"; and Python 3.9 cannot evaluate its bars.
     """
@@ -258,12 +258,12 @@ def parameters_of(method: Callable[..., Any]) -> dict[str, tuple[inspect.Paramet
 
 
 def answer_type_of(method: Callable[..., Any]) -> Any:
-    """Give what an official method says that it returns."""
+    """Return what an official method says that it returns."""
     return eval(inspect.signature(method).return_annotation, vars(sys.modules[method.__module__]))
 
 
 def calls_of(name: str, method: Callable[..., Any]) -> Iterator[tuple[str, Arguments]]:
-    """Give every call of a method that is tried, each with a name for it."""
+    """Return every call of a method that is tried, each with a name for it."""
     row, parameters = TABLE[name], parameters_of(method)
     values = {parameter: list(samples(kind, parameter)) for parameter, (_, kind) in parameters.items()}
     needed = {
@@ -298,12 +298,12 @@ def calls_of(name: str, method: Callable[..., Any]) -> Iterator[tuple[str, Argum
 
 
 def takes_none(kind: Any) -> bool:
-    """Tell whether a type has None among its values."""
+    """Whether a type has None among its values."""
     return get_origin(kind) is Union and type(None) in get_args(kind)
 
 
 def samples(kind: Any, name: str) -> Iterator[Any]:
-    """Give a value of each form that a type allows, None left out."""
+    """Return a value of each form that a type allows, None left out."""
     origin = get_origin(kind)
     if kind == cartesia._types.FileTypes:
         yield from FILES
@@ -355,7 +355,7 @@ _PLAIN: Mapping[Any, Callable[[str], list[Any]]] = {
 
 
 def as_markdown() -> Iterator[str]:
-    """Give the lines of the closing note's table."""
+    """Return the lines of the closing note's table."""
     with cartesia.Cartesia(api_key="any") as official:
         yield "| Method of the official client | Endpoint | Calls compared | Remarks |"
         yield "|---|---|---|---|"

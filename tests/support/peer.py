@@ -132,7 +132,7 @@ class Far:
         return heard
 
     def is_gone(self, seconds: float = 0.0) -> bool:
-        """Tell whether the client has ended the connection; wait that long for it. What it says is thrown away."""
+        """Whether the client has ended the connection; wait that long for it. What it says is thrown away."""
         while select.select([self.sock], [], [], seconds)[0]:
             try:
                 if not self.sock.recv(1 << 16):

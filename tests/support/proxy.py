@@ -214,17 +214,17 @@ class Proxy:
         self.stop()
 
     def url(self, credential: str = "") -> str:
-        """Give its URL for HTTPS_PROXY and the like, with a user name and password as they stand in one."""
+        """Return its URL for HTTPS_PROXY and the like, with a user name and password as they stand in one."""
         return f"http://{credential}{'@' if credential else ''}127.0.0.1:{self.port}"
 
     def passage(self, number: int = 0) -> Passage:
-        """Give a connection that it carries; waits for it."""
+        """Return a connection that it carries; waits for it."""
         with self._change:
             assert self._change.wait_for(lambda: len(self._passages) > number, BOUND), "nobody came"
             return self._passages[number]
 
     def recorded(self) -> bytes:
-        """Give every byte that it was sent, from either side."""
+        """Return every byte that it was sent, from either side."""
         with self._change:
             ways = [way for each in self._passages for way in (each.to_server, each.to_client)]
             return b"".join([*self.heads, *(bytes(way.seen) for way in ways)])

@@ -74,7 +74,7 @@ class Service:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def will_answer(self, *answers: Any) -> None:
-        """Say what comes next: an ``Answer``, or what is its JSON; and forget what was asked."""
+        """Set what comes next: an ``Answer``, or what is its JSON; and forget what was asked."""
         self.asked = []
         self._answers = [each if isinstance(each, Answer) else Answer(json.dumps(each).encode()) for each in answers]
 

@@ -273,7 +273,7 @@ def make_scene(server: LocalServer, client: Cartesia, wholes: list[Whole]) -> It
 
 
 def struck(fault: Fault, **fields: Any) -> Any:
-    """Give the fault with other fields."""
+    """Return the fault with other fields."""
     return msgspec.structs.replace(fault, **fields)
 
 

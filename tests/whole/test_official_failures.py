@@ -101,7 +101,7 @@ class Official:
         self._calls: list[Call] = []
 
     def connect(self, server: LocalServer, *, version: str = "2026-08-14", **options: Any) -> Any:
-        """Give a connection."""
+        """Return a connection."""
         client = cartesia.Cartesia(
             api_key="any", websocket_base_url=server.websocket_url, default_headers={"Cartesia-Version": version}
         )
@@ -139,7 +139,7 @@ def official() -> Iterator[Official]:
 
 
 def ours(server: LocalServer, **options: Any) -> Any:
-    """Give a connection of ours, to be used in ``with``."""
+    """Return a connection of ours, to be used in ``with``."""
     return Cartesia(api_key="any", base_url=server.url).tts.websocket_connect(**options)
 
 

@@ -150,7 +150,7 @@ def _understood(handler: BaseHTTPRequestHandler, content: bytes) -> Asked:
 
 
 def grouped(pairs: Any) -> dict[str, list[Any]]:
-    """Give the values of each name in their order: that of the names means nothing."""
+    """Return the values of each name in their order: that of the names means nothing."""
     found: dict[str, list[Any]] = {}
     for name, value in pairs:
         found.setdefault(name, []).append(value)
@@ -278,7 +278,7 @@ NOT_KEPT = ("WordTimestamps", "PhonemeTimestamps")
 
 
 def answers_for(kind: Any, maker: Maker) -> list[list[Answer]]:
-    """Give the answers to a method that returns this: all of one call each."""
+    """Return the answers to a method that returns this: all of one call each."""
     origin = get_origin(kind)
     if kind in (None, type(None)):
         return [[Answer(status=204)]]
@@ -300,7 +300,7 @@ def _page(kind: Any, maker: Maker) -> Answer:
 
 
 def _ways_through(union: Any) -> Iterator[list[Any]]:
-    """Give the events of a stream that goes well, and of one that goes wrong."""
+    """Return the events of a stream that goes well, and of one that goes wrong."""
     union = get_args(union)[0] if get_origin(union) is not Union else union
     kinds = {each.__name__: each for each in get_args(union)}
     first = [each for name, each in kinds.items() if not name.endswith(("Done", "DoneEvent", "Error", "ErrorEvent"))]
@@ -390,7 +390,7 @@ def differences(official: Any, ours: Any, where: str) -> Iterator[str]:
 
 
 def _computed(kind: type[pydantic.BaseModel]) -> list[str]:
-    """Give the names of the properties that an official type has beside its fields."""
+    """Return the names of the properties that an official type has beside its fields."""
     return [
         name
         for owner in kind.__mro__
@@ -450,7 +450,7 @@ def test_the_same_call_asks_the_same_and_gives_the_same(
 
 
 def as_ours(name: str, arguments: Arguments, asked: Asked) -> Asked:
-    """Give what the official client asked with the differences that are meant, and no others."""
+    """Return what the official client asked with the differences that are meant, and no others."""
     headers, body = dict(asked.headers), asked.body
     accept = TABLE[name].accept
     if accept and "Accept" not in (arguments.by_name.get("extra_headers") or {}):

@@ -132,7 +132,7 @@ def fall_asleep(context: Context, service: Service, alarm: threading.Event) -> H
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "tls"])
 def trust(request: pytest.FixtureRequest) -> tuple[Optional[ssl.SSLContext], Optional[ssl.SSLContext]]:
-    """Give the service's context and the client's."""
+    """Return the service's context and the client's."""
     if not request.param:
         return None, None
     authority = trustme.CA()

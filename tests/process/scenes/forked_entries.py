@@ -100,7 +100,7 @@ def assert_goes_on(url: str, connection: Connection, heard: bytes, *contexts: Co
 
 
 def all_parts(url: str, connection: Connection) -> tuple[bytes, Context, Context, Context, Context]:
-    """Give what was heard of the first, a half-heard context, an unheard one, an ended and unread one, and a new one.
+    """Return what was heard of the first, a half-heard context, an unheard one, an ended and unread one, and a new one.
 
     The server holds the half-heard and the unheard one.
     """

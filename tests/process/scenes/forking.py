@@ -92,7 +92,7 @@ def use_all(connection: Connection, *contexts: Context) -> None:
 
 
 def parts(connection: Connection) -> tuple[Context, bytes, Context, Context]:
-    """Give a half-heard context, what was heard of it, one of which nothing was heard, and one that is new."""
+    """Return a half-heard context, what was heard of it, one of which nothing was heard, and one that is new."""
     half, heard = half_heard(connection, "half")
     return half, heard, speaking(connection, "unheard"), context_of(connection, "new")
 

@@ -44,14 +44,14 @@ def context_of(connection: Connection, context_id: str | None = None) -> Context
 
 
 def speaking(connection: Connection, context_id: str | None = None) -> Context:
-    """Give a context whose text is all sent, and of which nothing has been received."""
+    """Return a context whose text is all sent, and of which nothing has been received."""
     context = context_of(connection, context_id)
     context.push(TEXT, continue_=False)
     return context
 
 
 def half_heard(connection: Connection, context_id: str | None = None) -> tuple[Context, bytes]:
-    """Give a context with its first event received, and that event's audio."""
+    """Return a context with its first event received, and that event's audio."""
     context = speaking(connection, context_id)
     event = next(context.receive())
     assert isinstance(event, Chunk), event
