@@ -235,4 +235,18 @@ class Unknown(BaseEvent):
         return name  # type: ignore[no-any-return]  # see above
 
 
+def shift(event: Event, seconds: float, flushes: int) -> None:
+    """Move an event's times and flush number, where it has any, by so much."""
+    times: Union[WordTimestamps, PhonemeTimestamps, None] = None
+    if isinstance(event, Timestamps):
+        times = event.word_timestamps
+    elif isinstance(event, PhonemeTimestampsEvent):
+        times = event.phoneme_timestamps
+    if times is not None:
+        times.start = [each + seconds for each in times.start]
+        times.end = [each + seconds for each in times.end]
+    if isinstance(event, (Chunk, Timestamps, PhonemeTimestampsEvent, FlushDone)) and event.flush_id is not None:
+        event.flush_id += flushes
+
+
 Event = Union[Chunk, Timestamps, PhonemeTimestampsEvent, FlushDone, Done, Error, Unknown]

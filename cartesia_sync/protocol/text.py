@@ -69,6 +69,10 @@ class TextGate:
         self._has_begun = True
         return self._let_out(self._size_without_half_a_pair())
 
+    def put_back(self, text: str) -> None:
+        """Hold again, in front of all else, what ``flush`` let out and could not leave."""
+        self._held = text + self._held
+
     def finish(self) -> str:
         """Return the rest, at the end of the text; "" where there was no letter or digit in all of it."""
         rest, self._held = self._held, ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import time
 from collections import deque
@@ -24,7 +25,8 @@ from ..errors import (
     UnfinishedError,
     WebSocketConnectionClosedError,
 )
-from ..protocol.events import Chunk, Error, Event
+from ..protocol import codec
+from ..protocol.events import Chunk, Done, Error, Event, shift
 from ..protocol.formats import RawFormat
 from ..protocol.lifecycle import REPLAY, ChannelMove, ChannelState, ReplayMove, ReplayState, followed, step
 from ..protocol.timeouts import Timeout
@@ -50,40 +52,91 @@ class Message:
 
     Attributes:
         payload: Its JSON.
+        wire_id: The id in it.
         transcript: The text in it, or "".
         move: What it does to the channel's state.
         flushes: Whether it asks for a flush.
         audio_format: What it asks for, or None where that is none of ours.
+        waits_for_words: Whether it is held back where it would be the first one and has no letter or digit, which the
+            service refuses.
+        leading: How many texts that were held back it has in front of its own.
         sent_at: When it was put in line, by the monotonic clock.
     """
 
-    __slots__ = ("audio_format", "flushes", "move", "payload", "sent_at", "transcript")
+    __slots__ = (
+        "audio_format",
+        "flushes",
+        "leading",
+        "move",
+        "payload",
+        "sent_at",
+        "transcript",
+        "waits_for_words",
+        "wire_id",
+    )
 
     def __init__(
         self,
         payload: bytes,
         *,
+        wire_id: str,
         transcript: str = "",
         move: ChannelMove,
         flushes: bool = False,
         output_format: Any = None,
+        waits_for_words: bool = False,
     ) -> None:
         self.payload = payload
+        self.wire_id = wire_id
         self.transcript = transcript
         self.move = move
         self.flushes = flushes
         self.audio_format = RawFormat.if_known(output_format)
+        self.waits_for_words = waits_for_words
+        self.leading = 0
         self.sent_at = time.monotonic()
+
+    def under(self, wire_id: str, leading: Sequence[str] = ()) -> Message:
+        """Return the same message under another id, and with texts in front of its own."""
+        made = copy.copy(self)
+        made.wire_id, made.leading = wire_id, len(leading)
+        made.transcript = "".join([*leading, self.transcript])
+        made.payload = codec.encode(
+            {**codec.decode_answer(self.payload), "context_id": wire_id, "transcript": made.transcript}
+        )
+        made.sent_at = time.monotonic()
+        return made
+
+
+class Earlier:
+    """What was heard of a channel under the ids that it had before: the times of the present one follow it.
+
+    Args:
+        seconds: Of audio.
+        flushes: How many were asked for.
+    """
+
+    __slots__ = ("flushes", "seconds")
+
+    def __init__(self, *, seconds: float, flushes: int) -> None:
+        self.seconds = seconds
+        self.flushes = flushes
+
+    def shift(self, event: Event) -> None:
+        """Set an event's times and flush to where they are in the whole."""
+        shift(event, self.seconds, self.flushes)
 
 
 class Channel:
     """One conversation, which its user holds as a ``Context``. It may speak on several wires, one after another.
 
-    Guarded by the link's lock: ``wire_id``, ``messages``, ``frames``, ``wire``, ``_state``, ``_replay``, ``sent_at``,
-    ``first_sent_at``, ``audio_format``, ``loss``, ``ended_by``, ``unspoken``. Written by the reader alone:
-    ``heard_at``, ``audio_at``, ``notice``. By the receiver: ``has_given_audio``. By the thread that takes the text:
-    ``waits_for_text``. By ``cancel()``, in any thread and without a lock: ``is_cancel_requested``. To read one of these
-    without a lock gives a value that was true a moment ago, which is enough for a timeout or an error's text.
+    Guarded by the link's lock: ``wire_id``, ``messages``, ``spoken``, ``leading``, ``frames``, ``wire``, ``_state``,
+    ``_replay``, ``sent_at``, ``first_sent_at``, ``began_at``, ``audio_format``, ``loss``, ``ended_by``, ``unspoken``,
+    ``had_no_words``, ``held_done``. Written by the reader alone: ``heard_at``, ``audio_at``, ``notice``, and under that
+    lock ``earlier``. By the receiver: ``has_given_audio``. By the thread that takes the text: ``waits_for_text``; and
+    ``continues`` before anything was sent. By ``cancel()``, in any thread and without a lock: ``is_cancel_requested``.
+    To read one of these without a lock gives a value that was true a moment ago, which is enough for a timeout or an
+    error's text.
     """
 
     def __init__(self, context_id: str, *, replays: bool = False, limit_bytes: int = MAX_QUEUED_BYTES) -> None:
@@ -92,6 +145,12 @@ class Channel:
         self.mailbox = Mailbox(limit_bytes)
         self._framer = SampleFramer()
         self.messages: list[Message] = []
+        self.spoken: list[Message] = []  # under ids on the wire that it had before
+        self.leading: list[str] = []  # was pushed before the first letter or digit, and leaves in front of it
+        self.had_no_words = False  # all its text, so that the service was not asked
+        self.continues = False  # under a new id where the service is done before the text is
+        self.held_done: Optional[Done] = None  # the service's word on the last id, while there is nothing to go on with
+        self.earlier: Optional[Earlier] = None  # what was heard under those ids
         self.frames: list[Frame] = []  # of the messages, on the wire in use or the last one
         self.wire: Optional[Wire] = None
         self._state = ChannelState.OPEN
@@ -99,7 +158,8 @@ class Channel:
         self._replays = replays
         self._replay = ReplayState.ARMED if replays else ReplayState.NEVER
         self.audio_format: Optional[RawFormat] = None
-        self.first_sent_at: Optional[float] = None
+        self.began_at: Optional[float] = None
+        self.first_sent_at: Optional[float] = None  # under the present id
         self.sent_at = 0.0
         self.heard_at: Optional[float] = None
         self.audio_at: Optional[float] = None
@@ -150,14 +210,28 @@ class Channel:
     @property
     def transcripts(self) -> list[str]:
         """The pieces of text that were sent, in order."""
-        return [message.transcript for message in self.messages if message.transcript]
+        return [message.transcript for message in [*self.spoken, *self.messages] if message.transcript]
 
     @property
     def flushes(self) -> int:
         """How many flushes were asked for."""
-        return sum(message.flushes for message in self.messages)
+        return sum(message.flushes for message in [*self.spoken, *self.messages])
 
     # ---- sending: the caller holds the link's lock
+
+    def has_to_wait(self, message: Message) -> bool:
+        """Whether a message must not leave yet: it would be the first under the present id, and has no words."""
+        if self.messages or not (message.waits_for_words or self.spoken):
+            return False
+        return not has_words("".join([*self.leading, message.transcript]))
+
+    def is_ready(self, message: Message) -> bool:
+        """Whether a message may be put in line as it is."""
+        return (
+            message.wire_id == self.wire_id
+            and message.leading == len(self.leading)
+            and not (self.spoken and self.has_to_wait(message))
+        )
 
     def send(self, wire: Wire, message: Message, frame: Frame) -> None:
         """Put one more message in line on the wire in use: it will leave whole, once, whatever is raised from now on.
@@ -165,6 +239,7 @@ class Channel:
         Raises:
             ContextStateError: The state does not allow it.
         """
+        message.sent_at = time.monotonic()
         append: Callable[[Any, Any], None] = list.append
         lists = map(append, (self.messages, self.frames, wire.unsent), (message, frame, frame))
         self.move(message.move, then=lists, sent_at=message.sent_at)
@@ -173,13 +248,18 @@ class Channel:
         self, wire: Wire, messages: list[Message], frames: list[Frame], *, move: Optional[ChannelMove]
     ) -> None:
         """Put all messages in line on a wire that is new to the channel, the last one with its move; as ``send``."""
+        now = time.monotonic()
+        for message in messages:
+            message.sent_at = now
         is_new = not self.messages
         has_left = any(frame.has_left for frame in self.frames)
         facts: dict[str, Any] = {"messages": messages, "frames": frames, "wire": wire}
+        facts.update(leading=[], held_done=None, first_sent_at=now, sent_at=now)
         if not is_new:
             facts.update(self._move_replay(ReplayMove.REPLAY if has_left else ReplayMove.MOVE))
         facts["audio_format"] = self.audio_format or messages[0].audio_format
-        facts["first_sent_at"] = facts["sent_at"] = messages[0].sent_at if is_new else time.monotonic()
+        if self.began_at is None:
+            facts["began_at"] = now
         unsent = map(wire.unsent.extend, (frames,))
         if move is None:
             self._store(unsent, **facts)
@@ -233,7 +313,7 @@ class Channel:
         if not items:
             return
         now = time.monotonic()
-        if self.heard_at is None:
+        if self.heard_at is None and not self.continues:
             for message in self.messages:
                 message.payload = b""  # which will not be sent again
         self.heard_at = now
@@ -258,13 +338,59 @@ class Channel:
         Either it did not wait for our last message, as at expiry; or its word crossed our text, which was written
         after the last audio that was heard. Where audio of earlier text comes after the crossing nobody can tell.
         """
-        unspoken = [
-            message.transcript
-            for message in self.messages
-            if message.transcript and (self.audio_at is None or message.sent_at > self.audio_at)
-        ]
+        unspoken = [message.transcript for message in self._unspoken() if message.transcript]
         if self.state is ChannelState.OPEN or has_words("".join(unspoken)):
             self.unspoken = tuple(unspoken)
+
+    def _unspoken(self) -> list[Message]:
+        """Return the messages that were written after the last audio, or have not left."""
+        return [
+            message
+            for message, frame in zip(self.messages, self.frames)
+            if self.audio_at is None or message.sent_at > self.audio_at or not frame.has_left
+        ]
+
+    def rest(self) -> Optional[list[Message]]:
+        """Return what is to be said under a new id, now that the service is done; None if this is the end.
+
+        It is, where nothing was heard under the present id: nor would anything be under the next. And where the
+        encoding is not one that we know, since then nobody knows how long the audio is that the next times follow.
+        """
+        if not self.continues or self.audio_at is None or self.audio_format is None or self.state not in _LIVE:
+            return None
+        unspoken = self._unspoken()
+        text = "".join(message.transcript for message in unspoken)
+        if has_words(text):
+            return unspoken
+        return None if self.state is ChannelState.FINISHING else []
+
+    def go_on(self, wire: Wire, rest: list[Message], done: Done) -> None:
+        """Go on under a new id: with the rest, or once there is something to say. Under the link's lock."""
+        assert self.audio_format is not None
+        unspoken = self._unspoken()
+        again = {id(each) for each in unspoken}
+        spoken = [*self.spoken, *(each for each in self.messages if id(each) not in again)]
+        facts: dict[str, Any] = {
+            "spoken": spoken,
+            "earlier": Earlier(
+                seconds=self.audio_format.seconds(self.mailbox.audio_bytes),
+                flushes=sum(each.flushes for each in spoken),
+            ),
+            "heard_at": None,
+            "audio_at": None,
+        }
+        if rest:
+            words = next(number for number, each in enumerate(rest, 1) if has_words(each.transcript))
+            first, *others = rest[words - 1 :]
+            leading = [each.transcript for each in rest[: words - 1]]
+            messages = [first.under(self.wire_id, leading), *(each.under(self.wire_id) for each in others)]
+            frames = [wire.frame(each.payload) for each in messages]
+            facts.update(messages=messages, frames=frames, first_sent_at=messages[0].sent_at)
+            self._store(map(wire.unsent.extend, (frames,)), **facts)
+        else:
+            leading = [each.transcript for each in unspoken if each.transcript]
+            facts.update(messages=[], frames=[], leading=leading, wire=None, first_sent_at=None, held_done=done)
+            self._store(**facts)
 
     # ---- the receiver's thread
 
@@ -278,12 +404,12 @@ class Channel:
 
         They start with the first push: a context on which nothing was sent owes nothing.
         """
-        if self.first_sent_at is None:
+        if self.began_at is None:
             return None
         ends = []
         if timeout.whole is not None:
-            ends.append(self.first_sent_at + timeout.whole)
-        if self.waits_for_text:
+            ends.append(self.began_at + timeout.whole)
+        if self.waits_for_text or self.first_sent_at is None:
             pass
         elif self.heard_at is None:
             if timeout.first_event is not None:
@@ -296,8 +422,8 @@ class Channel:
         """Make the exception of the timeout that has passed."""
         whole_is_over = (
             timeout.whole is not None
-            and self.first_sent_at is not None
-            and time.monotonic() >= self.first_sent_at + timeout.whole
+            and self.began_at is not None
+            and time.monotonic() >= self.began_at + timeout.whole
         )
         error: Union[ContextTimeoutError, FirstEventTimeoutError, GapTimeoutError]
         if whole_is_over:

@@ -197,6 +197,7 @@ class Connection(Closing):
             channel,
             Message(
                 message,
+                wire_id=context_id,
                 transcript=fields.get("transcript") or "",
                 move=ChannelMove.SEND if fields.get("continue") else ChannelMove.FINISH,
                 flushes=bool(fields.get("flush")),

@@ -7,7 +7,7 @@ import warnings
 from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Literal, Optional, TypeVar, Union
 
 from ..errors import ContextStateError
 from ..protocol import codec
@@ -145,7 +145,8 @@ class Context:
     ) -> None:
         """Hand the service one more piece of the transcript.
 
-        Returns once the bytes have left, not once they are spoken.
+        Returns once the bytes have left, not once they are spoken. What comes before the first letter or digit is not
+        sent at once, since the service refuses that: it leaves in front of it.
 
         Args:
             transcript: Text to speak. Pieces are joined as they are, so keep the spaces between words.
@@ -163,10 +164,24 @@ class Context:
         Threads: any. Messages of one connection leave one after the other; waits at most for the write timeout, and
             where a lost connection must be reopened for the connect timeout too.
         """
+        chosen = self._voice_of(voice)
+        if not isinstance(transcript, str):
+            raise TypeError(f"a transcript is a str; got {type(transcript).__name__}")
+        transcript.encode()  # a lone surrogate is refused now, and not with the text that it would lead
+        message = self._message(transcript=transcript, voice=chosen, continue_=continue_, **fields)
+        message.waits_for_words = True
+        self._link.send(self._channel, message)
+
+    def _voice_of(self, voice: Union[str, Mapping[str, Any], Omit]) -> Any:
         chosen: Any = self._options.get("voice") if isinstance(voice, Omit) else voice
         if chosen is None:
             raise ValueError("a push needs a voice: give one to connection.context() or to push()")
-        self.send(transcript=transcript, voice=chosen, continue_=continue_, **fields)
+        return chosen
+
+    def _post(self, transcript: str, *, voice: Union[str, Mapping[str, Any], Omit] = omit, **fields: Any) -> bool:
+        """Push a piece and do not wait for it to leave; False where there is no wire for it."""
+        message = self._message(transcript=transcript, voice=self._voice_of(voice), **fields)
+        return self._link.post(self._channel, message)
 
     def send(
         self,
@@ -196,6 +211,19 @@ class Context:
 
         Threads: as ``push``.
         """
+        message = self._message(transcript=transcript, voice=voice, continue_=continue_, flush=flush, **fields)
+        self._link.send(self._channel, message)
+
+    def _message(
+        self,
+        *,
+        transcript: str,
+        voice: Union[str, Mapping[str, Any]],
+        continue_: bool = True,
+        flush: Union[bool, Omit, None] = omit,
+        **fields: Any,
+    ) -> Message:
+        """Make the message of ``send``."""
         if not isinstance(transcript, str):
             raise TypeError(f"a transcript is a str; got {type(transcript).__name__}")
         options = {name: fields.pop(name) for name in [*fields] if name in _NONE_IS_NOT_SENT}
@@ -205,8 +233,9 @@ class Context:
             options.pop("output_format", None), self._options.get("output_format"), dict(DEFAULT_OUTPUT_FORMAT)
         )
         options.pop("voice", None)
+        wire_id = self._channel.wire_id
         request = GenerationRequest(
-            context_id=self._channel.wire_id,
+            context_id=wire_id,
             model_id=model_id,
             transcript=transcript,
             voice=voice_on_the_wire(voice, self._api_version),
@@ -215,15 +244,13 @@ class Context:
             flush=flush,
             **{name: value for name, value in options.items() if value is not None},
         )
-        self._link.send(
-            self._channel,
-            Message(
-                codec.encode(request.with_fields(fields)),
-                transcript=transcript,
-                move=ChannelMove.SEND if continue_ else ChannelMove.FINISH,
-                flushes=flush is True,
-                output_format=output_format,
-            ),
+        return Message(
+            codec.encode(request.with_fields(fields)),
+            wire_id=wire_id,
+            transcript=transcript,
+            move=ChannelMove.SEND if continue_ else ChannelMove.FINISH,
+            flushes=flush is True,
+            output_format=output_format,
         )
 
     @property
@@ -341,17 +368,31 @@ class Context:
 
         return by_flush(receiver, begin)
 
-    def speak(self, text: Union[str, Iterable[str]], **fields: Any) -> Speech:
+    def speak(
+        self,
+        text: Union[str, Iterable[str]],
+        *,
+        on_expiry: Literal["continue", "raise"] = "continue",
+        **fields: Any,
+    ) -> Speech:
         """Push pieces of text as an iterable yields them, and iterate the audio's events meanwhile.
 
-        The iterable, such as a language model's answer, runs on a thread of its own. After its last piece the context
-        is finished. An exception in it is raised here, after the events that had arrived; the context is cancelled.
+        The iterable, such as a language model's answer, runs on a thread of its own, in a copy of the caller's
+        ``contextvars``. Nothing is sent before a letter or digit has come; what came before it leaves in front of it.
+        A tag, such as ``<break time="1s"/>``, leaves whole, or as it is after half a second without another piece. A
+        text without a letter or digit ends without events. After its last piece the context is finished. An exception
+        in it is raised here, after the events that had arrived; the context is cancelled.
         While it is slow, no timeout but the whole context's runs. The service ends a context about a second after its
-        last audio, though: text that comes later than that raises ``ContextStateError`` here.
+        last audio, though (docs page ``concurrency-limits-and-timeouts``). What comes later than that is spoken in a
+        new context of the service's, and so is what had been sent and was not spoken. Here it is one context still:
+        one iteration, one ``done``, times and flush numbers that go on, and this ``context_id``.
 
         Args:
             text: Pieces of text, joined as they are; one text is one piece. A generator is closed at the end; anything
                 else, such as an open file, is the caller's to close.
+            on_expiry: ``"raise"`` raises ``ContextStateError`` where the text comes too late, in place of going on. So
+                it is too where the service ends a context of which no audio came, or whose encoding is not documented:
+                its length, which the next times must follow, is not known.
             **fields: Further fields of each request, as for ``send``.
 
         Returns an iterator of events with ``close()``, to be used in ``with`` or to its end: closing it early cancels
@@ -359,18 +400,23 @@ class Context:
 
         Raises:
             TypeError: The text is no iterable of texts.
+            ValueError: ``on_expiry`` is neither.
             ForkedError: The connection is the parent process's.
             APIConnectionError: The system gives no thread for it; the context is as it was.
             Others, and threads: As ``receive`` for the iterator. Does not wait.
         """
+        if on_expiry not in ("continue", "raise"):
+            raise ValueError(f"on_expiry is 'continue' or 'raise'; got {on_expiry!r}")
         return Speech(
             self._channel,
             self._turn,
             self._timeout,
             text,
             push=functools.partial(self.push, **fields),
+            post=functools.partial(self._post, **fields),
             finish=self.no_more_inputs,
             keeps_alive=self,
+            continues=on_expiry == "continue",
         )
 
     def __iter__(self) -> Iterator[Event]:
@@ -412,7 +458,7 @@ class Context:
         from ..audio.samples import to_samples
 
         audio = self.audio()
-        return to_samples(audio, self._raw_format().encoding)
+        return to_samples(audio, self._raw_format().encoding if audio else "pcm_f32le")
 
     def save(self, path: Union[str, os.PathLike[str]]) -> float:
         """Write the whole audio to a WAV file; return its length in seconds.
@@ -475,7 +521,7 @@ class Context:
     def _check_whole(self, *, audio_bytes: int, last: Optional[Event]) -> None:
         """Raise what keeps so much audio from being the whole."""
         channel = self._channel
-        if not isinstance(last, Done):
+        if not (isinstance(last, Done) or channel.had_no_words):
             raise ContextStateError(f"context {self.context_id!r} is not whole: it is {channel.state.value}")
         if channel.unspoken is not None:
             raise channel.unfinished()

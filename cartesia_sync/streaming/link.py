@@ -27,8 +27,8 @@ from ..transport.websocket.duplex import Frame
 from ..transport.websocket.wire import Wire
 from . import forks
 from .channel import Channel, Message
-from .mailbox import End, Notifications
-from .reader import Reader, Stats, cancel_message
+from .mailbox import End, Notifications, arrived
+from .reader import FEWEST_WEIGHED_BYTES, Reader, Stats, cancel_message
 from .registry import Registry
 
 MAX_CONNECTION_QUEUED_BYTES = 256 << 20
@@ -266,18 +266,65 @@ class Link:
         wire: Optional[Wire] = None
         try:
             while True:
+                ready = self._readied(channel, message)
+                if ready is None:
+                    return
                 wire = self._wire_for(channel, message.move)
                 deadline = Deadline(self._timeout.write)
-                frame = self._put_in_line(channel, wire, message)
+                frame = self._put_in_line(channel, wire, ready)
                 if frame is None:
                     continue  # the wire was lost meanwhile, or another thread sent something
                 self._finish(channel, wire, frame, deadline)
-                log.debug("context %s: sent %d bytes", channel.context_id, len(message.payload))
+                log.debug("context %s: sent %d bytes", channel.context_id, len(ready.payload))
                 return
         except BaseException:  # an interrupt: what stands in line is the reader's from now on
             if wire is not None:
                 wire.wake()
             raise
+
+    def _readied(self, channel: Channel, message: Message) -> Optional[Message]:
+        """Return a message as it may leave now: under the channel's id, and led by what was held back.
+
+        None where it is held back itself, since the service refuses a first message without a letter or digit.
+
+        Raises:
+            ContextStateError: The channel's state does not allow it.
+        """
+        with self.registry.lock:
+            wire_id, leading = channel.wire_id, list(channel.leading)
+            if channel.has_to_wait(message):
+                channel.state_after(message.move)
+                if message.transcript:
+                    channel.leading.append(message.transcript)
+                is_last = message.move is ChannelMove.FINISH
+            elif leading or message.wire_id != wire_id:
+                return message.under(wire_id, leading)
+            else:
+                return message
+        if is_last:
+            self.finish_unsent(channel)
+        return None
+
+    def post(self, channel: Channel, message: Message) -> bool:
+        """Put one message of a channel in line on the open wire, and do not wait for it to leave.
+
+        Returns False where it is not in line: there is no wire, or it is not this channel's.
+
+        Raises:
+            ContextStateError: The channel's state does not allow it.
+
+        Threads: any. Does not wait.
+        """
+        self.check_process()
+        self._check_reentry()
+        ready = self._readied(channel, message)
+        if ready is None:
+            return True
+        wire = self._wire
+        if wire is None or channel.wire not in (None, wire) or self._put_in_line(channel, wire, ready) is None:
+            return False
+        wire.wake()  # what stands in line is the reader's from now on
+        return True
 
     def _put_in_line(self, channel: Channel, wire: Wire, message: Message) -> Optional[Frame]:
         """Put a message in line, with those before it where the wire is new to the channel; None if all has changed."""
@@ -286,7 +333,7 @@ class Link:
         frames = [] if sent is None else [wire.frame(each.payload) for each in sent]
         with self.registry.lock:
             channel.state_after(message.move)
-            if self._wire is not wire:
+            if self._wire is not wire or not channel.is_ready(message):
                 return None
             if channel.wire is wire:
                 channel.send(wire, message, frame)
@@ -412,7 +459,10 @@ class Link:
         with self.registry.lock:
             if channel.messages or channel.state is not ChannelState.OPEN:
                 return channel.state is not ChannelState.OPEN
+            done, channel.had_no_words = channel.held_done, channel.held_done is None
             self.registry.end_locked(channel)
+        if done is not None:  # under no id on the wire nothing comes, so that the reader puts nothing beside it
+            channel.deliver([arrived(done, FEWEST_WEIGHED_BYTES)])
         channel.mailbox.seal(End())
         return True
 

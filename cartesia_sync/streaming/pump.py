@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
+import functools
 import itertools
+import queue
 import threading
+import weakref
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any, Callable
 
 from ..closing import Closing
-from ..errors import APIConnectionError, ContextStateError
+from ..errors import APIConnectionError, CartesiaError, ContextStateError
 from ..protocol.events import Event
+from ..protocol.text import TextGate
 from ..protocol.timeouts import Timeout
 from .channel import Channel
 from .link import Link
 from .receiver import Receiver, Turn
+from .timer import call_later
+
+TAG_SECONDS = 0.5
+"""How long the beginning of a tag waits for its rest."""
 
 _numbers = itertools.count(1)
 
@@ -33,19 +42,22 @@ class Speech(Receiver, Closing):
         text: Iterable[str],
         *,
         push: Callable[[str], None],
+        post: Callable[[str], bool],
         finish: Callable[[], None],
         keeps_alive: object,
+        continues: bool,
     ) -> None:
         turn.link.check_process()  # before any of the text is taken
         pieces = _pieces_of(text)
         super().__init__(channel, turn, timeout, raise_on_error=True, keeps_alive=keeps_alive)
         self._link = turn.link
         channel.waits_for_text = True
+        channel.continues = continues
         # A daemon: nobody can interrupt an iterable that does not yield, and it must not hold the interpreter. It does
         # not hold this iterator, so that one which nobody holds any more stops it.
         pump = threading.Thread(
-            target=_pump,
-            args=(channel, turn.link, pieces, push, finish),
+            target=contextvars.copy_context().run,
+            args=(_pump, channel, turn.link, pieces, _Gate(push, post), finish),
             name=f"cartesia-sync-pump-{next(_numbers)}",
             daemon=True,
         )
@@ -88,15 +100,69 @@ def _pieces_of(text: Any) -> Iterator[str]:
     raise TypeError(f"speak() takes a text or an iterable of texts; got {type(text).__name__}")
 
 
+class _Gate:
+    """Where a text leaves: by the pump, piece by piece; and what waits for more of a tag by the timer, after a while.
+
+    They take turns: whoever has taken the ``TextGate`` out of ``_turns`` sends what it lets out, before the other can.
+    """
+
+    def __init__(self, push: Callable[[str], None], post: Callable[[str], bool]) -> None:
+        self._push = push
+        self._post = post
+        self._turns: queue.SimpleQueue[TextGate] = queue.SimpleQueue()
+        self._turns.put(TextGate())
+        self._pieces = 0
+
+    def feed(self, piece: str) -> None:
+        """Take a piece, and push what may leave. Waits for the timer's turn, which does not wait, and as a push."""
+        if not isinstance(piece, str):
+            raise TypeError(f"a piece of text is a str; got {type(piece).__name__}")
+        self._send(lambda gate: gate.feed(piece))
+
+    def finish(self) -> None:
+        """Push the rest."""
+        self._send(TextGate.finish)
+
+    def _send(self, let_out: Callable[[TextGate], str]) -> None:
+        gate = self._turns.get()
+        self._pieces += 1
+        text = let_out(gate)
+        if text:
+            self._push(text)
+        if gate.holds_a_tag:
+            call_later(TAG_SECONDS, functools.partial(_flush, weakref.ref(self), self._pieces))
+        self._turns.put(gate)
+
+    def flush(self, pieces: int) -> None:
+        """Send what waits, if nothing has come since. Threads: the timer. Does not wait."""
+        try:
+            gate = self._turns.get_nowait()
+        except queue.Empty:
+            return  # the pump is at it
+        if pieces == self._pieces:
+            text = gate.flush()
+            try:
+                is_sent = self._post(text)
+            except CartesiaError:  # the pump's next push has it too, and tells the receiver
+                is_sent = False
+            if not is_sent:
+                gate.put_back(text)
+        self._turns.put(gate)
+
+
+def _flush(gate: weakref.ref[_Gate], pieces: int) -> None:
+    found = gate()
+    if found is not None:
+        found.flush(pieces)
+
+
 # ---- pump thread only
 
 
-def _pump(
-    channel: Channel, link: Link, text: Iterator[str], push: Callable[[str], None], finish: Callable[[], None]
-) -> None:
+def _pump(channel: Channel, link: Link, text: Iterator[str], gate: _Gate, finish: Callable[[], None]) -> None:
     try:
         try:
-            if all(_push(channel, piece, push) for piece in text):
+            if all(_push(channel, piece, gate.feed) for piece in text) and _push(channel, "", lambda _: gate.finish()):
                 channel.waits_for_text = False
                 finish()
         finally:
@@ -110,8 +176,6 @@ def _pump(
 
 def _push(channel: Channel, piece: str, push: Callable[[str], None]) -> bool:
     """Push a piece; False where the context has ended, of which its receiver has been told."""
-    if not piece:
-        return True  # as models yield them at times; the service refuses an empty first transcript
     try:
         push(piece)
     except ContextStateError:

@@ -6,6 +6,7 @@ import itertools
 import queue
 import threading
 import time
+import uuid
 from collections import Counter, deque
 from typing import Any, Optional, Protocol
 
@@ -237,6 +238,8 @@ class Reader:
                 if not registry.has_ended_locked(event.context_id):
                     self._stats.stray_events += 1
                 return
+            if channel.earlier is not None:
+                channel.earlier.shift(event)
             if isinstance(event, Chunk):
                 weight = max(len(event.audio), FEWEST_WEIGHED_BYTES)
                 if event.audio:
@@ -246,9 +249,12 @@ class Reader:
                 if _is_last(event):
                     if isinstance(event, Error):
                         channel.ended_by = event
-                    else:
+                        registry.end_locked(channel)
+                    elif not channel.continues:
                         channel.note_done()
-                    registry.end_locked(channel)
+                        registry.end_locked(channel)
+        if channel.continues and isinstance(event, Done) and self._goes_on(wire, channel, event):
+            return
         item = arrived(event, weight)
         self._undelivered.setdefault(channel, []).append(item)
         self._allowance = allowance = self._allowance - weight
@@ -257,6 +263,23 @@ class Reader:
         if allowance < 0:
             self._dispatch(wire)
             self._bound_all(wire)
+
+    def _goes_on(self, wire: Wire, channel: Channel, done: Done) -> bool:
+        """Let a channel that is not through with its text go on under another id; end any other one."""
+        self._dispatch(wire)  # all that came before the end, which the lengths below count
+        registry = self._registry
+        with registry.lock:
+            if not registry.is_live_locked(channel):
+                return True  # it had no room for what came before
+            rest = channel.rest()
+            if rest is None:
+                channel.note_done()
+                registry.end_locked(channel)
+                return False
+            registry.rename_locked(channel, str(uuid.uuid4()))
+            channel.go_on(wire, rest, done)
+        wire.wake()  # so that the rest leaves
+        return True
 
     def _dispatch(self, wire: Wire, receivers: Optional[int] = None) -> None:
         """Deliver to the mailboxes, of so many channels or of all; end those that have no room."""

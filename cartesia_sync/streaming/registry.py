@@ -32,6 +32,7 @@ class Registry:
         self._route = self._router.route
         self._readable: dict[weakref.ref[Channel], None] = {}  # each change is one call of C code
         self._retained: dict[str, Channel] = {}  # likewise
+        self._renamed: dict[str, Channel] = {}  # live, by the id that its user has for it, where the wire has another
         self._subscribers: tuple[Notifications, ...] = ()
         self._closed_subscribers: list[Notifications] = []  # by unsubscribe(), which takes no lock
 
@@ -82,13 +83,18 @@ class Registry:
             channel.move(ChannelMove.END)
         else:
             channel.move(ChannelMove.END, loss=loss)
-        self._router.end(channel.wire_id)
+        self._forget_locked(channel)
 
     def cancel_locked(self, channel: Channel) -> None:
         """End a live channel because its user asked for it."""
         assert is_owned(self.lock)
         channel.move(ChannelMove.CANCEL)
+        self._forget_locked(channel)
+
+    def _forget_locked(self, channel: Channel) -> None:
+        assert is_owned(self.lock)
         self._router.end(channel.wire_id)
+        self._renamed.pop(channel.context_id, None)
 
     def rename_locked(self, channel: Channel, wire_id: str) -> None:
         """Let a live channel speak under another id from now on; what still comes for the old one is dropped.
@@ -98,14 +104,15 @@ class Registry:
         """
         assert is_owned(self.lock)
         self._router.open(wire_id, channel)
+        self._renamed[channel.context_id] = channel
         self._router.end(channel.wire_id)
         channel.wire_id = wire_id
 
     # ---- any thread, without the lock
 
     def get(self, context_id: str) -> Optional[Channel]:
-        """Return the live channel of that id, unless it is cancelled."""
-        channel = self._router.get(context_id)
+        """Return the live channel of that id, the wire's or its user's, unless it is cancelled."""
+        channel = self._router.get(context_id) or self._renamed.get(context_id)
         return None if channel is None or channel.is_cancel_requested else channel
 
     def live(self) -> list[Channel]:

@@ -37,13 +37,15 @@ streaming/channel.py | streaming/test_connection streaming/test_context
     if self.wire is None or self.heard_at is not None => if self.wire is None
     ReplayMove.REPLAY if has_left else ReplayMove.MOVE => ReplayMove.MOVE
 streaming/channel.py | streaming/test_unfinished
-    message.sent_at > self.audio_at) => False)
+    or message.sent_at > self.audio_at or => or False or
+    self.audio_at is None or message.sent_at > self.audio_at or not frame.has_left => False
     if self.state is ChannelState.OPEN or has_words => if has_words
     has_words("".join(unspoken)) => unspoken
 streaming/link.py | streaming/test_survivors
     if not channel.is_set_aside or not self.registry.is_live => if False and not self.registry.is_live
     if self._wire is wire and len(messages) == => if len(messages) ==
-    if self._wire is not wire:\n                return None => pass
+    if self._wire is not wire or not => if not
+    if self._wire is not wire or not channel.is_ready(message): => if self._wire is not wire:
     raise self._closed()\n                self._reader => pass\n                self._reader
     elif self._wire is wire or self._state is ConnectionState.LOST:\n => else:\n
     if channel.wire is not wire:\n                    continue => pass
@@ -72,7 +74,11 @@ streaming/reader.py | streaming/test_limits
     weight = max(len(event.audio), => weight = max(len(message),
 streaming/reader.py | streaming/test_unfinished
     if event.audio:\n => if True:\n
-    channel.note_done() => pass
+    elif not channel.continues:\n                        channel.note_done() => elif not channel.continues:\n                        pass
+streaming/reader.py | streaming/test_expiry
+    if rest is None:\n                channel.note_done() => if rest is None:\n                pass
+    wire.wake()  # so that the rest leaves => pass
+    channel.earlier.shift(event) => pass
 streaming/mailbox.py | streaming/test_limits
     self.collected, self.is_used_up = events, _NO_EVENTS, False => self.collected = events, _NO_EVENTS
     events.extend(self._set_aside) => pass

@@ -210,7 +210,9 @@ def test_send_says_what_the_official_client_says(context: str, which: str) -> No
     assert len(ours) == 1
 
 
-@pytest.mark.parametrize("which", SENDS)
+@pytest.mark.parametrize(
+    "which", [each for each in SENDS if each != "empty text"]
+)  # which is held back: the service refuses it
 def test_push_says_what_the_official_client_says(which: str) -> None:
     words = {"transcript": "Hello. ", **SENDS[which]}
     for context in (FULL_CONTEXT, {"voice": "voice-1"}):
@@ -245,9 +247,13 @@ def test_a_whole_conversation_is_the_official_clients(context: dict[str, Any]) -
 def test_flush_is_an_empty_push_with_the_word() -> None:
     with our_connection() as (connection, our_messages):
         context = connection.context("turn-17", **FULL_CONTEXT)
+        context.flush()  # of nothing: the service would refuse it
+        context.push("x")
         context.flush()
     official, official_messages = official_connection()
-    official.context("turn-17", **FULL_CONTEXT).push("", flush=True)
+    their_context = official.context("turn-17", **FULL_CONTEXT)
+    their_context.push("x")
+    their_context.push("", flush=True)
     assert [read(message) for message in our_messages] == [read(message) for message in official_messages]
 
 

@@ -43,6 +43,7 @@ class StepWire:
         self.after_write: Callable[[], None] = lambda: None
         self.unsent: list[Any] = []
         self.was_woken = False
+        self.wakes = 0
         self._sending = threading.Lock()
 
     # ---- the test's side
@@ -128,6 +129,7 @@ class StepWire:
             self.finish(self.unsent[-1], Deadline(BOUND))
 
     def wake(self) -> None:
+        self.wakes += 1
         self._inbox.put(WOKEN)
 
     def post(self, message: bytes) -> None:

@@ -47,8 +47,8 @@ def test_audio_is_heard_while_the_text_still_comes(stage: Any) -> None:
     assert next(speech).type == "chunk"
     more.set()
     stage.wire.wait_sent(3)
-    stage.wire.feed_done("a")
-    assert [event.type for event in speech] == ["done"]
+    hear_all(stage.wire, "a")
+    assert [event.type for event in speech] == ["chunk", "done"]
 
 
 def test_no_text_at_all_ends_at_once_and_says_nothing(stage: Any) -> None:

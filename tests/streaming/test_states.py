@@ -167,7 +167,7 @@ def test_a_connection_is_new_until_it_is_opened() -> None:
 
 
 def message(move: ChannelMove = ChannelMove.SEND) -> Message:
-    return Message(b"{}", transcript="x", move=move)
+    return Message(b"{}", wire_id="c", transcript="x", move=move)
 
 
 def spoken(*, replays: bool, has_left: bool) -> Channel:

@@ -218,15 +218,14 @@ def test_a_text_without_words_is_whole_without_audio_and_makes_no_file(stage: An
     for name, take in (("a", audio), ("b", samples)):
         context = stage.context(name)
         context.push(text, continue_=False)
-        stage.wire.feed_done(name)
         assert len(take(context, tmp_path)) == 0
     context = stage.context("c")
     context.push(text, continue_=False)
-    stage.wire.feed_done("c")
     with pytest.raises(ContextStateError, match="has no audio to save: there is no letter or digit in its text"):
         context.save(tmp_path / "a.wav")
     assert list(tmp_path.iterdir()) == []
     assert context.audio() == b""
+    assert stage.wire.sent == []  # the service refuses a first transcript without a word
 
 
 def test_a_refused_context_is_refused_and_not_unfinished(stage: Any) -> None:

@@ -204,7 +204,7 @@ def test_voices_and_errors_are_right_with_every_api_version(server: LocalServer,
                 else {"mode": "id", "id": VOICE}
             )
             context = connection.context(voice=voice, output_format=FORMAT)
-            context.push("  ...", continue_=False)
+            context.send(transcript="  ...", voice=voice, continue_=False)
             (event,) = context.receive()
             assert event.type == "error"
             assert event.title
