@@ -113,7 +113,7 @@ def test_text_that_crosses_the_end_is_said_again_by_the_reader(stage: Any, model
     model("\n", "Two. ", "Three.", None)
     assert said(stage.wire, 5)[1:] == [("\n", True), ("Two. ", True), ("Three.", True), ("", False)]
     wakes = stage.wire.wakes
-    expire_done(stage, "a")
+    _marker = expire_done(stage, "a")
     assert stage.wire.wakes == wakes + 1  # the reader's own next look at the wire sends it
     stage.wire.send_rest()
     again = stage.wire.wait_sent(8)[5:]
@@ -129,11 +129,12 @@ def test_text_that_crosses_the_end_is_said_again_by_the_reader(stage: Any, model
     assert [event.type for event in speech] == ["chunk", "done"]
 
 
-def expire_done(stage: Any, wire_id: str) -> None:
+def expire_done(stage: Any, wire_id: str) -> Any:
     marker = stage.context("marker")
     stage.wire.feed_done(wire_id)
     stage.wire.feed_chunk("marker", b"12")
     assert next(marker.receive()).type == "chunk"
+    return marker
 
 
 def test_flush_numbers_go_on(stage: Any, model: Model) -> None:
