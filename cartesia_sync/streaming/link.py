@@ -229,7 +229,7 @@ class Link:
         """
         self.check_process()
         self._check_reentry()
-        self.carry_out_notes(self._wire)
+        self.carry_out_notes()
         with self.registry.lock:
             if self.is_closed:
                 raise self._closed()
@@ -500,8 +500,11 @@ class Link:
         if wire is not None:
             wire.wake()
 
-    def carry_out_notes(self, wire: Optional[Wire]) -> None:
+    def carry_out_notes(self) -> None:
         """Carry out what was noted: channels that were cancelled, or that nobody can receive any more; the close.
+
+        On the wire that is in use by then, which need not be the caller's: a reader that is at its end may find a note
+        for the wire that has followed its own.
 
         Each is carried out before it is taken away, and may be twice: an interrupt loses none. A function of its own,
         since a variable of the reader's loop would hold the last channel until the next one.
@@ -527,6 +530,7 @@ class Link:
                     channel.mailbox.seal(End())  # somebody may hold the context still, and have dropped its speech
                     cancelled.append(channel)
                 self.notes.popleft()
+            wire = self._wire
         if wire is None:
             return
         for channel in cancelled:
@@ -548,7 +552,7 @@ class Link:
             with within(self.registry.lock, 0.0) as is_ours:
                 if not is_ours:
                     raise NotAcquiredError
-                self.carry_out_notes(None)
+                self.carry_out_notes()
         except RuntimeError as error:
             raise_unless_not_acquired(error)
 

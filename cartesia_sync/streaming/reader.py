@@ -61,7 +61,7 @@ class Owner(Protocol):
     notes: deque[Any]
     """What is asked for and not carried out yet."""
 
-    def carry_out_notes(self, wire: Optional[Wire]) -> None:
+    def carry_out_notes(self) -> None:
         """Carry out what was asked for without a lock."""
 
     def lose(self, wire: Wire, loss: CartesiaError) -> None:
@@ -167,7 +167,7 @@ class Reader:
         finally:
             owner.lose(wire, loss)
             wire.release()
-            owner.carry_out_notes(None)
+            owner.carry_out_notes()
 
     def _read(self, wire: Wire, owner: Owner) -> None:
         """Read until the wire raises. Silent for one interval: ping; silent for two: lost.
@@ -182,7 +182,7 @@ class Reader:
         try:
             while True:
                 if owner.notes:
-                    owner.carry_out_notes(wire)
+                    owner.carry_out_notes()
                 deadline = Deadline(_TURN) if undelivered else tick or Deadline(self._ping_interval)
                 message = wire.read(deadline)
                 self._read_at = time.monotonic()

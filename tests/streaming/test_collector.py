@@ -415,9 +415,13 @@ def test_close_at_any_step_returns_at_once_and_ends_the_connection(
 
 
 def close_at(step: int, collector: Collector, stage: Any) -> Action:
+    once = deque([stage.connection.close])
+
     def act() -> None:
-        if collector.steps == step:
-            stage.connection.close()
+        # At this step or the next: two threads count, and one may count on before the other has looked.
+        if step and collector.steps >= step:
+            with contextlib.suppress(IndexError):
+                once.popleft()()
 
     return act
 

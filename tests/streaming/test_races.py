@@ -149,6 +149,41 @@ def test_close_while_another_thread_starts_the_reader_ends_both(
     assert not stage.link.reader.is_alive()
 
 
+@pytest.mark.parametrize("how", ["close", "cancel", "abandon"])
+def test_a_reader_at_its_end_that_finds_a_note_for_the_next_wire_carries_it_out_there(
+    make_stage: Any, how: str
+) -> None:
+    """Or the wire would stay open for good, with its reader, or the service would go on speaking."""
+    stage = make_stage()
+    first_reader, noted = stage.link.reader, threading.Event()
+    release, is_lost, may_end = stage.wires[0].release, threading.Event(), threading.Event()
+
+    def release_late() -> None:
+        is_lost.set()
+        assert may_end.wait(BOUND)
+        release()
+
+    stage.wires[0].release = release_late
+    stage.wires[0].lose()
+    assert is_lost.wait(BOUND)
+    context = stage.context("a")
+    context.push("One. ")
+    second_reader = stage.link.reader
+    stage.wire.wake = noted.set  # the second reader does not look
+    end = {"close": stage.connection.close, "cancel": context.cancel, "abandon": stage.link.abandon}[how]
+    with ThreadPoolExecutor() as pool:
+        ending = pool.submit(end)
+        assert noted.wait(BOUND)
+        may_end.set()
+        first_reader.join(BOUND)
+        if how == "cancel":
+            assert stage.wire.wait_sent(2)[1] == {"context_id": "a", "cancel": True}
+        else:
+            second_reader.join(BOUND)
+            assert not second_reader.is_alive()
+        ending.result(BOUND)
+
+
 def test_close_tells_its_own_reason_though_a_push_fails_meanwhile_and_holds_nothing_of_it(make_stage: Any) -> None:
     """The push's exception has its thread's frames, which have the connection: nobody could be rid of it any more."""
     stage = make_stage()

@@ -66,7 +66,7 @@ def notes_left(monkeypatch: pytest.MonkeyPatch, are_left: bool) -> Iterator[None
     """Have nobody carry out the notes, as where the reader has not come to them yet."""
     with monkeypatch.context() as patch:
         if are_left:
-            patch.setattr(Link, "carry_out_notes", lambda link, wire: None)
+            patch.setattr(Link, "carry_out_notes", lambda link: None)
         yield
 
 
