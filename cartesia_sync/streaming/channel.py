@@ -26,7 +26,7 @@ from ..errors import (
     WebSocketConnectionClosedError,
 )
 from ..protocol import codec
-from ..protocol.events import Chunk, Done, Error, Event, shift
+from ..protocol.events import Chunk, Error, Event, shift
 from ..protocol.formats import RawFormat
 from ..protocol.lifecycle import REPLAY, ChannelMove, ChannelState, ReplayMove, ReplayState, followed, step
 from ..protocol.timeouts import Timeout
@@ -149,7 +149,9 @@ class Channel:
         self.leading: list[str] = []  # was pushed before the first letter or digit, and leaves in front of it
         self.had_no_words = False  # all its text, so that the service was not asked
         self.continues = False  # under a new id where the service is done before the text is
-        self.held_done: Optional[Done] = None  # the service's word on the last id, while there is nothing to go on with
+        self.held_done: Optional[Event] = (
+            None  # the service's word on the last id, while there is nothing to go on with
+        )
         self.earlier: Optional[Earlier] = None  # what was heard under those ids
         self.frames: list[Frame] = []  # of the messages, on the wire in use or the last one
         self.wire: Optional[Wire] = None
@@ -364,7 +366,7 @@ class Channel:
             return unspoken
         return None if self.state is ChannelState.FINISHING else []
 
-    def go_on(self, wire: Wire, rest: list[Message], done: Done) -> None:
+    def go_on(self, wire: Wire, rest: list[Message], done: Event) -> None:
         """Go on under a new id: with the rest, or once there is something to say. Under the link's lock."""
         assert self.audio_format is not None
         unspoken = self._unspoken()

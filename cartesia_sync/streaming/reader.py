@@ -231,7 +231,7 @@ class Reader:
             self._dispatch(wire)
             self._broadcast(event, arrived(event, len(message)))
             return
-        registry = self._registry
+        registry, may_go_on = self._registry, False
         with registry.lock:
             channel = registry.route_locked(event.context_id)
             if channel is None:
@@ -250,10 +250,12 @@ class Reader:
                     if isinstance(event, Error):
                         channel.ended_by = event
                         registry.end_locked(channel)
-                    elif not channel.continues:
+                    elif channel.continues:
+                        may_go_on = True
+                    else:
                         channel.note_done()
                         registry.end_locked(channel)
-        if channel.continues and isinstance(event, Done) and self._goes_on(wire, channel, event):
+        if may_go_on and self._goes_on(wire, channel, event):
             return
         item = arrived(event, weight)
         self._undelivered.setdefault(channel, []).append(item)
@@ -264,7 +266,7 @@ class Reader:
             self._dispatch(wire)
             self._bound_all(wire)
 
-    def _goes_on(self, wire: Wire, channel: Channel, done: Done) -> bool:
+    def _goes_on(self, wire: Wire, channel: Channel, done: Event) -> bool:
         """Let a channel that is not through with its text go on under another id; end any other one."""
         self._dispatch(wire)  # all that came before the end, which the lengths below count
         registry = self._registry

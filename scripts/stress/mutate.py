@@ -74,7 +74,7 @@ streaming/reader.py | streaming/test_limits
     weight = max(len(event.audio), => weight = max(len(message),
 streaming/reader.py | streaming/test_unfinished
     if event.audio:\n => if True:\n
-    :\n                        channel.note_done() => :\n                        pass
+    else:\n                        channel.note_done() => else:\n                        pass
 streaming/reader.py | streaming/test_expiry
     if rest is None:\n                channel.note_done() => if rest is None:\n                pass
     wire.wake()  # so that the rest leaves => pass
