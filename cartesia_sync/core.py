@@ -11,7 +11,8 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from ._version import __version__
 from .errors import MissingCredentialsError
-from .protocol.timeouts import Timeout, checked_size
+from .protocol.requests import Omit
+from .protocol.timeouts import HttpxTimeout, Timeout, checked_size
 from .transport.loopback import is_this_machine
 
 if TYPE_CHECKING:
@@ -71,12 +72,16 @@ class Core:
         cartesia_version: str = DEFAULT_VERSION,
         default_headers: Optional[Mapping[str, str]] = None,
         default_query: Optional[Mapping[str, object]] = None,
-        timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, None] = DEFAULT_TIMEOUT,
+        timeout: Union[
+            float, tuple[Optional[float], Optional[float]], Timeout, HttpxTimeout, Omit, None
+        ] = DEFAULT_TIMEOUT,
         max_retries: int = DEFAULT_MAX_RETRIES,
         max_answer_bytes: Optional[int] = MAX_ANSWER_BYTES,
         allow_insecure: bool = False,
         ssl_context: Optional[ssl.SSLContext] = None,
+        http_client: None = None,
     ) -> None:
+        refuse_http_client(http_client)
         if api_key is None and token is None:
             api_key = os.environ.get("CARTESIA_API_KEY")
         credential = api_key or token
@@ -286,6 +291,15 @@ def _check_secure(url: str) -> None:
     if parts.scheme in ("http", "ws") and not is_this_machine(parts.hostname or ""):
         raise ValueError(
             f"{url} would send the key in clear to another machine; use https:// or wss://, or say allow_insecure=True"
+        )
+
+
+def refuse_http_client(value: object) -> None:
+    """Refuse the official client's ``http_client``, and say what to use: the transport here is another."""
+    if value is not None:
+        raise TypeError(
+            "http_client: this client has no httpx inside. Give timeouts by timeout=, trust by ssl_context=, headers "
+            "by default_headers=, and proxies by the environment (HTTPS_PROXY, ALL_PROXY, NO_PROXY)."
         )
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..protocol.events import Event
+    from ..protocol.formats import OutputFormat, RawOutputFormatParam
+    from ..protocol.timeouts import HttpxTimeout
     from ..streaming.compat_v2 import TtsWebsocket
     from ..streaming.connection import ConnectionManager
     from .base import FileTypes
@@ -43,7 +45,7 @@ class TTSResource(Resource):
         extra_query: Optional[Mapping[str, str]] = None,
         extra_headers: Optional[Mapping[str, str]] = None,
         websocket_connection_options: Optional[Mapping[str, Any]] = None,
-        timeout: Union[float, Timeout, None] = None,
+        timeout: Union[float, Timeout, HttpxTimeout, Omit, None] = None,
         ping_interval: Optional[float] = DEFAULT_PING_INTERVAL,
         reconnect: bool = True,
         max_message_bytes: Optional[int] = None,
@@ -86,7 +88,7 @@ class TTSResource(Resource):
                 max_message_bytes=None if max_message_bytes is None else checked_size(limit_name, max_message_bytes),
             ),
             api_version=self._client.cartesia_version,
-            timeout=self._client.timeout if timeout is None else Timeout.of(timeout),
+            timeout=self._client.timeout if timeout is None or isinstance(timeout, Omit) else Timeout.of(timeout),
             ping_interval=checked_seconds("ping_interval", ping_interval),
             reconnect=reconnect,
             max_retries=self._client.max_retries,
@@ -113,7 +115,7 @@ class TTSResource(Resource):
         self,
         *,
         model_id: str,
-        output_format: Mapping[str, Any],
+        output_format: OutputFormat,
         transcript: str,
         voice: Union[str, Mapping[str, Any]],
         save: Union[bool, Omit, None] = omit,
@@ -175,7 +177,7 @@ class TTSResource(Resource):
         self,
         *,
         model_id: str,
-        output_format: Mapping[str, Any],
+        output_format: RawOutputFormatParam,
         transcript: str,
         voice: Union[str, Mapping[str, Any]],
         context_id: Union[str, Omit, None] = omit,
@@ -230,7 +232,7 @@ class TTSResource(Resource):
         language: Union[str, Omit] = omit,
         left_audio: Union[FileTypes, Omit] = omit,
         model_id: Union[str, Omit] = omit,
-        output_format: Union[Mapping[str, Any], Omit] = omit,
+        output_format: Union[OutputFormat, Omit] = omit,
         right_audio: Union[FileTypes, Omit] = omit,
         transcript: Union[str, Omit] = omit,
         voice_id: Union[str, Omit] = omit,

@@ -18,6 +18,7 @@ from ..protocol.events import (
     Timestamps,
     WordTimestamps,
 )
+from ..protocol.formats import RawOutputFormatParam
 from .connection import Connection, ConnectionManager
 from .context import Context
 
@@ -72,7 +73,7 @@ class TtsWebsocket(Closing):
         model_id: str,
         transcript: str,
         voice: VoiceOrFormat,
-        output_format: Mapping[str, Any],
+        output_format: RawOutputFormatParam,
         context_id: Optional[str] = None,
         stream: bool = True,
         **fields: Any,
@@ -155,7 +156,7 @@ class TtsContext:
         *,
         model_id: str,
         transcript: Iterable[str],
-        output_format: Mapping[str, Any],
+        output_format: RawOutputFormatParam,
         voice: VoiceOrFormat,
         context_id: Optional[str] = None,
         **fields: Any,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 from ..errors import ContextStateError
 from ..protocol import codec
 from ..protocol.events import Chunk, Done, Event
-from ..protocol.formats import DEFAULT_OUTPUT_FORMAT, RawFormat, voice_on_the_wire
+from ..protocol.formats import DEFAULT_OUTPUT_FORMAT, RawFormat, RawOutputFormatParam, voice_on_the_wire
 from ..protocol.lifecycle import ChannelMove, ChannelState
 from ..protocol.requests import GenerationRequest, Omit, SpeechOptions, omit
 from ..protocol.timeouts import Timeout
@@ -98,7 +98,7 @@ class Context:
         )
 
     def set_defaults(
-        self, *, model_id: str, voice: Union[str, Mapping[str, Any]], output_format: Mapping[str, Any]
+        self, *, model_id: str, voice: Union[str, Mapping[str, Any]], output_format: RawOutputFormatParam
     ) -> None:
         """Set how the context is to be spoken, after it was made; before its first push.
 
@@ -175,6 +175,7 @@ class Context:
         voice: Union[str, Mapping[str, Any]],
         continue_: bool = True,
         flush: Union[bool, Omit, None] = omit,
+        output_format: Union[RawOutputFormatParam, Omit, None] = None,
         **fields: Any,
     ) -> None:
         """Send one generation request with everything that the call names; what is left out comes from the context.
@@ -184,11 +185,11 @@ class Context:
             voice: A voice's id, or a mapping with the key ``id``; it is put in the shape of the API version in use.
             continue_: Whether more may follow on this context.
             flush: Whether to speak what is buffered now; see ``flush()``.
-            **fields: Any of ``SpeechOptions``, such as ``model_id`` (default ``sonic-latest``), ``output_format``
-                (default raw 32-bit float at 44100 Hz) or ``language``, in place of the context's. ``speed``: ``slow``,
-                ``normal`` or ``fast``, deprecated by the service. Any further field of the request, as it is to stand
-                in the JSON. None leaves ``language``, ``speed``, the timestamps and ``generation_config`` to the
-                service; in any other field it is sent as null.
+            output_format: In place of the context's; the default is raw 32-bit float at 44100 Hz.
+            **fields: Any of ``SpeechOptions``, such as ``model_id`` (default ``sonic-latest``) or ``language``, in
+                place of the context's. ``speed``: ``slow``, ``normal`` or ``fast``, deprecated by the service. Any
+                further field of the request, as it is to stand in the JSON. None leaves ``language``, ``speed``, the
+                timestamps and ``generation_config`` to the service; in any other field it is sent as null.
 
         Raises:
             TypeError: The transcript is no text, or a field has no form in JSON.
@@ -198,10 +199,11 @@ class Context:
         """
         if not isinstance(transcript, str):
             raise TypeError(f"a transcript is a str; got {type(transcript).__name__}")
+        fields["output_format"] = output_format
         options = {name: fields.pop(name) for name in [*fields] if name in _NONE_IS_NOT_SENT}
         options = {**self._options, **{name: value for name, value in options.items() if value is not omit}}
         model_id = _first_given(options.pop("model_id", None), self._options.get("model_id"), DEFAULT_MODEL_ID)
-        output_format = _first_given(
+        spoken_as = _first_given(
             options.pop("output_format", None), self._options.get("output_format"), dict(DEFAULT_OUTPUT_FORMAT)
         )
         options.pop("voice", None)
@@ -210,7 +212,7 @@ class Context:
             model_id=model_id,
             transcript=transcript,
             voice=voice_on_the_wire(voice, self._api_version),
-            output_format=output_format,
+            output_format=spoken_as,
             continue_=continue_,
             flush=flush,
             **{name: value for name, value in options.items() if value is not None},
@@ -222,7 +224,7 @@ class Context:
                 transcript=transcript,
                 move=ChannelMove.SEND if continue_ else ChannelMove.FINISH,
                 flushes=flush is True,
-                output_format=output_format,
+                output_format=spoken_as,
             ),
         )
 

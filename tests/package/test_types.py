@@ -63,7 +63,7 @@ def test_a_name_that_is_not_there_is_not_made_up() -> None:
 LOADED = """
 import sys, cartesia_sync
 from cartesia_sync import types
-print([name for name in sys.modules if ".models." in name and "base" not in name])
+print([name for name in sys.modules if (".models." in name and "base" not in name) or "parameters" in name])
 types.Voice, types.RawEncoding
 print([name for name in sys.modules if ".models." in name and "base" not in name])
 """
@@ -131,6 +131,22 @@ def test_parameters_have_the_official_clients_keys(module: str, name: str) -> No
     if name == "GenerationRequestParam":
         optional -= {"locale", "normalization"}  # the API's since 2026-08-14; the official type does not have them yet
     assert (required, optional) == keys(official(module, name))
+
+
+ARGUMENTS = [name for name in types.__all__ if name.endswith("Params") and name != "TelephonyParams"]
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_arguments_have_the_official_clients_keys(name: str) -> None:
+    assert keys(getattr(types, name)) == keys(official_class(name))
+
+
+def test_every_type_of_arguments_of_the_official_client_is_there() -> None:
+    """But for those of streaming speech to text, which is not in this package."""
+    theirs = {name for module in official_modules() for name in vars(module) if name.endswith("Params")}
+    left = {name for name in theirs if "Websocket" in name}
+    assert theirs - left <= {*types.__all__}
+    assert left == {"AutoFinalizeWebsocketParams", "ManualFinalizeWebsocketParams"}
 
 
 def test_a_voice_has_an_id_and_maybe_a_mode() -> None:

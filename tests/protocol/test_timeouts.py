@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -76,6 +77,25 @@ def test_a_pair_whose_first_is_no_clock_is_refused_by_its_place(wrong: Any) -> N
 def test_a_pair_whose_second_is_no_clock_is_refused_by_its_place(wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"^timeout\[1\], the read clock: expected a number of seconds above 0"):
         Timeout.of(wrong)
+
+
+def test_httpx_clocks_are_read_by_their_names() -> None:
+    httpx = pytest.importorskip("httpx")
+    timeout = Timeout.of(httpx.Timeout(60.0, read=5.0, write=7.0, connect=2.0))
+    assert timeout == Timeout(connect=2.0, read=5.0, write=7.0, first_event=5.0, gap=5.0)
+    assert Timeout.of(httpx.Timeout(None)) == Timeout(connect=None, read=None, write=None, first_event=None, gap=None)
+
+
+def test_what_has_the_four_clocks_of_httpx_is_taken_for_one_without_httpx() -> None:
+    clocks = SimpleNamespace(connect=1, read=2, write=3, pool=4)
+    assert Timeout.of(clocks) == Timeout(connect=1, read=2, write=3, first_event=2, gap=2)
+    clocks.write = 0
+    with pytest.raises(ValueError, match=r"^timeout\.write: expected a number of seconds above 0"):
+        Timeout.of(clocks)
+
+
+def test_a_timeout_that_was_not_given_is_the_default() -> None:
+    assert Timeout.of(omit) == Timeout()
 
 
 def test_a_timeout_stands_for_itself() -> None:
