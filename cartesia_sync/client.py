@@ -277,7 +277,8 @@ class Cartesia(Core, Closing):
             method: The HTTP method.
             path: Below the base URL; or a whole URL of the same service, such as a voice's ``preview_file_url``.
             cast_to: What the answer is made into: a class of ``cartesia_sync.types``, ``dict``, ``str``, ``bytes``, or
-                None for an answer without content; by default the decoded JSON.
+                None (or ``NoneType``) for an answer without content; by default the decoded JSON. Not
+                ``httpx.Response``, as for the official client.
             query: Added to the URL. A list repeats its name, a mapping gives ``name[key]``.
             body: Sent as JSON.
             form: Sent as a multipart form, in place of a body.
@@ -287,6 +288,7 @@ class Cartesia(Core, Closing):
 
         Raises:
             APIError: The request failed; see ``cartesia_sync.errors``.
+            TypeError: ``cast_to`` is a class of httpx, or an option is none.
             ValueError: A URL of another host: the key would go there.
 
         Threads: any. Waits as all requests do; see ``Resource``.
@@ -301,6 +303,11 @@ class Cartesia(Core, Closing):
         more["extra_headers"], more["extra_query"] = given.pop("headers", None), given.pop("params", None)
         if given:
             raise TypeError(f"options: expected headers, params, timeout or max_retries; got {', '.join(given)}")
+        if getattr(cast_to, "__module__", "").partition(".")[0] == "httpx":
+            raise TypeError(
+                f"cast_to={cast_to.__name__}: this client has no httpx inside. Give bytes, str, dict or a class of "
+                "cartesia_sync.types for what the answer holds."
+            )
         if cast_to is type(None):
             cast_to = None
         accept = "*/*" if cast_to in (bytes, str, None) else "application/json"
