@@ -35,6 +35,8 @@ FileTypes = Union[
 
 ModelSpeed = Literal["slow", "normal", "fast"]
 OutputFormatContainer = Literal["raw", "wav", "mp3"]
+TimestampGranularity = Literal["word"]
+VoiceExpansion = Literal["preview_file_url"]
 STTEncoding = Literal["pcm_s16le", "pcm_s32le", "pcm_f16le", "pcm_f32le", "pcm_mulaw", "pcm_alaw"]
 Gender = Literal["male", "female"]
 GenderPresentation = Literal["masculine", "feminine", "gender_neutral"]
@@ -307,7 +309,7 @@ class STTTranscribeParams(_STTTranscribeParams, total=False):
     encoding: Optional[STTEncoding]
     sample_rate: Optional[int]
     language: str
-    timestamp_granularities: list[Literal["word"]]
+    timestamp_granularities: list[TimestampGranularity]
 
 
 class _TTSGenerateParams(TypedDict):
@@ -397,14 +399,14 @@ class VoiceCloneParams(_VoiceCloneParams, total=False):
 class VoiceGetParams(TypedDict, total=False):
     """The arguments of ``client.voices.get``."""
 
-    expand: Optional[list[Literal["preview_file_url"]]]
+    expand: Optional[list[VoiceExpansion]]
 
 
 class VoiceListParams(TypedDict, total=False):
     """The arguments of ``client.voices.list``."""
 
     ending_before: Optional[str]
-    expand: Optional[list[Literal["preview_file_url"]]]
+    expand: Optional[list[VoiceExpansion]]
     gender: Optional[GenderPresentation]
     is_owner: Optional[bool]
     limit: Optional[int]

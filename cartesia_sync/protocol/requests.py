@@ -11,7 +11,7 @@ from typing import Any, Optional, TypedDict, Union
 
 from msgspec import UNSET, Struct, UnsetType, field, structs
 
-from .formats import RawOutputFormatParam
+from .formats import RawOutputFormatParam, VoiceSpecifierParam
 
 VoiceOnWire = Union[str, Mapping[str, Any]]
 
@@ -85,7 +85,7 @@ class SpeechOptions(EventSpeechOptions, total=False):
     """
 
     model_id: Optional[str]
-    voice: Optional[VoiceOnWire]
+    voice: Optional[VoiceSpecifierParam]
     output_format: Optional[RawOutputFormatParam]
     max_buffer_delay_ms: Union[int, Omit, None]
 

@@ -16,8 +16,9 @@ from .events import EventOf, Stream
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ..parameters import ModelSpeed
     from ..protocol.events import Event
-    from ..protocol.formats import OutputFormat, RawOutputFormatParam
+    from ..protocol.formats import OutputFormat, RawOutputFormatParam, VoiceSpecifierParam
     from ..protocol.timeouts import HttpxTimeout
     from ..streaming.compat_v2 import TtsWebsocket
     from ..streaming.connection import ConnectionManager
@@ -117,9 +118,9 @@ class TTSResource(Resource):
         model_id: str,
         output_format: OutputFormat,
         transcript: str,
-        voice: Union[str, Mapping[str, Any]],
+        voice: VoiceSpecifierParam,
         save: Union[bool, Omit, None] = omit,
-        speed: Union[str, Omit] = omit,
+        speed: Union[ModelSpeed, Omit] = omit,
         **options: Unpack[GenerateOptions],
     ) -> BinaryAPIResponse:
         """Speak a text in one answer (``POST /tts/bytes``); it can be read while it is being made.
@@ -179,9 +180,9 @@ class TTSResource(Resource):
         model_id: str,
         output_format: RawOutputFormatParam,
         transcript: str,
-        voice: Union[str, Mapping[str, Any]],
+        voice: VoiceSpecifierParam,
         context_id: Union[str, Omit, None] = omit,
-        speed: Union[str, Omit] = omit,
+        speed: Union[ModelSpeed, Omit] = omit,
         **options: Unpack[GenerateSSEOptions],
     ) -> Stream[Event]:
         """Speak a text as events (``POST /tts/sse``), the same as those of a WebSocket context.

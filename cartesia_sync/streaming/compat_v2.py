@@ -18,7 +18,6 @@ from ..protocol.events import (
     Timestamps,
     WordTimestamps,
 )
-from ..protocol.formats import RawOutputFormatParam
 from .connection import Connection, ConnectionManager
 from .context import Context
 
@@ -73,7 +72,7 @@ class TtsWebsocket(Closing):
         model_id: str,
         transcript: str,
         voice: VoiceOrFormat,
-        output_format: RawOutputFormatParam,
+        output_format: Mapping[str, Any],
         context_id: Optional[str] = None,
         stream: bool = True,
         **fields: Any,
@@ -100,14 +99,8 @@ class TtsWebsocket(Closing):
         Threads: any; waits as ``Context.push``, and without ``stream`` as ``Context.audio``.
         """
         context = self._open().context(context_id)
-        context.send(
-            model_id=model_id,
-            transcript=transcript,
-            voice=voice,
-            output_format=output_format,
-            continue_=False,
-            **_given(fields),
-        )
+        named: Any = {"voice": voice, "output_format": output_format}  # any mapping, as version 2 has it
+        context.send(model_id=model_id, transcript=transcript, continue_=False, **named, **_given(fields))
         outputs = _outputs(context.receive(raise_on_error=True), context._channel.mailbox.give_back)
         if stream:
             return outputs
@@ -156,7 +149,7 @@ class TtsContext:
         *,
         model_id: str,
         transcript: Iterable[str],
-        output_format: RawOutputFormatParam,
+        output_format: Mapping[str, Any],
         voice: VoiceOrFormat,
         context_id: Optional[str] = None,
         **fields: Any,

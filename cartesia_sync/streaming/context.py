@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 from ..errors import ContextStateError
 from ..protocol import codec
 from ..protocol.events import Chunk, Done, Event
-from ..protocol.formats import DEFAULT_OUTPUT_FORMAT, RawFormat, RawOutputFormatParam, voice_on_the_wire
+from ..protocol.formats import (
+    DEFAULT_OUTPUT_FORMAT,
+    RawFormat,
+    RawOutputFormatParam,
+    VoiceSpecifierParam,
+    voice_on_the_wire,
+)
 from ..protocol.lifecycle import ChannelMove, ChannelState
 from ..protocol.requests import GenerationRequest, Omit, SpeechOptions, omit
 from ..protocol.timeouts import Timeout
@@ -98,7 +104,7 @@ class Context:
         )
 
     def set_defaults(
-        self, *, model_id: str, voice: Union[str, Mapping[str, Any]], output_format: RawOutputFormatParam
+        self, *, model_id: str, voice: Union[str, Mapping[str, Any]], output_format: Mapping[str, Any]
     ) -> None:
         """Set how the context is to be spoken, after it was made; before its first push.
 
@@ -140,7 +146,7 @@ class Context:
         transcript: str,
         *,
         continue_: bool = True,
-        voice: Union[str, Mapping[str, Any], Omit] = omit,
+        voice: Union[VoiceSpecifierParam, Omit] = omit,
         **fields: Any,
     ) -> None:
         """Hand the service one more piece of the transcript.
@@ -172,7 +178,7 @@ class Context:
         self,
         *,
         transcript: str,
-        voice: Union[str, Mapping[str, Any]],
+        voice: VoiceSpecifierParam,
         continue_: bool = True,
         flush: Union[bool, Omit, None] = omit,
         output_format: Union[RawOutputFormatParam, Omit, None] = None,

@@ -349,7 +349,13 @@ def test_a_list_that_is_none_is_an_answer_that_cannot_be_read() -> None:
 
 @pytest.mark.parametrize(
     ("cast_to", "expected"),
-    [(object, {"id": "v", "new": 1}), (dict, {"id": "v", "new": 1}), (bytes, b'{"id": "v", "new": 1}'), (None, None)],
+    [
+        (object, {"id": "v", "new": 1}),
+        (dict, {"id": "v", "new": 1}),
+        (bytes, b'{"id": "v", "new": 1}'),
+        (None, None),
+        (type(None), None),
+    ],
 )
 def test_the_user_says_what_an_answer_is_made_into(cast_to: Any, expected: Any) -> None:
     with Service(answer(200, {"id": "v", "new": 1})) as service, Cartesia(api_key=KEY, base_url=service.url) as client:
