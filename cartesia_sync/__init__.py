@@ -52,7 +52,7 @@ from .protocol.requests import NOT_GIVEN, NotGiven, Omit, not_given, omit
 from .protocol.timeouts import Timeout
 
 if TYPE_CHECKING:
-    from .parameters import RequestOptions
+    from .parameters import RequestOptions, file_from_path
     from .resources.binary import BinaryAPIResponse
     from .resources.events import Stream
     from .resources.pages import SyncCursorIDPage
@@ -70,6 +70,7 @@ _LATER = {
     "RequestOptions": "parameters",
     "Stream": "resources.events",
     "SyncCursorIDPage": "resources.pages",
+    "file_from_path": "parameters",
 }
 """Names for annotations, and where they are: loaded when asked for, since most bring the transport with them."""
 
@@ -122,6 +123,7 @@ __all__ = [
     "WebSocketConnectionClosedError",
     "WriteTimeoutError",
     "__version__",
+    "file_from_path",
     "not_given",
     "omit",
     "types",

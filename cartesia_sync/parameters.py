@@ -35,6 +35,7 @@ FileTypes = Union[
 
 ModelSpeed = Literal["slow", "normal", "fast"]
 OutputFormatContainer = Literal["raw", "wav", "mp3"]
+
 TimestampGranularity = Literal["word"]
 VoiceExpansion = Literal["preview_file_url"]
 STTEncoding = Literal["pcm_s16le", "pcm_s32le", "pcm_f16le", "pcm_f32le", "pcm_mulaw", "pcm_alaw"]
@@ -53,6 +54,16 @@ AttachVoiceAccent = Literal[
     "telangana",
 ]
 # fmt: on
+
+
+def file_from_path(path: Union[str, os.PathLike[str]]) -> tuple[str, bytes]:
+    """Read a file, for an argument that takes one; a path itself, as ``pathlib.Path``, will do too.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with open(path, "rb") as file:
+        return os.path.basename(os.fspath(path)), file.read()
 
 
 class _GenerationRequestParam(TypedDict):

@@ -5,11 +5,13 @@ import pkgutil
 import subprocess
 import sys
 import typing
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+import cartesia_sync
 from cartesia_sync import types
 from cartesia_sync.protocol.formats import ENCODINGS, SAMPLE_RATES_HZ
 from cartesia_sync.protocol.models.base import Record
@@ -62,6 +64,7 @@ def test_a_name_that_is_not_there_is_not_made_up() -> None:
 
 LOADED = """
 import sys, cartesia_sync
+import cartesia_sync
 from cartesia_sync import types
 print([name for name in sys.modules if (".models." in name and "base" not in name) or "parameters" in name])
 types.Voice, types.RawEncoding
@@ -207,3 +210,9 @@ def test_timings_have_the_official_clients_fields(name: str) -> None:
     pytest.importorskip("cartesia")
     model = getattr(importlib.import_module("cartesia.types"), name)
     assert set(getattr(types, name).__struct_fields__) == set(model.model_fields)
+
+
+def test_a_file_is_read_with_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF")
+    assert cartesia_sync.file_from_path(path) == cartesia_sync.file_from_path(str(path)) == ("a.wav", b"RIFF")
