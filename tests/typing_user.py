@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional, Union
 
+import httpx
+
 import cartesia_sync
 from cartesia_sync import (
     DEFAULT_MAX_RETRIES,
@@ -37,6 +39,7 @@ from cartesia_sync import (
     RateLimitError,
     RequestOptions,
     Stream,
+    Timeout,
     UnprocessableEntityError,
     WebSocketConnectionClosedError,
     not_given,
@@ -94,6 +97,9 @@ def clients() -> list[Cartesia]:
     Cartesia(tiemout=1)  # refused
     Cartesia(max_retries="2")  # refused
     Cartesia(timeout="a minute")  # refused
+    Cartesia(http_client=httpx.Client())  # refused by ours: no httpx inside
+    Timeout("a minute")  # refused
+    Timeout(60.0, conect=1.0)  # refused
     one: Client = Cartesia(api_key=os.getenv("CARTESIA_API_KEY"), token=None)
     two = one.with_options(max_retries=5, timeout=5.0)
     two.with_options(timeout="long")  # refused
@@ -106,6 +112,8 @@ def clients() -> list[Cartesia]:
         Cartesia(timeout=NOT_GIVEN),
         Cartesia(timeout=not_given),
         Cartesia(http_client=None),
+        Cartesia(timeout=httpx.Timeout(60.0, read=5.0, write=10.0, connect=2.0)),
+        Cartesia(timeout=Timeout(60.0, connect=2.0)).with_options(timeout=httpx.Timeout(None)),
     ]
 
 
@@ -120,6 +128,7 @@ def closed() -> bool:
 
 def not_given_in_its_place(wait: Union[float, NotGiven] = NOT_GIVEN, language: Union[str, Omit] = omit) -> None:
     Cartesia().voices.list(timeout=wait)
+    Cartesia().voices.list(timeout=httpx.Timeout(60.0, connect=2.0))
     Cartesia().tts.generate(
         model_id="sonic-3", output_format=RAW, transcript="a", voice=VOICE, language=language, timeout=NOT_GIVEN
     )
@@ -263,7 +272,7 @@ def on_a_websocket(client: Cartesia) -> bytes:
 
 
 def mistaken_contexts(client: Cartesia) -> None:
-    with client.tts.websocket_connect(extra_query={"a": "b"}, extra_headers={"X-A": "1"}) as connection:
+    with client.tts.websocket_connect({"a": "b"}, {"X-A": "1"}) as connection:
         connection.context(voice=7)  # refused
         connection.context(voice={"name": "x"})  # refused
         connection.context(model_id=3)  # refused

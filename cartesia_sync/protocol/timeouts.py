@@ -78,12 +78,19 @@ class HttpxTimeout(Protocol):
         """Seconds to wait for a free connection; means nothing here, where nobody waits for one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Timeout:
     """How long to wait for what, in seconds above 0; None is no limit.
 
     None of these is a socket timeout: each context's clocks run on that context's own events, so that a busy
     neighbour neither delays nor feeds them.
+
+    Args:
+        timeout: In place of the defaults of ``connect``, ``read`` and ``write``, as ``httpx.Timeout`` has it; and of
+            ``first_event`` and ``gap``, which are then as ``read`` is.
+        pool: Of ``httpx.Timeout``; means nothing here, where nobody waits for a free connection.
+
+    And each attribute by its name:
 
     Attributes:
         connect: Name resolution, TCP, TLS and the upgrade together.
@@ -106,9 +113,37 @@ class Timeout:
     whole: Optional[float] = None
     close: Optional[float] = 2.0
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        timeout: Union[float, Omit, None] = omit,
+        *,
+        connect: Union[float, Omit, None] = omit,
+        read: Union[float, Omit, None] = omit,
+        write: Union[float, Omit, None] = omit,
+        first_event: Union[float, Omit, None] = omit,
+        gap: Union[float, Omit, None] = omit,
+        whole: Union[float, Omit, None] = omit,
+        close: Union[float, Omit, None] = omit,
+        pool: Union[float, Omit, None] = omit,
+    ) -> None:
+        general: dict[str, Optional[float]] = {}
+        if not isinstance(timeout, Omit):
+            general = dict.fromkeys(("connect", "read", "write"), checked_seconds("timeout", timeout))
+            events = timeout if isinstance(read, Omit) else read
+            general.update(first_event=events, gap=events)
+        named = {
+            "connect": connect,
+            "read": read,
+            "write": write,
+            "first_event": first_event,
+            "gap": gap,
+            "whole": whole,
+            "close": close,
+        }
         for field in dataclasses.fields(self):
-            checked_seconds(field.name, getattr(self, field.name))
+            given = named[field.name]
+            value = general.get(field.name, field.default) if given is omit else checked_seconds(field.name, given)
+            object.__setattr__(self, field.name, value)  # frozen to all others
 
     @classmethod
     def of(

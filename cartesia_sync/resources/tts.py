@@ -42,10 +42,10 @@ class TTSResource(Resource):
 
     def websocket_connect(
         self,
-        *,
         extra_query: Optional[Mapping[str, str]] = None,
         extra_headers: Optional[Mapping[str, str]] = None,
         websocket_connection_options: Optional[Mapping[str, Any]] = None,
+        *,
         timeout: Union[float, Timeout, HttpxTimeout, Omit, None] = None,
         ping_interval: Optional[float] = DEFAULT_PING_INTERVAL,
         reconnect: bool = True,

@@ -31,7 +31,7 @@ def test_the_page_has_the_table() -> None:
 class Theirs:
     old: int
 
-    def method(self, one: int, *, two: int) -> None: ...
+    def method(self, one: int, *, two: int = 2) -> None: ...
     def new_method(self) -> None: ...
 
 
@@ -42,9 +42,13 @@ class Ours:
     def method(self, one: int) -> None: ...
 
 
+DIFFERENT = ["x.method(one by position)", "x.method(without two)", "x.new_method(without x)"]
+
+
 @pytest.mark.parametrize(
     ("ours", "expected"),
     [
+        (SimpleNamespace(old=1, method=lambda *, one, two: None, new_method=lambda x: None), DIFFERENT),
         (Ours, ["x.method(two)", "x.new_method"]),
         (None, ["x.method", "x.new_method", "x.old"]),
         (SimpleNamespace(old=1, method=lambda **_: None, new_method=lambda: None), []),

@@ -29,6 +29,9 @@ import cartesia_sync.types
 from cartesia_sync.streaming.compat_v2 import TtsContext, TtsWebsocket, WebSocketTtsOutput
 from cartesia_sync.streaming.connection import ConnectionManager
 
+_BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_ANY_NUMBER = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
 
 class Row(NamedTuple):
     """What is missing, by patterns of dotted names, and why."""
@@ -104,7 +107,7 @@ MISSING = (
     Row(
         ("client.client_header", "client.platform_headers", "client.user_agent"), "telemetry: headers say this package"
     ),
-    Row(("client.request(stream*)",), "methods that stream are `generate`, `generate_sse` and their like"),
+    Row(("client.request(*)",), "takes the official client's own options; ours takes a method and a path"),
     Row(("Connection.recv_bytes",), "events are decoded once, in the reader; `recv` gives them"),
     Row(("Context of version 2.*",), "version 2 had `send` alone; for the others `websocket_connect()`"),
 )
@@ -209,9 +212,24 @@ def _parameters(thing: Any) -> Mapping[str, inspect.Parameter]:
         return {}
 
 
-def _accepts(method: Any, parameter: str) -> bool:
-    found = _parameters(method)
-    return parameter in found or any(each.kind is inspect.Parameter.VAR_KEYWORD for each in found.values())
+def _differences(theirs: Any, ours: Any) -> Iterator[str]:
+    """Give the arguments that one may give to the official method and not to ours, or leave out there and not here."""
+    found, required = _parameters(ours), []
+    takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in found.values())
+    by_position = [name for name, each in found.items() if each.kind in _BY_POSITION and name != "self"]
+    official = {name: each for name, each in _parameters(theirs).items() if name not in ("self", "args", "kwargs")}
+    places = [name for name, each in official.items() if each.kind in _BY_POSITION]
+    for place, name in enumerate(places):
+        if by_position[place : place + 1] != [name] and name in found:
+            yield f"{name} by position"
+    for name, each in official.items():
+        if name not in found and not takes_any:
+            yield name
+        required += [name] if each.default is inspect.Parameter.empty else []
+    for name, each in found.items():
+        is_needed = each.default is inspect.Parameter.empty and each.kind not in _ANY_NUMBER
+        if is_needed and name not in (*required, "self"):
+            yield f"without {name}"
 
 
 def missing() -> list[str]:
@@ -230,11 +248,7 @@ def missing() -> list[str]:
                 or (isinstance(theirs, type) and name != "Cartesia")
             ):
                 continue
-            found += [
-                f"{dotted}({parameter})"
-                for parameter in _parameters(theirs)
-                if parameter not in ("self", "args", "kwargs") and not _accepts(ours, parameter)
-            ]
+            found += [f"{dotted}({each})" for each in _differences(theirs, ours)]
     return found
 
 
