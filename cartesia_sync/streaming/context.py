@@ -203,9 +203,9 @@ class Context:
 
         Threads: as ``push``.
         """
+        fields["output_format"] = output_format
         if not isinstance(transcript, str):
             raise TypeError(f"a transcript is a str; got {type(transcript).__name__}")
-        fields["output_format"] = output_format
         options = {name: fields.pop(name) for name in [*fields] if name in _NONE_IS_NOT_SENT}
         options = {**self._options, **{name: value for name, value in options.items() if value is not omit}}
         model_id = _first_given(options.pop("model_id", None), self._options.get("model_id"), DEFAULT_MODEL_ID)
