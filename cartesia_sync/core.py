@@ -185,7 +185,7 @@ class Core:
         self,
         path: str,
         query: Mapping[str, str],
-        headers: Mapping[str, str],
+        headers: Mapping[str, Union[str, Omit]],
         *,
         max_message_bytes: Optional[int],
     ) -> Callable[[Deadline], Wire]:
@@ -310,8 +310,8 @@ def checked_retries(value: int) -> int:
     return value
 
 
-def merged(*layers: Mapping[str, str]) -> dict[str, str]:
-    """Put headers over others of the same name, whatever the case.
+def merged(*layers: Mapping[str, Union[str, Omit]]) -> dict[str, str]:
+    """Put headers over others of the same name, whatever the case; ``omit`` takes away what was there.
 
     Raises:
         TypeError: A header is no text.
@@ -320,8 +320,11 @@ def merged(*layers: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, tuple[str, str]] = {}
     for layer in layers:
         for name, value in layer.items():
-            _check_header(name, value)
-            found[name.lower()] = name, value
+            _check_header(name, "" if isinstance(value, Omit) else value)
+            if isinstance(value, Omit):
+                found.pop(name.lower(), None)
+            else:
+                found[name.lower()] = name, value
     return dict(found.values())
 
 

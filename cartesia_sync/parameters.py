@@ -139,7 +139,7 @@ class WebsocketConnectionOptions(TypedDict, total=False):
 class RequestOptions(TypedDict, total=False):
     """What ``client.get`` and its like take as ``options``."""
 
-    headers: Mapping[str, str]
+    headers: Mapping[str, Union[str, Omit]]
     max_retries: int
     params: Mapping[str, object]
     timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, HttpxTimeout, Omit, None]

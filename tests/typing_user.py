@@ -128,7 +128,9 @@ def closed() -> bool:
 
 def not_given_in_its_place(wait: Union[float, NotGiven] = NOT_GIVEN, language: Union[str, Omit] = omit) -> None:
     Cartesia().voices.list(timeout=wait)
-    Cartesia().voices.list(timeout=httpx.Timeout(60.0, connect=2.0))
+    Cartesia().voices.list(timeout=httpx.Timeout(60.0, connect=2.0), extra_headers={"X-A": omit})
+    Cartesia().voices.list(extra_headers={"X-A": None})  # refused
+    Cartesia().voices.list(extra_headers={"X-A": 1})  # refused
     Cartesia().tts.generate(
         model_id="sonic-3", output_format=RAW, transcript="a", voice=VOICE, language=language, timeout=NOT_GIVEN
     )

@@ -37,14 +37,14 @@ class RequestOptions(TypedDict, total=False):
     """What every method takes besides its own arguments.
 
     Attributes:
-        extra_headers: In place of the client's of the same name.
+        extra_headers: In place of the client's of the same name; ``omit`` sends none of that name.
         extra_query: Added to the query.
         extra_body: Added to the JSON body or the form; wins over a field of the same name.
         timeout: Seconds in place of the client's: one number, (connect, read), a ``Timeout`` or an ``httpx.Timeout``;
             None is no limit, and ``NOT_GIVEN`` leaves it to the client.
     """
 
-    extra_headers: Optional[Mapping[str, str]]
+    extra_headers: Optional[Mapping[str, Union[str, Omit]]]
     extra_query: Optional[Mapping[str, object]]
     extra_body: Optional[Mapping[str, object]]
     timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, HttpxTimeout, Omit, None]

@@ -43,7 +43,7 @@ class TTSResource(Resource):
     def websocket_connect(
         self,
         extra_query: Optional[Mapping[str, str]] = None,
-        extra_headers: Optional[Mapping[str, str]] = None,
+        extra_headers: Optional[Mapping[str, Union[str, Omit]]] = None,
         websocket_connection_options: Optional[Mapping[str, Any]] = None,
         *,
         timeout: Union[float, Timeout, HttpxTimeout, Omit, None] = None,
@@ -56,7 +56,7 @@ class TTSResource(Resource):
 
         Args:
             extra_query: Added to the URL.
-            extra_headers: Sent with the handshake, in place of the client's of the same name.
+            extra_headers: Sent with the handshake, in place of the client's of the same name; ``omit`` sends none.
             websocket_connection_options: ``max_size`` means ``max_message_bytes``. The other options of the official
                 client are those of its transport library; they are accepted, and mean nothing here.
             timeout: The timeouts in place of the client's; None keeps the client's.

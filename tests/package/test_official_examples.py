@@ -121,7 +121,26 @@ EXAMPLES: Mapping[str, Row] = {
     "stt_manual_finalize_websocket": Row(left=_STT),
     "error_handling_example": Row(),
 }
-"""Every example of the official ``examples.py``; those of ``async_examples.py`` are left: asyncio."""
+"""Every example of the official ``examples.py``."""
+
+ASYNC_EXAMPLES: Mapping[str, Row] = {
+    "tts_generate_async": Row(left=_ASYNC),
+    "tts_bytes_async": Row(left=_ASYNC),
+    "tts_sse_basic_async": Row(left=_ASYNC),
+    "tts_sse_with_timestamps_async": Row(left=_ASYNC),
+    "tts_websocket_basic_async": Row(left=_ASYNC),
+    "tts_websocket_continuations_async": Row(left=_ASYNC),
+    "tts_websocket_flushing_async": Row(left=_ASYNC),
+    "tts_websocket_emotion_async": Row(left=_ASYNC),
+    "tts_websocket_speed_async": Row(left=_ASYNC),
+    "tts_websocket_concurrent_receives_async": Row(left=_ASYNC),
+    "tts_async_concurrent_contexts": Row(left=_ASYNC),
+    "stt_transcribe_async": Row(left=_ASYNC),
+    "stt_auto_finalize_websocket_async": Row(left=_ASYNC),
+    "stt_manual_finalize_websocket_async": Row(left=_ASYNC),
+    "infill_create_async": Row(left=_ASYNC),
+}
+"""Every example of the official ``async_examples.py``."""
 
 TRANSCRIBED = {"text": "So so.", "language": "en", "duration": 1.0, "words": [{"word": "So", "start": 0, "end": 0.5}]}
 
@@ -173,9 +192,13 @@ def examples(
 
 @pytest.fixture(scope="module")
 def source(pytestconfig: pytest.Config) -> str:
+    return official_file("examples.py", pytestconfig)
+
+
+def official_file(name: str, pytestconfig: pytest.Config) -> str:
     assert pytestconfig.cache is not None
     try:
-        return official_sdist.examples(pytestconfig.cache.mkdir("official-sdist"))
+        return official_sdist.examples(pytestconfig.cache.mkdir("official-sdist"), name)
     except official_sdist.NotToBeHad as reason:
         pytest.skip(str(reason))
 
@@ -269,9 +292,13 @@ def files_in(folder: Path) -> dict[str, bytes]:
 # ---- what is asked
 
 
-def test_the_tables_have_every_block_and_example(source: str) -> None:
+def test_the_table_has_every_block_of_the_readme() -> None:
     assert sorted(README) == sorted(each.name for each in official_sdist.readme_blocks())
-    assert sorted(EXAMPLES) == sorted(official_sdist.functions_of(source))
+
+
+@pytest.mark.parametrize(("name", "rows"), [("examples.py", EXAMPLES), ("async_examples.py", ASYNC_EXAMPLES)])
+def test_the_tables_have_every_example(name: str, rows: Mapping[str, Row], pytestconfig: pytest.Config) -> None:
+    assert sorted(rows) == sorted(official_sdist.functions_of(official_file(name, pytestconfig)))
 
 
 @pytest.mark.parametrize("name", expected(README))

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from cartesia_sync import APIConnectionError, APIResponseValidationError, Cartesia, Timeout
+from cartesia_sync import APIConnectionError, APIResponseValidationError, Cartesia, Timeout, omit
 from cartesia_sync.core import MAX_ANSWER_BYTES, merged
 from cartesia_sync.resources.base import Requester, path
 from cartesia_sync.types import Voice
@@ -289,6 +289,19 @@ def test_a_header_in_other_letters_goes_as_utf_8_and_without_the_spaces_around_i
 
 def test_later_headers_win_whatever_their_case() -> None:
     assert merged({"X-A": "1", "X-B": "1"}, {"x-a": "2"}) == {"x-a": "2", "X-B": "1"}
+
+
+def test_a_header_that_is_omitted_is_not_sent() -> None:
+    """As with the official client."""
+    without = {"accept": omit, "x-cartesia-client": omit, "X-Never": omit}
+    asked = asked_by(lambda client: client.voices.list(extra_headers=without))
+    assert "accept" not in asked.headers
+    assert "x-cartesia-client" not in asked.headers
+    assert asked.headers["cartesia-version"]
+    asked = asked_by(lambda client: client.get("/x", options={"headers": {"X-CARTESIA-CLIENT": omit}}))
+    assert "x-cartesia-client" not in asked.headers
+    with pytest.raises(ValueError, match="'X A' is no name of a header"):
+        merged({"X A": omit})
 
 
 # ---- clocks
