@@ -56,8 +56,9 @@ if TYPE_CHECKING:
     from .resources.binary import BinaryAPIResponse
     from .resources.events import Stream
     from .resources.pages import SyncCursorIDPage
-    from .streaming.connection import Connection
+    from .streaming.connection import Connection, ConnectionManager
     from .streaming.context import Context
+    from .streaming.pump import Speech
     from .streaming.receiver import Receiver
 
 Client = Cartesia
@@ -65,9 +66,11 @@ NoneType = type(None)
 _LATER = {
     "BinaryAPIResponse": "resources.binary",
     "Connection": "streaming.connection",
+    "ConnectionManager": "streaming.connection",
     "Context": "streaming.context",
     "Receiver": "streaming.receiver",
     "RequestOptions": "parameters",
+    "Speech": "streaming.pump",
     "Stream": "resources.events",
     "SyncCursorIDPage": "resources.pages",
     "file_from_path": "parameters",
@@ -93,6 +96,7 @@ __all__ = [
     "ConflictError",
     "ConnectTimeoutError",
     "Connection",
+    "ConnectionManager",
     "Context",
     "ContextStateError",
     "ContextTimeoutError",
@@ -114,6 +118,7 @@ __all__ = [
     "RateLimitError",
     "Receiver",
     "RequestOptions",
+    "Speech",
     "Stream",
     "SyncCursorIDPage",
     "Timeout",

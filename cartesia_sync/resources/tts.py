@@ -21,8 +21,14 @@ if TYPE_CHECKING:
     from ..protocol.formats import OutputFormat, RawOutputFormatParam, VoiceSpecifierParam
     from ..protocol.timeouts import HttpxTimeout
     from ..streaming.compat_v2 import TtsWebsocket
-    from ..streaming.connection import ConnectionManager
+    from ..streaming.connection import Connection, ConnectionManager
+    from ..streaming.context import Context
     from .base import FileTypes
+
+    # As the official client calls them, and where it has them; for annotations.
+    TTSResourceConnection = Connection
+    TTSResourceConnectionManager = ConnectionManager
+    WebSocketContext = Context
 
 _E = TypeVar("_E")
 DEFAULT_PING_INTERVAL = 20.0
@@ -294,3 +300,18 @@ class TTSResource(Resource):
         if body.get("language") is not None and body.get("locale") is not None:
             raise ValueError("language and locale exclude each other: give one of them")
         return body, others
+
+
+if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every name
+
+    def __getattr__(name: str) -> Any:
+        """Load what the official client has here, which brings the transport with it."""
+        if name in ("TTSResourceConnection", "TTSResourceConnectionManager", "WebSocketContext"):
+            from ..streaming import connection, context
+
+            return {
+                "TTSResourceConnection": connection.Connection,
+                "TTSResourceConnectionManager": connection.ConnectionManager,
+                "WebSocketContext": context.Context,
+            }[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

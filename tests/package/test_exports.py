@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import cartesia_sync
-from cartesia_sync import errors
+from cartesia_sync import errors, resources
 
 
 def public_names() -> set[str]:
@@ -35,6 +35,22 @@ def test_a_name_that_is_loaded_later_is_the_one_of_its_room() -> None:
         module = importlib.import_module(f"cartesia_sync.{room}")
         assert getattr(cartesia_sync, name) is vars(module)[name]
         assert name in dir(cartesia_sync)
+
+
+def test_the_official_clients_places_have_the_same_classes() -> None:
+    from cartesia_sync.pagination import SyncCursorIDPage
+    from cartesia_sync.resources import tts
+
+    assert SyncCursorIDPage is cartesia_sync.SyncCursorIDPage
+    assert tts.TTSResourceConnection is cartesia_sync.Connection
+    assert tts.TTSResourceConnectionManager is cartesia_sync.ConnectionManager
+    assert tts.WebSocketContext is cartesia_sync.Context
+    client = cartesia_sync.Cartesia(api_key="any")
+    for name in resources.__all__:
+        noun = getattr(resources, name)
+        assert any(type(getattr(client, each)) is noun for each in dir(type(client)) if not each.startswith("_"))
+    for module in (tts, resources):
+        assert not hasattr(module, "Nonsense")
 
 
 def test_a_name_that_is_not_there_is_not_made_up() -> None:

@@ -21,10 +21,13 @@ import cartesia
 import cartesia._response
 import cartesia.lib._tts
 import cartesia.pagination
+import cartesia.resources
 import cartesia.types
 from cartesia._resource import SyncAPIResource
 
 import cartesia_sync
+import cartesia_sync.pagination
+import cartesia_sync.resources
 import cartesia_sync.types
 from cartesia_sync.streaming.compat_v2 import TtsContext, TtsWebsocket, WebSocketTtsOutput
 from cartesia_sync.streaming.connection import ConnectionManager
@@ -67,12 +70,14 @@ MISSING = (
     Row(("cartesia*.Reconnecting*", "cartesia.WebSocketQueueFullError"), f"{_STT}; speech reconnects by itself"),
     # ---- these stay
     Row(
-        ("cartesia.Async*", "cartesia.DefaultAsyncHttpxClient", "cartesia.DefaultAioHttpClient"), "asyncio: use threads"
+        ("cartesia*.Async*", "cartesia.DefaultAsyncHttpxClient", "cartesia.DefaultAioHttpClient"),
+        "asyncio: use threads",
     ),
     Row(
         ("cartesia.DefaultHttpxClient", "cartesia.Transport", "cartesia.ProxiesTypes"),
         "httpx's, which is not inside: `timeout=`, `ssl_context=`, `default_headers=`, HTTPS_PROXY",
     ),
+    Row(("cartesia.resources.*With*Response",), "made by `with_raw_response` and its like; no name to annotate with"),
     Row(("cartesia.DEFAULT_CONNECTION_LIMITS",), "httpx's: connections are made as threads need them"),
     Row(
         ("cartesia.BaseModel", "cartesia.types.GenerationConfig", "cartesia.types.VoiceSpecifier"),
@@ -117,9 +122,7 @@ UNSEEN = (
     Row(("CARTESIA_CUSTOM_HEADERS",), "not read: `default_headers=`"),
     Row(("CARTESIA_LOG",), 'not read: `logging.getLogger("cartesia_sync").setLevel(...)`'),
     Row(("http_client=", "cast_to=httpx.Response"), "refused, by a sentence that says what to use"),
-    Row(
-        ("cartesia.resources", "cartesia.pagination", "cartesia.lib"), "classes to annotate with are in `cartesia_sync`"
-    ),
+    Row(("cartesia.lib",), "`Connection` and `Context` are in `cartesia_sync`"),
 )
 """What no list of names shows."""
 
@@ -141,6 +144,8 @@ def pairs() -> Iterator[Pair]:
     """Give all that is compared: packages, the client and its nouns, and what their methods give."""
     yield Pair("cartesia", cartesia, cartesia_sync)
     yield Pair("cartesia.types", cartesia.types, cartesia_sync.types)
+    yield Pair("cartesia.resources", cartesia.resources, cartesia_sync.resources)
+    yield Pair("cartesia.pagination", cartesia.pagination, cartesia_sync.pagination)
     yield from _nouns(Pair("client", *_clients()))
     tts = cartesia.lib._tts
     yield Pair("Connection", tts.TTSResourceConnection, cartesia_sync.Connection)
