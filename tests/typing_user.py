@@ -45,6 +45,9 @@ from cartesia_sync import (
     not_given,
     omit,
 )
+from cartesia_sync.pagination import SyncCursorIDPage
+from cartesia_sync.resources import TTSResource, VoicesResource
+from cartesia_sync.resources.tts import TTSResourceConnection, WebSocketContext
 from cartesia_sync.types import (
     Accent,
     AccessTokenCreateParams,
@@ -271,6 +274,15 @@ def on_a_websocket(client: Cartesia) -> bytes:
                 break
         other.cancel()
     return audio
+
+
+def annotated(tts: TTSResource, nouns: VoicesResource) -> WebSocketContext:
+    with tts.websocket_connect() as opened:
+        connection: TTSResourceConnection = opened
+        page: SyncCursorIDPage[Voice] = nouns.list()
+        wrong: WebSocketContext = connection  # refused
+        print(page.data[0].name, wrong)
+        return connection.context()
 
 
 def mistaken_contexts(client: Cartesia) -> None:
