@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from .datasets import DatasetsResource
     from .fine_tunes import FineTunesResource
     from .pronunciation_dicts import PronunciationDictsResource
-    from .stt import STTResource, SttResource
+    from .stt import STTResource
     from .tts import TTSResource
     from .voice_changer import VoiceChangerResource
     from .voices import VoicesResource
+
+    SttResource = STTResource
 
 _FILES = {
     "AccessTokenResource": "access_token",
@@ -50,6 +52,6 @@ if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every n
         """Load a class of ``__all__``."""
         if name in _FILES:
             module = importlib.import_module(f".{_FILES[name]}", __name__)
-            found = globals()[name] = vars(module)[name]
+            found = globals()[name] = vars(module)[name.replace("Stt", "STT")]  # the official client's old name
             return found
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -52,7 +52,3 @@ class STTResource(Resource):
         form = {"model": model, "language": language, "timestamp_granularities": timestamp_granularities}
         query = {"encoding": encoding, "sample_rate": sample_rate}
         return self._fetch("POST", "/stt", STTTranscribeResponse, options, query=query, form=form, files={"file": file})
-
-
-SttResource = STTResource
-"""The official client's old name of it."""

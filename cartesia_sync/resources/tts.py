@@ -34,6 +34,20 @@ _E = TypeVar("_E")
 DEFAULT_PING_INTERVAL = 20.0
 """Seconds of silence after which a ping is sent."""
 
+if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every name
+
+    def __getattr__(name: str) -> Any:
+        """Load what the official client has here, which brings the transport with it."""
+        if name in ("TTSResourceConnection", "TTSResourceConnectionManager", "WebSocketContext"):
+            from ..streaming import connection, context
+
+            return {
+                "TTSResourceConnection": connection.Connection,
+                "TTSResourceConnectionManager": connection.ConnectionManager,
+                "WebSocketContext": context.Context,
+            }[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 class GenerateOptions(CommonSpeechOptions, RequestOptions, total=False):
     """What ``generate`` takes besides its own arguments."""
@@ -300,18 +314,3 @@ class TTSResource(Resource):
         if body.get("language") is not None and body.get("locale") is not None:
             raise ValueError("language and locale exclude each other: give one of them")
         return body, others
-
-
-if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every name
-
-    def __getattr__(name: str) -> Any:
-        """Load what the official client has here, which brings the transport with it."""
-        if name in ("TTSResourceConnection", "TTSResourceConnectionManager", "WebSocketContext"):
-            from ..streaming import connection, context
-
-            return {
-                "TTSResourceConnection": connection.Connection,
-                "TTSResourceConnectionManager": connection.ConnectionManager,
-                "WebSocketContext": context.Context,
-            }[name]
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
