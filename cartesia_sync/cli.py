@@ -20,8 +20,10 @@ from .streaming.context import DEFAULT_MODEL_ID, DEFAULT_VOICE_ID
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .protocol.formats import RawOutputFormatParam
+
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
-SAY_FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 44100}
+SAY_FORMAT: RawOutputFormatParam = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 44100}
 PLAYERS = (
     ("afplay",),
     ("paplay",),

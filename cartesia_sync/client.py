@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from .closing import Closing
-from .core import Core, merged
+from .core import Core, merged, refuse_http_client
 from .protocol.requests import Omit, omit
-from .protocol.timeouts import Timeout
+from .protocol.timeouts import HttpxTimeout, Timeout
 from .resources.base import Requester, RequestOptions
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class Cartesia(Core, Closing):
         cartesia_version: The API version, a date; it decides the shape in which voices go out.
         default_headers: Sent with everything, in place of ours of the same name.
         default_query: Added to the query of everything that goes over HTTP.
-        timeout: Seconds to wait: one number, (connect, read), or a ``Timeout`` for each clock; None is no limit.
+        timeout: Seconds to wait: one number, (connect, read), or a ``Timeout`` for each clock; None is no limit. Of an
+            ``httpx.Timeout`` the ``connect``, ``read`` and ``write`` are taken.
         max_retries: How often an attempt to connect, or a request over HTTP, is repeated that failed for a reason
             which may pass: no connection, no answer in time, or a status 408, 409, 429 or 5xx (as in the official
             client).
@@ -51,6 +52,7 @@ class Cartesia(Core, Closing):
             machine. To this machine it may.
         ssl_context: How to verify the service, in place of the system's and certifi's authorities, or those that
             REQUESTS_CA_BUNDLE or SSL_CERT_FILE name; shared by all connections.
+        http_client: Refused, with what to use: the official client takes its httpx client here.
 
     Raises:
         MissingCredentialsError: Neither a key nor a token is given, and the environment has no key.
@@ -79,10 +81,11 @@ class Cartesia(Core, Closing):
         set_default_headers: Optional[Mapping[str, str]] = None,
         default_query: Optional[Mapping[str, object]] = None,
         set_default_query: Optional[Mapping[str, object]] = None,
-        timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, Omit, None] = omit,
+        timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, HttpxTimeout, Omit, None] = omit,
         max_retries: Union[int, Omit] = omit,
         max_answer_bytes: Union[int, Omit, None] = omit,
         allow_insecure: Optional[bool] = None,
+        http_client: None = None,
     ) -> Cartesia:
         """Make a client with some settings changed; the two share their connections, and closing one closes both.
 
@@ -100,10 +103,12 @@ class Cartesia(Core, Closing):
             max_retries: As for the client.
             max_answer_bytes: As for the client.
             allow_insecure: As for the client.
+            http_client: As for the client.
 
         Raises:
             ValueError: Both an addition and a replacement are given, or a setting is not valid.
         """
+        refuse_http_client(http_client)
         for added, replaced, name in (
             (default_headers, set_default_headers, "default_headers"),
             (default_query, set_default_query, "default_query"),
@@ -272,7 +277,8 @@ class Cartesia(Core, Closing):
             method: The HTTP method.
             path: Below the base URL; or a whole URL of the same service, such as a voice's ``preview_file_url``.
             cast_to: What the answer is made into: a class of ``cartesia_sync.types``, ``dict``, ``str``, ``bytes``, or
-                None for an answer without content; by default the decoded JSON.
+                None (or ``NoneType``) for an answer without content; by default the decoded JSON. Not
+                ``httpx.Response``, as for the official client.
             query: Added to the URL. A list repeats its name, a mapping gives ``name[key]``.
             body: Sent as JSON.
             form: Sent as a multipart form, in place of a body.
@@ -282,6 +288,7 @@ class Cartesia(Core, Closing):
 
         Raises:
             APIError: The request failed; see ``cartesia_sync.errors``.
+            TypeError: ``cast_to`` is a class of httpx, or an option is none.
             ValueError: A URL of another host: the key would go there.
 
         Threads: any. Waits as all requests do; see ``Resource``.
@@ -296,6 +303,13 @@ class Cartesia(Core, Closing):
         more["extra_headers"], more["extra_query"] = given.pop("headers", None), given.pop("params", None)
         if given:
             raise TypeError(f"options: expected headers, params, timeout or max_retries; got {', '.join(given)}")
+        if getattr(cast_to, "__module__", "").partition(".")[0] == "httpx":
+            raise TypeError(
+                f"cast_to={cast_to.__name__}: this client has no httpx inside. Give bytes, str, dict or a class of "
+                "cartesia_sync.types for what the answer holds."
+            )
+        if cast_to is type(None):
+            cast_to = None
         accept = "*/*" if cast_to in (bytes, str, None) else "application/json"
         return Requester(self).fetch(method.upper(), path, cast_to, more, accept=accept, **request)
 

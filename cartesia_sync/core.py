@@ -11,7 +11,8 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from ._version import __version__
 from .errors import MissingCredentialsError
-from .protocol.timeouts import Timeout, checked_size
+from .protocol.requests import Omit
+from .protocol.timeouts import HttpxTimeout, Timeout, checked_size
 from .transport.loopback import is_this_machine
 
 if TYPE_CHECKING:
@@ -71,12 +72,16 @@ class Core:
         cartesia_version: str = DEFAULT_VERSION,
         default_headers: Optional[Mapping[str, str]] = None,
         default_query: Optional[Mapping[str, object]] = None,
-        timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, None] = DEFAULT_TIMEOUT,
+        timeout: Union[
+            float, tuple[Optional[float], Optional[float]], Timeout, HttpxTimeout, Omit, None
+        ] = DEFAULT_TIMEOUT,
         max_retries: int = DEFAULT_MAX_RETRIES,
         max_answer_bytes: Optional[int] = MAX_ANSWER_BYTES,
         allow_insecure: bool = False,
         ssl_context: Optional[ssl.SSLContext] = None,
+        http_client: None = None,
     ) -> None:
+        refuse_http_client(http_client)
         if api_key is None and token is None:
             api_key = os.environ.get("CARTESIA_API_KEY")
         credential = api_key or token
@@ -180,7 +185,7 @@ class Core:
         self,
         path: str,
         query: Mapping[str, str],
-        headers: Mapping[str, str],
+        headers: Mapping[str, Union[str, Omit]],
         *,
         max_message_bytes: Optional[int],
     ) -> Callable[[Deadline], Wire]:
@@ -289,6 +294,15 @@ def _check_secure(url: str) -> None:
         )
 
 
+def refuse_http_client(value: object) -> None:
+    """Refuse the official client's ``http_client``, and say what to use: the transport here is another."""
+    if value is not None:
+        raise TypeError(
+            "http_client: this client has no httpx inside. Give timeouts by timeout=, trust by ssl_context=, headers "
+            "by default_headers=, and proxies by the environment (HTTPS_PROXY, ALL_PROXY, NO_PROXY)."
+        )
+
+
 def checked_retries(value: int) -> int:
     """Return it, if it is a number of retries."""
     if type(value) is not int or value < 0:
@@ -296,8 +310,8 @@ def checked_retries(value: int) -> int:
     return value
 
 
-def merged(*layers: Mapping[str, str]) -> dict[str, str]:
-    """Put headers over others of the same name, whatever the case.
+def merged(*layers: Mapping[str, Union[str, Omit]]) -> dict[str, str]:
+    """Put headers over others of the same name, whatever the case; ``omit`` takes away what was there.
 
     Raises:
         TypeError: A header is no text.
@@ -306,8 +320,11 @@ def merged(*layers: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, tuple[str, str]] = {}
     for layer in layers:
         for name, value in layer.items():
-            _check_header(name, value)
-            found[name.lower()] = name, value
+            _check_header(name, "" if isinstance(value, Omit) else value)
+            if isinstance(value, Omit):
+                found.pop(name.lower(), None)
+            else:
+                found[name.lower()] = name, value
     return dict(found.values())
 
 

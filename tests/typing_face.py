@@ -254,7 +254,9 @@ def over_http(client: Cartesia, path: Path) -> None:
     print(b"".join(pieces))
     client.tts.generate(model_id="sonic-3", transcript="Hi.", voice="x")  # type: ignore[call-arg]  # no format
     client.tts.generate(model_id="sonic-3", transcript="Hi.", voice="x", output_format=wav, tiemout=5)  # type: ignore[call-arg]
-    with client.tts.generate_sse(model_id="sonic-3", transcript="Hi.", voice="x", output_format=wav) as stream:
+    raw: RawOutputFormatParam = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 44100}
+    client.tts.generate_sse(model_id="sonic-3", transcript="Hi.", voice="x", output_format=wav)  # type: ignore[arg-type]
+    with client.tts.generate_sse(model_id="sonic-3", transcript="Hi.", voice="x", output_format=raw) as stream:
         for event in stream:
             heard: TTSSSEEvent = event
             print(heard.type)

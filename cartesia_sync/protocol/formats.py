@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, TypedDict, Union
 
 #: The sample rates which the service documents. It decides; others are not refused here.
 SAMPLE_RATES_HZ = (8000, 16000, 22050, 24000, 44100, 48000)
@@ -22,6 +22,50 @@ DEFAULT_OUTPUT_FORMAT: Mapping[str, Any] = {
     "encoding": "pcm_f32le",
     "sample_rate": 44100,
 }
+
+RawEncoding = Literal["pcm_f32le", "pcm_s16le", "pcm_mulaw", "pcm_alaw"]
+SampleRate = Literal[8000, 16000, 22050, 24000, 44100, 48000]
+
+
+class RawOutputFormatParam(TypedDict):
+    """How the audio is to come: bare samples, one channel."""
+
+    container: Literal["raw"]
+    encoding: RawEncoding
+    sample_rate: SampleRate
+
+
+class WAVOutputFormatParam(TypedDict):
+    """How the audio is to come: as a WAV file, one channel."""
+
+    container: Literal["wav"]
+    encoding: RawEncoding
+    sample_rate: SampleRate
+
+
+class MP3OutputFormatParam(TypedDict):
+    """How the audio is to come: as an MP3 file; ``bit_rate`` is in bits a second."""
+
+    bit_rate: Literal[32000, 64000, 96000, 128000, 192000]
+    container: Literal["mp3"]
+    sample_rate: SampleRate
+
+
+OutputFormat = Union[RawOutputFormatParam, WAVOutputFormatParam, MP3OutputFormatParam]
+"""What ``output_format`` may be; a type checker picks by the container."""
+
+
+class _VoiceObjectParam(TypedDict):
+    id: str
+
+
+class VoiceObjectParam(_VoiceObjectParam, total=False):
+    """A voice by its id; ``mode`` belongs to API versions before 2026-08-14, and may be given with any."""
+
+    mode: Literal["id"]
+
+
+VoiceSpecifierParam = Union[str, VoiceObjectParam]
 
 # The first version whose voices are a plain id or a mapping without "mode". Versions are dates written
 # YYYY-MM-DD, so that comparing them as text is comparing them in time.

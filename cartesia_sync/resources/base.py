@@ -20,18 +20,11 @@ from .events import Stream
 from .pages import SyncCursorIDPage
 
 if TYPE_CHECKING:
-    from typing import IO
-
+    from ..parameters import FileTypes as FileTypes
+    from ..protocol.requests import Omit
+    from ..protocol.timeouts import HttpxTimeout
     from ..transport.http.request import Request
     from ..transport.http.response import Response
-
-    FileContent = Union[bytes, IO[bytes], os.PathLike[str]]
-    FileTypes = Union[
-        FileContent,
-        tuple[Optional[str], FileContent],
-        tuple[Optional[str], FileContent, Optional[str]],
-    ]
-    """A file to send: its bytes, a binary file object, a path, or (file name, content[, content type])."""
 
 _T = TypeVar("_T")
 JSON, AUDIO, EVENTS = "application/json", "audio/wav", "text/event-stream"
@@ -44,16 +37,17 @@ class RequestOptions(TypedDict, total=False):
     """What every method takes besides its own arguments.
 
     Attributes:
-        extra_headers: In place of the client's of the same name.
+        extra_headers: In place of the client's of the same name; ``omit`` sends none of that name.
         extra_query: Added to the query.
         extra_body: Added to the JSON body or the form; wins over a field of the same name.
-        timeout: Seconds in place of the client's: one number, (connect, read), or a ``Timeout``; None is no limit.
+        timeout: Seconds in place of the client's: one number, (connect, read), a ``Timeout`` or an ``httpx.Timeout``;
+            None is no limit, and ``NOT_GIVEN`` leaves it to the client.
     """
 
-    extra_headers: Optional[Mapping[str, str]]
+    extra_headers: Optional[Mapping[str, Union[str, Omit]]]
     extra_query: Optional[Mapping[str, object]]
     extra_body: Optional[Mapping[str, object]]
-    timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, None]
+    timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, HttpxTimeout, Omit, None]
 
 
 class Resource:
@@ -188,7 +182,8 @@ class Requester:
         )
 
     def _timeout_of(self, options: RequestOptions) -> Timeout:
-        return Timeout.of(options["timeout"]) if "timeout" in options else self._core.timeout
+        asked = options.get("timeout", omit)
+        return self._core.timeout if asked is omit else Timeout.of(asked)
 
     def _url(self, path: str) -> str:
         """Join a path to the base URL; return a whole URL as it is, if the key may be sent there."""

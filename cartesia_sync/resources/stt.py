@@ -12,6 +12,7 @@ from .base import Resource
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ..parameters import STTEncoding, TimestampGranularity
     from .base import FileTypes, RequestOptions
 
 
@@ -23,10 +24,10 @@ class STTResource(Resource):
         *,
         file: FileTypes,
         model: str,
-        encoding: Union[str, Omit, None] = omit,
+        encoding: Union[STTEncoding, Omit, None] = omit,
         sample_rate: Union[int, Omit, None] = omit,
         language: Union[str, Omit] = omit,
-        timestamp_granularities: Union[Sequence[str], Omit] = omit,
+        timestamp_granularities: Union[Sequence[TimestampGranularity], Omit] = omit,
         **options: Unpack[RequestOptions],
     ) -> STTTranscribeResponse:
         """Write down what is said in a recording (``POST /stt``).

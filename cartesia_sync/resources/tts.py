@@ -16,14 +16,37 @@ from .events import EventOf, Stream
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ..parameters import ModelSpeed
     from ..protocol.events import Event
+    from ..protocol.formats import OutputFormat, RawOutputFormatParam, VoiceSpecifierParam
+    from ..protocol.timeouts import HttpxTimeout
     from ..streaming.compat_v2 import TtsWebsocket
-    from ..streaming.connection import ConnectionManager
+    from ..streaming.connection import Connection, ConnectionManager
+    from ..streaming.context import Context
     from .base import FileTypes
+
+    # As the official client calls them, and where it has them; for annotations.
+    TTSResourceConnection = Connection
+    TTSResourceConnectionManager = ConnectionManager
+    WebSocketContext = Context
 
 _E = TypeVar("_E")
 DEFAULT_PING_INTERVAL = 20.0
 """Seconds of silence after which a ping is sent."""
+
+if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every name
+
+    def __getattr__(name: str) -> Any:
+        """Load what the official client has here, which brings the transport with it."""
+        if name in ("TTSResourceConnection", "TTSResourceConnectionManager", "WebSocketContext"):
+            from ..streaming import connection, context
+
+            return {
+                "TTSResourceConnection": connection.Connection,
+                "TTSResourceConnectionManager": connection.ConnectionManager,
+                "WebSocketContext": context.Context,
+            }[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class GenerateOptions(CommonSpeechOptions, RequestOptions, total=False):
@@ -39,11 +62,11 @@ class TTSResource(Resource):
 
     def websocket_connect(
         self,
-        *,
         extra_query: Optional[Mapping[str, str]] = None,
-        extra_headers: Optional[Mapping[str, str]] = None,
+        extra_headers: Optional[Mapping[str, Union[str, Omit]]] = None,
         websocket_connection_options: Optional[Mapping[str, Any]] = None,
-        timeout: Union[float, Timeout, None] = None,
+        *,
+        timeout: Union[float, Timeout, HttpxTimeout, Omit, None] = None,
         ping_interval: Optional[float] = DEFAULT_PING_INTERVAL,
         reconnect: bool = True,
         max_message_bytes: Optional[int] = None,
@@ -53,7 +76,7 @@ class TTSResource(Resource):
 
         Args:
             extra_query: Added to the URL.
-            extra_headers: Sent with the handshake, in place of the client's of the same name.
+            extra_headers: Sent with the handshake, in place of the client's of the same name; ``omit`` sends none.
             websocket_connection_options: ``max_size`` means ``max_message_bytes``. The other options of the official
                 client are those of its transport library; they are accepted, and mean nothing here.
             timeout: The timeouts in place of the client's; None keeps the client's.
@@ -86,7 +109,7 @@ class TTSResource(Resource):
                 max_message_bytes=None if max_message_bytes is None else checked_size(limit_name, max_message_bytes),
             ),
             api_version=self._client.cartesia_version,
-            timeout=self._client.timeout if timeout is None else Timeout.of(timeout),
+            timeout=self._client.timeout if timeout is None or isinstance(timeout, Omit) else Timeout.of(timeout),
             ping_interval=checked_seconds("ping_interval", ping_interval),
             reconnect=reconnect,
             max_retries=self._client.max_retries,
@@ -113,11 +136,11 @@ class TTSResource(Resource):
         self,
         *,
         model_id: str,
-        output_format: Mapping[str, Any],
+        output_format: OutputFormat,
         transcript: str,
-        voice: Union[str, Mapping[str, Any]],
+        voice: VoiceSpecifierParam,
         save: Union[bool, Omit, None] = omit,
-        speed: Union[str, Omit] = omit,
+        speed: Union[ModelSpeed, Omit] = omit,
         **options: Unpack[GenerateOptions],
     ) -> BinaryAPIResponse:
         """Speak a text in one answer (``POST /tts/bytes``); it can be read while it is being made.
@@ -175,11 +198,11 @@ class TTSResource(Resource):
         self,
         *,
         model_id: str,
-        output_format: Mapping[str, Any],
+        output_format: RawOutputFormatParam,
         transcript: str,
-        voice: Union[str, Mapping[str, Any]],
+        voice: VoiceSpecifierParam,
         context_id: Union[str, Omit, None] = omit,
-        speed: Union[str, Omit] = omit,
+        speed: Union[ModelSpeed, Omit] = omit,
         **options: Unpack[GenerateSSEOptions],
     ) -> Stream[Event]:
         """Speak a text as events (``POST /tts/sse``), the same as those of a WebSocket context.
@@ -230,7 +253,7 @@ class TTSResource(Resource):
         language: Union[str, Omit] = omit,
         left_audio: Union[FileTypes, Omit] = omit,
         model_id: Union[str, Omit] = omit,
-        output_format: Union[Mapping[str, Any], Omit] = omit,
+        output_format: Union[OutputFormat, Omit] = omit,
         right_audio: Union[FileTypes, Omit] = omit,
         transcript: Union[str, Omit] = omit,
         voice_id: Union[str, Omit] = omit,

@@ -13,6 +13,8 @@ from .events import EventOf, Stream
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ..parameters import OutputFormatContainer
+    from ..protocol.formats import RawEncoding, SampleRate
     from .base import FileTypes, RequestOptions
 
 
@@ -24,9 +26,9 @@ class VoiceChangerResource(Resource):
         *,
         clip: Union[FileTypes, Omit] = omit,
         output_format_bit_rate: Union[int, Omit, None] = omit,
-        output_format_container: Union[str, Omit] = omit,
-        output_format_encoding: Union[str, Omit, None] = omit,
-        output_format_sample_rate: Union[int, Omit] = omit,
+        output_format_container: Union[OutputFormatContainer, Omit] = omit,
+        output_format_encoding: Union[RawEncoding, Omit, None] = omit,
+        output_format_sample_rate: Union[SampleRate, Omit] = omit,
         voice_id: Union[str, Omit] = omit,
         **options: Unpack[RequestOptions],
     ) -> BinaryAPIResponse:
@@ -65,9 +67,9 @@ class VoiceChangerResource(Resource):
         *,
         clip: Union[FileTypes, Omit] = omit,
         output_format_bit_rate: Union[int, Omit, None] = omit,
-        output_format_container: Union[str, Omit] = omit,
-        output_format_encoding: Union[str, Omit, None] = omit,
-        output_format_sample_rate: Union[int, Omit] = omit,
+        output_format_container: Union[OutputFormatContainer, Omit] = omit,
+        output_format_encoding: Union[RawEncoding, Omit, None] = omit,
+        output_format_sample_rate: Union[SampleRate, Omit] = omit,
         voice_id: Union[str, Omit] = omit,
         **options: Unpack[RequestOptions],
     ) -> Stream[VoiceChangerSSEEvent]:

@@ -13,6 +13,13 @@ from .pages import SyncCursorIDPage
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ..parameters import (
+        Gender,
+        GenderPresentation,
+        LocalizeDialect,
+        LocalizeTargetLanguage,
+        VoiceExpansion,
+    )
     from .base import FileTypes, RequestOptions
 
 
@@ -23,8 +30,8 @@ class VoicesResource(Resource):
         self,
         *,
         ending_before: Union[str, Omit, None] = omit,
-        expand: Union[Sequence[str], Omit, None] = omit,
-        gender: Union[str, Omit, None] = omit,
+        expand: Union[Sequence[VoiceExpansion], Omit, None] = omit,
+        gender: Union[GenderPresentation, Omit, None] = omit,
         is_owner: Union[bool, Omit, None] = omit,
         limit: Union[int, Omit, None] = omit,
         q: Union[str, Omit, None] = omit,
@@ -57,7 +64,7 @@ class VoicesResource(Resource):
         return self._page("/voices", Voice, query, options)
 
     def get(
-        self, id: str, *, expand: Union[Sequence[str], Omit, None] = omit, **options: Unpack[RequestOptions]
+        self, id: str, *, expand: Union[Sequence[VoiceExpansion], Omit, None] = omit, **options: Unpack[RequestOptions]
     ) -> Voice:
         """Get one voice (``GET /voices/{id}``).
 
@@ -116,7 +123,7 @@ class VoicesResource(Resource):
         *,
         accent: Union[str, Omit, None] = omit,
         description: Union[str, Omit] = omit,
-        gender: Union[str, Omit, None] = omit,
+        gender: Union[GenderPresentation, Omit, None] = omit,
         name: Union[str, Omit] = omit,
         **options: Unpack[RequestOptions],
     ) -> Voice:
@@ -159,9 +166,9 @@ class VoicesResource(Resource):
         name: str,
         voice_id: str,
         description: Union[str, Omit] = omit,
-        dialect: Union[str, Omit, None] = omit,
-        language: Union[str, Omit] = omit,
-        original_speaker_gender: Union[str, Omit] = omit,
+        dialect: Union[LocalizeDialect, Omit, None] = omit,
+        language: Union[LocalizeTargetLanguage, Omit] = omit,
+        original_speaker_gender: Union[Gender, Omit] = omit,
         tagline: Union[str, Omit] = omit,
         **options: Unpack[RequestOptions],
     ) -> VoiceMetadata:

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, Optional, TypeVar, Union
 from ..errors import ContextStateError
 from ..protocol import codec
 from ..protocol.events import Chunk, Done, Event
-from ..protocol.formats import DEFAULT_OUTPUT_FORMAT, RawFormat, voice_on_the_wire
+from ..protocol.formats import (
+    DEFAULT_OUTPUT_FORMAT,
+    RawFormat,
+    RawOutputFormatParam,
+    VoiceSpecifierParam,
+    voice_on_the_wire,
+)
 from ..protocol.lifecycle import ChannelMove, ChannelState
 from ..protocol.requests import GenerationRequest, Omit, SpeechOptions, omit
 from ..protocol.timeouts import Timeout
@@ -140,7 +146,7 @@ class Context:
         transcript: str,
         *,
         continue_: bool = True,
-        voice: Union[str, Mapping[str, Any], Omit] = omit,
+        voice: Union[VoiceSpecifierParam, Omit] = omit,
         **fields: Any,
     ) -> None:
         """Hand the service one more piece of the transcript.
@@ -187,9 +193,10 @@ class Context:
         self,
         *,
         transcript: str,
-        voice: Union[str, Mapping[str, Any]],
+        voice: VoiceSpecifierParam,
         continue_: bool = True,
         flush: Union[bool, Omit, None] = omit,
+        output_format: Union[RawOutputFormatParam, Omit, None] = None,
         **fields: Any,
     ) -> None:
         """Send one generation request with everything that the call names; what is left out comes from the context.
@@ -199,11 +206,11 @@ class Context:
             voice: A voice's id, or a mapping with the key ``id``; it is put in the shape of the API version in use.
             continue_: Whether more may follow on this context.
             flush: Whether to speak what is buffered now; see ``flush()``.
-            **fields: Any of ``SpeechOptions``, such as ``model_id`` (default ``sonic-latest``), ``output_format``
-                (default raw 32-bit float at 44100 Hz) or ``language``, in place of the context's. ``speed``: ``slow``,
-                ``normal`` or ``fast``, deprecated by the service. Any further field of the request, as it is to stand
-                in the JSON. None leaves ``language``, ``speed``, the timestamps and ``generation_config`` to the
-                service; in any other field it is sent as null.
+            output_format: In place of the context's; the default is raw 32-bit float at 44100 Hz.
+            **fields: Any of ``SpeechOptions``, such as ``model_id`` (default ``sonic-latest``) or ``language``, in
+                place of the context's. ``speed``: ``slow``, ``normal`` or ``fast``, deprecated by the service. Any
+                further field of the request, as it is to stand in the JSON. None leaves ``language``, ``speed``, the
+                timestamps and ``generation_config`` to the service; in any other field it is sent as null.
 
         Raises:
             TypeError: The transcript is no text, or a field has no form in JSON.
@@ -211,6 +218,7 @@ class Context:
 
         Threads: as ``push``.
         """
+        fields["output_format"] = output_format
         message = self._message(transcript=transcript, voice=voice, continue_=continue_, flush=flush, **fields)
         self._link.send(self._channel, message)
 

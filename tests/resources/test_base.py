@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from cartesia_sync import APIConnectionError, APIResponseValidationError, Cartesia, Timeout
+from cartesia_sync import APIConnectionError, APIResponseValidationError, Cartesia, Timeout, omit
 from cartesia_sync.core import MAX_ANSWER_BYTES, merged
 from cartesia_sync.resources.base import Requester, path
 from cartesia_sync.types import Voice
@@ -291,6 +291,19 @@ def test_later_headers_win_whatever_their_case() -> None:
     assert merged({"X-A": "1", "X-B": "1"}, {"x-a": "2"}) == {"x-a": "2", "X-B": "1"}
 
 
+def test_a_header_that_is_omitted_is_not_sent() -> None:
+    """As with the official client."""
+    without = {"accept": omit, "x-cartesia-client": omit, "X-Never": omit}
+    asked = asked_by(lambda client: client.voices.list(extra_headers=without))
+    assert "accept" not in asked.headers
+    assert "x-cartesia-client" not in asked.headers
+    assert asked.headers["cartesia-version"]
+    asked = asked_by(lambda client: client.get("/x", options={"headers": {"X-CARTESIA-CLIENT": omit}}))
+    assert "x-cartesia-client" not in asked.headers
+    with pytest.raises(ValueError, match="'X A' is no name of a header"):
+        merged({"X A": omit})
+
+
 # ---- clocks
 
 
@@ -349,7 +362,13 @@ def test_a_list_that_is_none_is_an_answer_that_cannot_be_read() -> None:
 
 @pytest.mark.parametrize(
     ("cast_to", "expected"),
-    [(object, {"id": "v", "new": 1}), (dict, {"id": "v", "new": 1}), (bytes, b'{"id": "v", "new": 1}'), (None, None)],
+    [
+        (object, {"id": "v", "new": 1}),
+        (dict, {"id": "v", "new": 1}),
+        (bytes, b'{"id": "v", "new": 1}'),
+        (None, None),
+        (type(None), None),
+    ],
 )
 def test_the_user_says_what_an_answer_is_made_into(cast_to: Any, expected: Any) -> None:
     with Service(answer(200, {"id": "v", "new": 1})) as service, Cartesia(api_key=KEY, base_url=service.url) as client:
