@@ -214,6 +214,23 @@ def test_close_wakes_a_sentence_that_hangs(espeak: Speaker) -> None:
     asyncio.run(speak_and_close())
 
 
+@pytest.mark.skipif("espeak" not in ENGINES, reason="eSpeak NG is not installed")
+def test_a_stop_while_the_process_starts_is_no_missing_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = speech._EspeakEngine._read
+
+    def stopped(engine: Any, process: Any) -> Any:
+        engine.kill()
+        return read(engine, process)
+
+    monkeypatch.setattr(speech._EspeakEngine, "_read", stopped)
+    speaker = Speaker("auto")
+    try:
+        with pytest.raises(SpeechError, match="the server has stopped"):
+            say(speaker, "Hello.")
+    finally:
+        speaker.close()
+
+
 def test_auto_falls_back_and_says_so_once(tmp_path: Path) -> None:
     """In a process of its own: what is printed once, and what can be imported, are the process's."""
     program = (
