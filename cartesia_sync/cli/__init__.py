@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import Optional
 
 from . import interrupts
-from .outcome import FAILED, KILLED, complain, in_words
+from .outcome import FAILED, KILLED, STANDARD_OUTPUT, complain, in_words
+
+TYPE_CHECKING = False  # until `main` handles Ctrl-C, as little as can be is loaded
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Optional
 
 COMMANDS = {
     "say": "speak a text into a WAV file, or aloud",
@@ -53,7 +56,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             return KILLED + _SIGPIPE
         except OSError as error:  # of the flush, when a disk is full
             _print_no_more()
-            return complain(f"standard output: {in_words(error)}", FAILED)
+            return complain(f"{STANDARD_OUTPUT}: {in_words(error)}", FAILED)
 
 
 def _print_whatever_the_encoding() -> None:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from .._version import __version__
 from . import interrupts, service
-from .outcome import FAILED, SUCCEEDED, in_words
+from .outcome import FAILED, SUCCEEDED, in_words, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -83,7 +83,7 @@ class _Report:
         self._line("BAD", what, f"{found.rstrip('.')}. To do: {to_do}")
 
     def _line(self, mark: str, what: str, text: str) -> None:
-        print(f"{mark:<4} {what:<8} {' '.join(text.split())}", flush=True)
+        tell(f"{mark:<4} {what:<8} {' '.join(text.split())}")
 
 
 def _extras() -> str:

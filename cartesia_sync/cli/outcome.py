@@ -6,6 +6,7 @@ import sys
 
 SUCCEEDED, FAILED, WRONG_USE, KILLED = 0, 1, 2, 128
 """Exit statuses; after a signal the last one and the signal's number, as shells have it."""
+STANDARD_OUTPUT = "standard output"
 
 
 class CommandError(Exception):
@@ -20,6 +21,21 @@ def complain(message: str, status: int) -> int:
     """Print one line to standard error, and return the exit status to end with."""
     print(f"cartesia-sync: {' '.join(message.split())}", file=sys.stderr)
     return status
+
+
+def tell(text: str) -> None:
+    """Print to standard output, at once.
+
+    Raises:
+        BrokenPipeError: Nobody reads it any more.
+        OSError: It cannot be written; the error names standard output.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, STANDARD_OUTPUT) from error
 
 
 def in_words(error: Exception) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sys
 import time
 from typing import TYPE_CHECKING, Callable, Optional
 
 from . import interrupts, service
-from .outcome import SUCCEEDED, WRONG_USE, CommandError
+from .outcome import STANDARD_OUTPUT, SUCCEEDED, WRONG_USE, CommandError, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -76,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
                 sys.stdout.buffer.write(file.read())
             sys.stdout.buffer.flush()
         elif path == options.output != STANDARD:
-            print(f"{path}: {seconds:.2f} s")
+            tell(f"{path}: {seconds:.2f} s")
         if player is not None:
             _play(player, path, options.output)
     return SUCCEEDED
@@ -86,7 +85,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_output(options: argparse.Namespace) -> None:
-    """Find what is wrong with the target before the service is asked, which costs money."""
+    """Find what is wrong with the target before the service is asked, which costs money.
+
+    Raises:
+        CommandError, OSError: It cannot be written to.
+    """
     target = options.output
     if not target:
         if not options.play:
@@ -98,10 +101,16 @@ def _check_output(options: argparse.Namespace) -> None:
         return
     if os.path.splitext(target)[1].lower() not in WAV_SUFFIXES:
         raise CommandError(f"-o {target}: only WAV can be written; give a name that ends in .wav", WRONG_USE)
-    if not os.path.isdir(os.path.dirname(target) or os.curdir):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), target)
     if os.path.exists(target) and not os.path.isdir(target) and not os.path.isfile(target):
         raise CommandError(f"-o {target}: this is no ordinary file; -o - writes to standard output", WRONG_USE)
+    with interrupts.held_back():
+        from ..audio.files import WholeFile
+    with contextlib.suppress(_Tried), WholeFile(target):
+        raise _Tried  # so that nothing is made of it, nor changed
+
+
+class _Tried(Exception):
+    """The target can be written to."""
 
 
 def _text(given: str) -> str:
@@ -136,7 +145,7 @@ def _named_as_typed(target: Optional[str]) -> Iterator[None]:
     except OSError as error:
         if error.errno is None or type(error).__module__ != "builtins":
             raise
-        what = "standard output" if target == STANDARD else target or "the audio for the player"
+        what = STANDARD_OUTPUT if target == STANDARD else target or "the audio for the player"
         raise OSError(error.errno, error.strerror, what) from error
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from . import service
-from .outcome import FAILED, SUCCEEDED, complain
+from .outcome import FAILED, SUCCEEDED, complain, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -36,14 +36,13 @@ def run(options: argparse.Namespace) -> int:
         asked = client.voices.list(limit=100, extra_query={"language": language} if language else None)
         found = [voice for voice in asked if not language or _speaks(voice, language)]
     if options.json:
-        print(json.dumps([voice.to_dict() for voice in found], ensure_ascii=False, indent=2, default=_plain))
+        tell(json.dumps([voice.to_dict() for voice in found], ensure_ascii=False, indent=2, default=_plain))
         return SUCCEEDED
     if not found:
         return complain(f"no voice speaks {language}" if language else "there are no voices", FAILED)
     rows = [(voice.id, voice.language, _in_one_line(voice.name)) for voice in found]
     widths = [max(map(len, column)) for column in zip(*rows)]
-    for row in rows:
-        print(_GAP.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    tell("\n".join(_GAP.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows))
     return SUCCEEDED
 
 
