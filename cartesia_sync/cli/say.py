@@ -105,11 +105,11 @@ def _check_output(options: argparse.Namespace) -> None:
         raise CommandError(f"-o {target}: this is no ordinary file; -o - writes to standard output", WRONG_USE)
     with interrupts.held_back():
         from ..audio.files import WholeFile
-    with contextlib.suppress(_Tried), WholeFile(target):
-        raise _Tried  # so that nothing is made of it, nor changed
+    with contextlib.suppress(_TriedError), WholeFile(target):
+        raise _TriedError  # so that nothing is made of it, nor changed
 
 
-class _Tried(Exception):
+class _TriedError(Exception):
     """The target can be written to."""
 
 

@@ -32,8 +32,9 @@ def run(options: argparse.Namespace) -> int:
     """
     language = options.language
     with service.client(options) as client:
-        # Only the docs have this filter, and not every version of the service; so what comes is looked through too.
-        asked = client.voices.list(limit=100, extra_query={"language": language} if language else None)
+        # Only the docs have this filter, and for languages alone; so what comes is looked through too.
+        query = {"language": _code(language).partition("-")[0]} if language else None
+        asked = client.voices.list(limit=100, extra_query=query)
         found = [voice for voice in asked if not language or _speaks(voice, language)]
     if options.json:
         tell(json.dumps([voice.to_dict() for voice in found], ensure_ascii=False, indent=2, default=_plain))
