@@ -19,7 +19,8 @@ class CommandError(Exception):
 
 def complain(message: str, status: int) -> int:
     """Print one line to standard error, and return the exit status to end with."""
-    print(f"cartesia-sync: {' '.join(message.split())}", file=sys.stderr)
+    if sys.stderr is not None:  # else it would go to standard output
+        print(f"cartesia-sync: {' '.join(message.split())}", file=sys.stderr)
     return status
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 STANDARD = "-"
+STANDARD_INPUT = "standard input"
 WAV_SUFFIXES = ("", ".wav", ".wave")
 FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 44100}
 PLAYERS = (
@@ -62,8 +63,8 @@ def run(options: argparse.Namespace) -> int:
             path = os.path.join(folder, "speech.wav")
         connection = stack.enter_context(stack.enter_context(service.client(options)).tts.websocket_connect())
         context = connection.context(
-            model_id=options.model or DEFAULT_MODEL_ID,
-            voice=options.voice or DEFAULT_VOICE_ID,
+            model_id=DEFAULT_MODEL_ID if options.model is None else options.model,
+            voice=DEFAULT_VOICE_ID if options.voice is None else options.voice,
             language=options.language,
             output_format=FORMAT,
         )
@@ -96,6 +97,8 @@ def _check_output(options: argparse.Namespace) -> None:
             raise CommandError("where should it go? Give -o FILE, or --play", WRONG_USE)
         return
     if target == STANDARD:
+        if sys.stdout is None:
+            raise CommandError("-o -: standard output is closed", WRONG_USE)
         if sys.stdout.isatty():
             raise CommandError("-o -: standard output is a terminal; send it to a program or a file", WRONG_USE)
         return
@@ -115,21 +118,29 @@ class _TriedError(Exception):
 
 def _text(given: str) -> str:
     is_standard = given == STANDARD
-    buffer = getattr(sys.stdin, "buffer", None) if is_standard else None
     try:
-        if buffer is not None:
-            text: str = buffer.read().decode("utf-8-sig")
-        else:
-            text = sys.stdin.read() if is_standard else given
-            text.encode()  # what was not UTF-8 on the command line is half a character now
+        text = _standard_input() if is_standard else given
+        text.encode()  # what was not UTF-8 on the command line is half a character now
     except UnicodeError as error:
+        what = STANDARD_INPUT if is_standard else "the text"
         place = f": the byte at {error.start} begins no character" if isinstance(error, UnicodeDecodeError) else ""
-        raise CommandError(
-            f"{'standard input' if is_standard else 'the text'} is not UTF-8{place}", WRONG_USE
-        ) from None
+        raise CommandError(f"{what} is not UTF-8{place}", WRONG_USE) from None
     if not text.strip():
         raise CommandError("there is nothing to say: the text is empty", WRONG_USE)
     return text
+
+
+def _standard_input() -> str:
+    if sys.stdin is None:
+        raise CommandError(f"{STANDARD_INPUT} is closed", WRONG_USE)
+    try:
+        buffer = getattr(sys.stdin, "buffer", None)
+        if buffer is None:
+            return sys.stdin.read()  # somebody has put a text in its place
+        text: str = buffer.read().decode("utf-8-sig")
+        return text
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, STANDARD_INPUT) from error
 
 
 # ---- while it is spoken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 from . import interrupts
@@ -40,4 +41,6 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(str(error), WRONG_USE) from error
     except ImportError as error:
         raise CommandError(str(error)) from error
+    except socket.gaierror as error:
+        raise CommandError(f"--host {options.host}: {error.strerror}") from error
     return SUCCEEDED

@@ -188,15 +188,16 @@ def _told(url: str, websocket_url: str) -> str:
     The official client (4.2.0) takes the address for HTTP from the environment; for WebSockets it puts wss in front of
     it, so that it must be told.
     """
-    official = f'Cartesia(api_key="any", base_url="{url}", websocket_base_url="{websocket_url}")'
-    return "\n".join(
-        (
-            f"listening on {url}",
-            f"export CARTESIA_BASE_URL={url}",
-            "export CARTESIA_API_KEY=any",
-            f"# the official client: {official}",
-        )
+    lines = [f"listening on {url}"]
+    for everywhere, here in (("//0.0.0.0:", "//127.0.0.1:"), ("//[::]:", "//[::1]:")):  # no address to go to
+        url, websocket_url = url.replace(everywhere, here), websocket_url.replace(everywhere, here)
+    lines += [f"export CARTESIA_BASE_URL={url}", "export CARTESIA_API_KEY=any"]
+    if url.startswith("https:"):
+        lines.append("# if its authority is one of your own: export SSL_CERT_FILE=that-authority.pem")
+    lines.append(
+        f'# the official client: Cartesia(api_key="any", base_url="{url}", websocket_base_url="{websocket_url}")'
     )
+    return "\n".join(lines)
 
 
 def _tls_context(certificate: Optional[str], key: Optional[str]) -> Optional[ssl.SSLContext]:

@@ -452,6 +452,25 @@ def test_another_takes_the_part_for_one_that_was_left_before_it_is_locked(
 
 
 @posix
+def test_a_part_that_took_the_place_of_the_one_that_was_looked_at_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two writers find the same dead part, and the faster one has its own there when the other gets the lock."""
+    path = files._parts_of(str(tmp_path / "a"))[0]
+    Path(path).write_bytes(b"dead")
+    lock = files._is_locked
+
+    def locked_late(file: io.FileIO) -> bool | None:
+        os.rename(path, tmp_path / "gone")
+        Path(path).write_bytes(b"another's")
+        return lock(file)
+
+    monkeypatch.setattr(files, "_is_locked", locked_late)
+    files._take_away(path)
+    assert Path(path).read_bytes() == b"another's"
+
+
+@posix
 def test_what_only_has_the_name_of_a_part_stays(tmp_path: Path) -> None:
     names = [os.path.basename(each) for each in files._parts_of(str(tmp_path / "a"))]
     (tmp_path / names[0]).mkdir()

@@ -63,6 +63,7 @@ def test_version_says_which(run: Command) -> None:
         (["serve", "--tls-cert", "none.pem"], 1, "--tls-cert none.pem: No such file"),
         (["serve", "--tls-cert", __file__, "--tls-key", "none.pem"], 1, "--tls-key none.pem: No such file"),
         (["serve", "--tls-cert", __file__], 2, f"--tls-cert {__file__}: no certificate chain"),
+        (["serve", "--host", "no.such.invalid", "--port", "0"], 1, "--host no.such.invalid: "),
         (["serve", "--tls-key", "x.pem"], 2, "--tls-key needs --tls-cert"),
     ],
     ids=lambda value: " ".join(value).encode(errors="replace").decode() if isinstance(value, list) else None,
@@ -118,6 +119,21 @@ def test_a_full_disk_under_standard_output_is_said_in_one_line(arguments: list[s
     with open("/dev/full", "wb") as full:
         run = process(*arguments, capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert (run.returncode, run.stderr) == (1, b"cartesia-sync: standard output: No space left on device\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
+@pytest.mark.parametrize(
+    ("line", "status", "words"),
+    [
+        ("say - -o x.wav --local <&-", 2, "standard input is closed"),
+        ("say Hello -o - --local >&-", 2, "-o -: standard output is closed"),
+    ],
+)
+def test_what_a_shell_has_closed_is_said_in_one_line(tmp_path: Path, line: str, status: int, words: str) -> None:
+    command = f'"{sys.executable}" -m cartesia_sync {line}'
+    run = subprocess.run(["/bin/sh", "-c", command], stderr=subprocess.PIPE, cwd=tmp_path, timeout=25, text=True)
+    assert (run.returncode, run.stderr) == (status, f"cartesia-sync: {words}\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_the_encoding_does_not_have_is_shown_by_its_number(tmp_path: Path) -> None:

@@ -63,6 +63,22 @@ def test_without_the_extra_it_says_how_to_get_it(run: Command, monkeypatch: pyte
         assert run(*arguments) == expected
 
 
+@pytest.mark.parametrize(
+    ("url", "pasted"),
+    [
+        ("http://0.0.0.0:1", "http://127.0.0.1:1"),
+        ("http://[::]:1", "http://[::1]:1"),
+        ("https://10.0.0.1:1", "https://10.0.0.1:1"),
+    ],
+)
+def test_what_is_pasted_leads_somewhere(url: str, pasted: str) -> None:
+    first, *lines = __main__._told(url, "ws" + url[len("http") :]).splitlines()
+    assert first == f"listening on {url}"
+    assert lines[0] == f"export CARTESIA_BASE_URL={pasted}"
+    assert f'websocket_base_url="ws{pasted[len("http") :]}"' in lines[-1]
+    assert any("SSL_CERT_FILE" in line for line in lines) == url.startswith("https")
+
+
 CLIENT = """
 import json, sys
 {line}
