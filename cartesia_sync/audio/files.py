@@ -118,7 +118,9 @@ class WholeFile:
         part_path = self._part_path if is_ours else ""
         if part_path and self._hold is not None:
             with contextlib.suppress(OSError):
-                if _is_at(self._hold, part_path):  # before the lock is given back: then the name may be another's
+                # Before the lock is given back: then the name may be another's. An interrupt may have come before it
+                # was taken; to take it twice does nothing.
+                if _is_locked(self._hold) is not False and _is_at(self._hold, part_path):
                     os.unlink(part_path)
         if self._file is not None:
             with contextlib.suppress(OSError):
@@ -169,14 +171,11 @@ class WholeFile:
             return False
         if sys.platform == "win32":
             return True  # an open file cannot be removed there, nor one that is open be renamed
-        hold = io.FileIO(os.dup(self._file.fileno()), "r+b")
-        if _is_locked(hold) is not False and _is_at(hold, part_path):
-            self._hold = hold
+        self._hold = io.FileIO(os.dup(self._file.fileno()), "r+b")
+        if _is_locked(self._hold) is not False and _is_at(self._hold, part_path):
             return True
         # Between the two steps another writer took it for one that was left behind, and takes it away.
-        hold.close()
-        self._file.close()
-        self._file, self._part_path = None, ""
+        self._discard()
         return False
 
     def _replaced(self) -> os.stat_result | None:

@@ -39,6 +39,8 @@ def run(commands: Mapping[str, str], arguments: Optional[Sequence[str]]) -> int:
             return complain("no key: set CARTESIA_API_KEY, or speak without one by --local", WRONG_USE)
         if isinstance(error, (CartesiaError, OSError, ValueError)):
             return complain(in_words(error), FAILED)
+        if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith(__package__.split(".")[0]):
+            return complain(f"{error.name} is not installed, and is needed: pip install cartesia-sync", FAILED)
         raise  # a mistake of ours, which is to be seen in full
 
 

@@ -20,6 +20,8 @@ import pytest
 from cartesia_sync.audio import files
 from cartesia_sync.audio.files import PARTS, WholeFile
 
+from ..support.interrupts import strikes
+
 BOUND = 20.0
 posix = pytest.mark.skipif(os.name == "nt", reason="an open file needs no lock there, and is tidied up a minute later")
 
@@ -597,3 +599,29 @@ def test_a_forked_child_leaves_its_parents_file_alone(tmp_path: Path) -> None:
     assert b"belongs to the process that began it" in run.stderr
     assert (tmp_path / "a").read_bytes() == b"abcde"
     assert os.listdir(tmp_path) == ["a"]
+
+
+@posix
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what strikes in __del__ is lost
+@pytest.mark.parametrize("left", [False, True], ids=["", "where a part was left"])
+def test_an_interrupt_anywhere_leaves_the_whole_file_or_none_and_no_part(tmp_path: Path, left: bool) -> None:
+    path, places = tmp_path / "a", 0
+
+    def write() -> None:
+        with WholeFile(path) as file:
+            file.write(b"new")
+
+    for strike in strikes("/files.py"):
+        path.write_bytes(b"old")
+        if left:
+            Path(files._parts_of(str(path))[0]).write_bytes(b"dead")
+        strike.run(write)
+        assert path.read_bytes() in (b"old", b"new"), str(strike.place)
+        if strike.place is not None:
+            places += 1
+            if os.listdir(tmp_path) != ["a"]:  # it struck before the one that was left was looked at
+                assert left
+                assert Path(files._parts_of(str(path))[0]).read_bytes() == b"dead", str(strike.place)
+                assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+    assert places > 30

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cartesia_sync import __version__, cli
+from cartesia_sync.cli import voices
 
 from ..support.command import Command, runner
 
@@ -79,6 +80,21 @@ def test_what_goes_wrong_is_said_in_one_line(
     assert len(err.splitlines()) == 1
     assert ".part" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_library_that_is_missing_is_said_in_one_line(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(options: object) -> int:
+        raise ModuleNotFoundError("No module named 'msgspec'", name="msgspec")
+
+    monkeypatch.setattr(voices, "run", fail)
+    expected = "cartesia-sync: msgspec is not installed, and is needed: pip install cartesia-sync\n"
+    assert run("voices") == (1, "", expected)
+
+
+def test_a_mistake_of_ours_is_shown_in_full(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voices, "run", lambda options: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        run("voices")
 
 
 # ---- in a process of its own
