@@ -157,7 +157,8 @@ def serve(*, tls_cert: Optional[str] = None, tls_key: Optional[str] = None, **op
     with server:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        print(_told(server.url, server.websocket_url), flush=True)
+        key = "any" if options.get("api_keys") is None else "ONE-OF-THE-KEYS"
+        print(_told(server.url, server.websocket_url, key), flush=True)
         print("any API key will do; Ctrl-C ends it", file=sys.stderr)
         stop.wait()
 
@@ -182,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _told(url: str, websocket_url: str) -> str:
+def _told(url: str, websocket_url: str, key: str) -> str:
     """Return where the server is, with what to paste into a shell or a program that is to use it.
 
     The official client (4.2.0) takes the address for HTTP from the environment; for WebSockets it puts wss in front of
@@ -191,11 +192,11 @@ def _told(url: str, websocket_url: str) -> str:
     lines = [f"listening on {url}"]
     for everywhere, here in (("//0.0.0.0:", "//127.0.0.1:"), ("//[::]:", "//[::1]:")):  # no address to go to
         url, websocket_url = url.replace(everywhere, here), websocket_url.replace(everywhere, here)
-    lines += [f"export CARTESIA_BASE_URL={url}", "export CARTESIA_API_KEY=any"]
+    lines += [f"export CARTESIA_BASE_URL={url}", f"export CARTESIA_API_KEY={key}"]
     if url.startswith("https:"):
         lines.append("# if its authority is one of your own: export SSL_CERT_FILE=that-authority.pem")
     lines.append(
-        f'# the official client: Cartesia(api_key="any", base_url="{url}", websocket_base_url="{websocket_url}")'
+        f'# the official client: Cartesia(api_key="{key}", base_url="{url}", websocket_base_url="{websocket_url}")'
     )
     return "\n".join(lines)
 

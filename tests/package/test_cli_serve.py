@@ -72,10 +72,11 @@ def test_without_the_extra_it_says_how_to_get_it(run: Command, monkeypatch: pyte
     ],
 )
 def test_what_is_pasted_leads_somewhere(url: str, pasted: str) -> None:
-    first, *lines = __main__._told(url, "ws" + url[len("http") :]).splitlines()
+    first, *lines = __main__._told(url, "ws" + url[len("http") :], "a-key").splitlines()
     assert first == f"listening on {url}"
     assert lines[0] == f"export CARTESIA_BASE_URL={pasted}"
     assert f'websocket_base_url="ws{pasted[len("http") :]}"' in lines[-1]
+    assert lines[1] == "export CARTESIA_API_KEY=a-key"
     assert any("SSL_CERT_FILE" in line for line in lines) == url.startswith("https")
 
 
