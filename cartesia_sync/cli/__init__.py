@@ -9,8 +9,12 @@ from __future__ import annotations
 import os
 import sys
 
-from . import interrupts
-from .outcome import FAILED, KILLED, STANDARD_OUTPUT, complain, in_words
+try:
+    from . import interrupts
+    from .outcome import FAILED, KILLED, STANDARD_OUTPUT, complain, in_words
+except KeyboardInterrupt:  # no handler is there yet; and who imports this module is the command, and nobody else
+    print("cartesia-sync: interrupted", file=sys.stderr)
+    raise SystemExit(130) from None
 
 TYPE_CHECKING = False  # until `main` handles Ctrl-C, as little as can be is loaded
 if TYPE_CHECKING:

@@ -69,6 +69,12 @@ def test_a_signal_during_an_import_ends_it_so_too(module: str, number: signal.Si
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_interrupt_before_the_command_has_its_handlers_ends_it_so_too() -> None:
+    arguments = ("cartesia_sync.cli.interrupts", signal.SIGINT.value, "--help")
+    with Run(*WARNED, SCENES / "struck_import.py", *arguments) as run:
+        assert run.end() == (130, "", "cartesia-sync: interrupted\n")
+
+
 def test_a_second_signal_ends_it_at_once_and_says_nothing() -> None:
     code = (
         "import os, signal, sys; from cartesia_sync.cli import interrupts\n"

@@ -6,8 +6,6 @@ import os
 import sys
 from typing import Any
 
-from cartesia_sync import cli
-
 _module, _number, *_arguments = sys.argv[1:]
 
 
@@ -24,9 +22,13 @@ class Finder:
     def find_spec(self, name: str, *_: Any) -> None:
         if name == _module:
             sys.meta_path.remove(self)
+            if "cartesia_sync.cli.interrupts" not in sys.modules:
+                raise KeyboardInterrupt  # as Python's own handler does, while the command has none
             Struck()
 
 
 sys.meta_path.insert(0, Finder())
 sys.argv = ["cartesia-sync", *_arguments]
-sys.exit(cli.main())
+from cartesia_sync.cli import main  # noqa: E402  # watched too
+
+sys.exit(main())
