@@ -3,147 +3,40 @@
 One reader thread a connection takes frames off a blocking WebSocket and puts events into one ``queue.Queue`` a context;
 any number of threads consume their contexts at the same time.
 
-Importing the package starts no thread, opens nothing, and loads neither numpy nor the local server.
+Importing the package starts no thread, opens nothing, and loads nothing: the client comes when the first of its names
+is asked for, and numpy and the local server later still. The names are in ``_public``.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from ._version import __version__ as __version__
 
-from . import types
-from ._version import __version__
-from .client import Cartesia
-from .core import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT
-from .errors import (
-    APIConnectionError,
-    APIError,
-    APIResponseValidationError,
-    APIStatusError,
-    APITimeoutError,
-    AuthenticationError,
-    BadRequestError,
-    CartesiaError,
-    ConcurrencyError,
-    ConflictError,
-    ConnectTimeoutError,
-    ContextStateError,
-    ContextTimeoutError,
-    FirstEventTimeoutError,
-    ForkedError,
-    GapTimeoutError,
-    IncompleteAnswerError,
-    InternalServerError,
-    MailboxFullError,
-    MalformedEventError,
-    MessageTooBigError,
-    MissingCredentialsError,
-    NotFoundError,
-    PermissionDeniedError,
-    ProtocolError,
-    RateLimitError,
-    TruncatedError,
-    UnfinishedError,
-    UnprocessableEntityError,
-    WebSocketConnectionClosedError,
-    WriteTimeoutError,
-)
-from .protocol.requests import NOT_GIVEN, NotGiven, Omit, not_given, omit
-from .protocol.timeouts import Timeout
-
+TYPE_CHECKING = False  # true to type checkers, as typing's is, which takes as long to load as the whole command does
 if TYPE_CHECKING:
-    from .parameters import RequestOptions, file_from_path
-    from .resources.binary import BinaryAPIResponse
-    from .resources.events import Stream
-    from .resources.pages import SyncCursorIDPage
-    from .streaming.connection import Connection, ConnectionManager
-    from .streaming.context import Context
-    from .streaming.pump import Speech
-    from .streaming.receiver import Receiver
+    from ._public import *  # noqa: F403  # what users see; all of it is named there
+    from ._public import __all__ as __all__
+else:
 
-Client = Cartesia
-NoneType = type(None)
-_LATER = {
-    "BinaryAPIResponse": "resources.binary",
-    "Connection": "streaming.connection",
-    "ConnectionManager": "streaming.connection",
-    "Context": "streaming.context",
-    "Receiver": "streaming.receiver",
-    "RequestOptions": "parameters",
-    "Speech": "streaming.pump",
-    "Stream": "resources.events",
-    "SyncCursorIDPage": "resources.pages",
-    "file_from_path": "parameters",
-}
-"""Names for annotations, and where they are: loaded when asked for, since most bring the transport with them."""
+    def __getattr__(name: str) -> object:
+        """Load the client when it is first asked for: the command need not wait for it to say what it can do."""
+        if name.startswith("__") and name != "__all__":  # which pickle, inspect and others ask every module for
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "_public":
+            raise AttributeError(name)  # it is being imported, and asked for by that
+        from . import _public
 
-__all__ = [
-    "DEFAULT_MAX_RETRIES",
-    "DEFAULT_TIMEOUT",
-    "NOT_GIVEN",
-    "APIConnectionError",
-    "APIError",
-    "APIResponseValidationError",
-    "APIStatusError",
-    "APITimeoutError",
-    "AuthenticationError",
-    "BadRequestError",
-    "BinaryAPIResponse",
-    "Cartesia",
-    "CartesiaError",
-    "Client",
-    "ConcurrencyError",
-    "ConflictError",
-    "ConnectTimeoutError",
-    "Connection",
-    "ConnectionManager",
-    "Context",
-    "ContextStateError",
-    "ContextTimeoutError",
-    "FirstEventTimeoutError",
-    "ForkedError",
-    "GapTimeoutError",
-    "IncompleteAnswerError",
-    "InternalServerError",
-    "MailboxFullError",
-    "MalformedEventError",
-    "MessageTooBigError",
-    "MissingCredentialsError",
-    "NoneType",
-    "NotFoundError",
-    "NotGiven",
-    "Omit",
-    "PermissionDeniedError",
-    "ProtocolError",
-    "RateLimitError",
-    "Receiver",
-    "RequestOptions",
-    "Speech",
-    "Stream",
-    "SyncCursorIDPage",
-    "Timeout",
-    "TruncatedError",
-    "UnfinishedError",
-    "UnprocessableEntityError",
-    "WebSocketConnectionClosedError",
-    "WriteTimeoutError",
-    "__version__",
-    "file_from_path",
-    "not_given",
-    "omit",
-    "types",
-]
-
-if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every name
-
-    def __getattr__(name: str) -> Any:
-        """Load a name of ``_LATER``."""
-        if name in _LATER:
-            found = globals()[name] = vars(importlib.import_module(f".{_LATER[name]}", __name__))[name]
-            return found
-        if name.startswith(("Async", "DefaultAsync", "DefaultAio")):
-            raise AttributeError(f"{name}: this package has no asyncio; its client works from any number of threads")
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        for each, value in dict(vars(_public)).items():  # a copy: other threads may load more
+            if not each.startswith("__") or each == "__all__":
+                globals().setdefault(each, value)
+        if name in globals():  # a module of the package too, by now
+            return globals()[name]
+        try:
+            return getattr(_public, name)
+        except AttributeError as error:
+            raise AttributeError(str(error).replace(_public.__name__, __name__)) from None
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted({*globals(), *__getattr__("__all__")})
+
+
+del TYPE_CHECKING  # it is no name of ours

@@ -31,10 +31,12 @@ from .receiver import Receiver, Turn, raise_if_error
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from ..audio.files import BinaryTarget
 
 T = TypeVar("T")
 
@@ -468,7 +470,12 @@ class Context:
         audio = self.audio()
         return to_samples(audio, self._raw_format().encoding if audio else "pcm_f32le")
 
-    def save(self, path: Union[str, os.PathLike[str]]) -> float:
+    def save(
+        self,
+        path: Union[str, os.PathLike[str], BinaryTarget],
+        *,
+        on_progress: Optional[Callable[[float], object]] = None,
+    ) -> float:
         """Write the whole audio to a WAV file; return its length in seconds.
 
         The file appears under its name only when it is whole, and keeps the encoding that was asked for. It is opened
@@ -478,7 +485,10 @@ class Context:
         the file gets its name, is the audio gone, and asking again raises.
 
         Args:
-            path: Where the file is to be; one that is there already is replaced once the new one is whole.
+            path: Where the file is to be; one that is there already is replaced once the new one is whole. Or a
+                writable binary file object, which gets it in one piece at the end, and is left open.
+            on_progress: Called in this thread with the seconds of audio that are there, each time that more came.
+                What it raises ends this call as an interrupt does.
 
         Raises:
             OSError: The file cannot be written.
@@ -504,6 +514,8 @@ class Context:
                             wav.write(event.audio)
                     written_bytes, kept = wav.audio_bytes, deque[Event]([last] if isinstance(last, Done) else [])
                     dropped_bytes, mailbox.collected = written_bytes, kept  # one step: no interrupt parts the two
+                    if on_progress is not None:
+                        on_progress(wav.seconds)
                 self._check_whole(audio_bytes=dropped_bytes, last=last)
                 if not dropped_bytes:
                     raise ContextStateError(

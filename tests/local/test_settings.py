@@ -69,7 +69,8 @@ def test_the_command_line_takes_its_options_and_defaults_from_there() -> None:
     parser = __main__._parser()
     given = vars(parser.parse_args([]))
     assert set(given) - {"tls_cert", "tls_key"} == set(__main__._OPTIONS) <= set(DEFAULTS)
-    assert {name for name in __main__._OPTIONS if given[name] != DEFAULTS[name]} == {"port"}  # one that is known
+    assert given.pop("faults") == []
+    assert {name for name in given if given[name] != DEFAULTS.get(name)} == {"port"}  # one that is known
 
 
 @pytest.mark.parametrize("name", __main__._OPTIONS)
@@ -81,8 +82,9 @@ def test_every_option_of_the_command_line_reaches_the_server(name: str, monkeypa
         raise OSError("enough")
 
     monkeypatch.setattr(__main__, "LocalServer", refuse)
-    assert __main__.main([f"--{name.replace('_', '-')}", str(another(name))]) == 1
-    assert received[name] == another(name)
+    flag = __main__._OPTIONS[name].get("flag", f"--{name.replace('_', '-')}")
+    assert __main__.main([flag, "Close()" if name == "faults" else str(another(name))]) == 1
+    assert received[name] == ([Close()] if name == "faults" else another(name))
 
 
 def test_the_command_of_the_package_has_the_same_options(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,11 @@ def test_each_public_thing_has_a_docstring_and_so_have_its_public_methods() -> N
                     assert inspect.getdoc(value), f"{name}.{member}"
 
 
+def test_a_name_that_is_not_there_is_an_error_that_names_it() -> None:
+    with pytest.raises(AttributeError, match="module 'cartesia_sync' has no attribute 'Nonsense'"):
+        cartesia_sync.Nonsense  # type: ignore[attr-defined]  # noqa: B018  # which mypy knows; the look is the test
+
+
 def test_every_exception_of_the_errors_module_is_public() -> None:
     kinds = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
     assert kinds <= set(cartesia_sync.__all__)
