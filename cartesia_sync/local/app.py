@@ -15,7 +15,7 @@ from .fault_plan import FaultPlan
 from .faults import Moment
 from .generation import ConcurrencyLimit
 from .recorder import Handshake, Recorder
-from .requests import NEWEST_VERSION, ApiError
+from .requests import NEWEST_VERSION, ApiError, RequestRules
 from .rest.access_token import AccessToken
 from .rest.datasets import Datasets
 from .rest.fine_tunes import FineTunes
@@ -69,9 +69,17 @@ class App:
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._request_tasks: set[asyncio.Task[None]] = set()
         owner_id = str(uuid.uuid4())
-        self._pronunciation_dicts = PronunciationDicts(owner_id)
+        self._pronunciation_dicts = PronunciationDicts(owner_id, has_pronunciation=options.pronunciation_items)
+        voices = Voices(owner_id, any_voice=options.any_voice)
+        self._rules = RequestRules(
+            strict_context_ids=options.strict_context_ids,
+            strict_first_transcript=options.strict_first_transcript,
+            regional_languages=options.regional_languages,
+            has_voice=voices.has,
+        )
         tts = Tts(
             options=options,
+            rules=self._rules,
             fault_plan=fault_plan,
             speaker=speaker,
             concurrency=self._concurrency,
@@ -80,8 +88,8 @@ class App:
         datasets = Datasets()
         self._routes = [
             *tts.routes,
-            *VoiceChanger(options, self._concurrency).routes,
-            *Voices(owner_id).routes,
+            *VoiceChanger(options, self._rules, self._concurrency).routes,
+            *voices.routes,
             *self._pronunciation_dicts.routes,
             *datasets.routes,
             *FineTunes(datasets).routes,
@@ -196,6 +204,7 @@ class App:
             number=responder.number,
             request_id=responder.request_id,
             version=responder.version,
+            rules=self._rules,
             socket=socket,
             transport=transport,
             options=self._options,

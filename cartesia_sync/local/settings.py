@@ -55,6 +55,12 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         timestamps_restart: Timestamps begin at 0 again after a flush.
         strict_fields: Refuse another voice, model, language or format in mid-context (requests without words excepted).
         strict_context_ids: Refuse context ids with other characters than letters, digits, ``_`` and ``-``.
+        strict_first_transcript: Refuse a first transcript without a letter or digit, in a context or over HTTP.
+        regional_languages: ``language`` may have a region, such as ``en-GB``.
+        pronunciation_items: Items of dictionaries have ``pronunciation``, and ``alias`` as its former name. Otherwise
+            only ``alias``.
+        any_voice: Each UUID is that of a voice, in speech and in ``GET /voices/{id}``. Otherwise one that is not in
+            the catalogue is refused with 404 (in speech before 2026-03-01: 400).
         pings_keep_open: Pings count as messages for ``idle_timeout``.
 
     Raises:
@@ -84,6 +90,10 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     timestamps_restart: bool = False
     strict_fields: bool = True
     strict_context_ids: bool = True
+    strict_first_transcript: bool = True
+    regional_languages: bool = True
+    pronunciation_items: bool = True
+    any_voice: bool = False
     pings_keep_open: bool = False
 
     def __post_init__(self) -> None:

@@ -29,7 +29,7 @@ from .audio_format import AudioFormat
 from .timing import Timed, phoneme_times, word_times
 from .transcript import Pause, Phrase
 
-__all__ = ["LANGUAGES", "Speaker", "SpeechError", "Spoken", "Voice", "choose_voice"]
+__all__ = ["LANGUAGES", "REGIONS", "Speaker", "SpeechError", "Spoken", "Voice", "choose_voice"]
 
 # The service's languages: those that have the same name in eSpeak NG, and those that have another.
 _SAME_NAME = (
@@ -44,6 +44,14 @@ LANGUAGES = {
     "pt": "pt-br",
     "tl": "ms",  # eSpeak NG has no Tagalog; Malay is the closest it has
     "zh": "cmn",
+}
+# The regions that eSpeak NG speaks in another way than the language alone. Any other sounds like its language.
+REGIONS = {
+    **dict.fromkeys(("en-AU", "en-GB", "en-IE", "en-IN", "en-NZ", "en-ZA"), "en"),
+    **dict.fromkeys(("es-419", "es-AR", "es-CL", "es-CO", "es-MX", "es-PE", "es-US"), "es-419"),
+    "fr-BE": "fr-be",
+    "fr-CH": "fr-ch",
+    "pt-PT": "pt",
 }
 _BY_CHARACTER = frozenset({"zh", "ja"})  # no spaces between words: the service times their characters
 
@@ -96,10 +104,10 @@ def choose_voice(voice_id: uuid.UUID, language: str) -> Voice:
 
     Args:
         voice_id: Any UUID.
-        language: One of ``LANGUAGES``.
+        language: One of ``LANGUAGES`` or ``REGIONS``.
     """
     speaker = _KNOWN_SPEAKERS.get(voice_id) or _SPEAKERS[voice_id.int % len(_SPEAKERS)]
-    return Voice(LANGUAGES[language], speaker, language in _BY_CHARACTER)
+    return Voice({**LANGUAGES, **REGIONS}[language], speaker, language in _BY_CHARACTER)
 
 
 class Spoken(NamedTuple):

@@ -16,7 +16,7 @@ import pytest
 
 from cartesia_sync.local.voice import speech
 from cartesia_sync.local.voice.audio_format import ENCODINGS, SAMPLE_RATES_HZ, AudioFormat
-from cartesia_sync.local.voice.speech import LANGUAGES, Speaker, SpeechError, Spoken, choose_voice
+from cartesia_sync.local.voice.speech import LANGUAGES, REGIONS, Speaker, SpeechError, Spoken, choose_voice
 from cartesia_sync.local.voice.transcript import Pause, Phrase, Style
 
 ENGINES = ["signal"]
@@ -113,7 +113,7 @@ def test_every_speaker_is_the_same_each_time_and_unlike_the_others(espeak: Speak
 
 
 def test_every_language_has_a_voice(espeak: Speaker) -> None:
-    for language in LANGUAGES:
+    for language in (*LANGUAGES, *REGIONS):
         assert say(espeak, "2 3.", voice=choose_voice(EXAMPLES[0], language)).seconds > 0.1, language
 
 

@@ -281,6 +281,16 @@ def test_expiry_may_be_silent_or_never(dial: Dial) -> None:
         assert peer.until("a")[-1]["type"] == "done"
 
 
+def test_a_first_text_without_a_word_opens_a_context_if_the_switch_says_so(dial: Dial) -> None:
+    with LocalServer(engine="signal", strict_first_transcript=False) as server:
+        peer = dial(server)
+        peer.ask("a", "\n", continue_=True)
+        peer.ask("a", "Hello.")
+        assert [event["type"] for event in peer.until("a")] == ["chunk", "chunk", "done"]
+        peer.ask("b", "...")
+        assert [event["type"] for event in peer.until("b")] == ["done"]
+
+
 @pytest.mark.parametrize(
     "changed",
     [
