@@ -56,6 +56,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         strict_fields: Refuse another voice, model, language or format in mid-context (requests without words excepted).
         strict_context_ids: Refuse context ids with other characters than letters, digits, ``_`` and ``-``.
         strict_first_transcript: Refuse a first transcript without a letter or digit, in a context or over HTTP.
+        strict_tags: Refuse a tag, such as ``<break time="1s"/>``, that begins in one request and ends in a later one.
+        strict_phonemes: Refuse phonemes in double angle brackets that are parted in this way.
         regional_languages: ``language`` may have a region, such as ``en-GB``.
         pronunciation_items: Items of dictionaries have ``pronunciation``, and ``alias`` as its former name. Otherwise
             only ``alias``.
@@ -91,6 +93,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     strict_fields: bool = True
     strict_context_ids: bool = True
     strict_first_transcript: bool = True
+    strict_tags: bool = True
+    strict_phonemes: bool = False
     regional_languages: bool = True
     pronunciation_items: bool = True
     any_voice: bool = False

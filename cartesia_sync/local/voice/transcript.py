@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Optional, Union
 
-__all__ = ["Pause", "Phrase", "Sentence", "Style", "TextBuffer", "has_words", "read_tags"]
+__all__ = ["Pause", "Phrase", "Sentence", "Style", "TagWatch", "TextBuffer", "has_words", "read_tags"]
 
 # A sentence's end: the mark, closing quotes or brackets, and the space that proves it. Scripts without spaces between
 # sentences need no proof; neither does an empty line.
@@ -37,6 +37,13 @@ _OPEN_TAG = re.compile(
     r"<[^<>\s][^<>]{0,80}$|<\s*spell\s*>(?:(?!<\s*/\s*spell\s*>).){0,200}$", re.IGNORECASE | re.DOTALL
 )
 _ATTRIBUTE = re.compile(r"""(\w+)\s*=\s*["']\s*([\d.]+)\s*(ms|s)?\s*["']""", re.IGNORECASE)
+# A tag for certain. "3 < speed and b > 2" can be read as one, too; nobody is to be blamed for cutting that.
+_CERTAIN_TAG = re.compile(
+    r"<(?:speed|volume|emotion|break)\b[^<>]*>|<spell>.*?</spell>|\[laughter\]", re.IGNORECASE | re.DOTALL
+)
+_PHONEMES = re.compile(r"<<([^<>\s]+)>>")
+_OPENING = re.compile(r"[<\[]")
+_LONGEST_TAG = 1000
 _RATIO_RANGE = (0.5, 2.0)
 _LONGEST_BREAK_S = 30.0
 
@@ -120,6 +127,32 @@ class TextBuffer:
 
     def _sentence(self, text: str) -> list[Sentence]:
         return [Sentence(text.strip(), self._speed, self._volume)] if has_words(text) else []
+
+
+class TagWatch:
+    """Notices a tag that begins in one text of a context and ends in a later one. Not thread-safe.
+
+    Args:
+        tags: Whether tags are watched.
+        phonemes: Whether phonemes in double angle brackets are.
+    """
+
+    def __init__(self, *, tags: bool, phonemes: bool) -> None:
+        self._patterns = [pattern for pattern, on in ((_CERTAIN_TAG, tags), (_PHONEMES, phonemes)) if on]
+        self._tail = ""  # the end of what has come, as long as a tag may have begun in it
+
+    def add(self, text: str) -> Optional[str]:
+        """Take the next text; return a tag that ends in it and has begun before it, or None."""
+        begun = len(self._tail)
+        joined = self._tail + text[:_LONGEST_TAG]
+        for opening in _OPENING.finditer(self._tail):
+            for pattern in self._patterns:
+                tag = pattern.match(joined, opening.start())
+                if tag is not None and tag.end() > begun:
+                    return tag.group()
+        tail = (self._tail + text)[-_LONGEST_TAG:]
+        self._tail = tail if _OPENING.search(tail) else ""
+        return None
 
 
 def _sentence_length(text: str, is_all: bool) -> Optional[int]:
