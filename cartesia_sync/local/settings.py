@@ -58,6 +58,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         strict_first_transcript: Refuse a first transcript without a letter or digit, in a context or over HTTP.
         strict_tags: Refuse a tag, such as ``<break time="1s"/>``, that begins in one request and ends in a later one.
         strict_phonemes: Refuse phonemes in double angle brackets that are parted in this way.
+        inline_phonemes: ``<<m|aɪ>>``, in a transcript or a dictionary, is spoken as phonemes. Otherwise it is text.
+        whole_spell: ``<spell>AB1</spell>`` is one word in timestamps, with its tags. Otherwise each letter is one.
         regional_languages: ``language`` may have a region, such as ``en-GB``.
         pronunciation_items: Items of dictionaries have ``pronunciation``, and ``alias`` as its former name. Otherwise
             only ``alias``.
@@ -95,6 +97,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     strict_first_transcript: bool = True
     strict_tags: bool = True
     strict_phonemes: bool = False
+    inline_phonemes: bool = True
+    whole_spell: bool = True
     regional_languages: bool = True
     pronunciation_items: bool = True
     any_voice: bool = False

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, Optional, Union
 
 from . import sound
 from .audio_format import AudioFormat
+from .phonemes import STRESS_MARKS, espeak_names
 from .timing import Timed, phoneme_times, word_times
 from .transcript import Pause, Phrase
 
@@ -251,11 +252,13 @@ class _EspeakEngine:
         if self._spoken % _UTTERANCES_A_PROCESS == 0:
             self.close()
         style = part.style
+        text, places = _for_espeak(part, voice)
         request = {
-            "text": _UNSPEAKABLE.sub(" ", part.text),
+            "text": _UNSPEAKABLE.sub(" ", text),
             "voice": voice.espeak_name,
             "rate": round(_WORDS_A_MINUTE * style.speed * style.speed_ratio),
             "pause": part.text.endswith(_CLAUSE_ENDS),
+            "phonemes": bool(part.spans),
         }
         try:
             header, data = self._ask(request)
@@ -273,7 +276,7 @@ class _EspeakEngine:
         samples = sound.from_int16(data)
         total = len(samples) / rate_hz
         phonemes = phoneme_times([(name, sample / rate_hz) for name, sample in header["phonemes"]], total)
-        starts = [(offset, sample / rate_hz) for offset, sample in header["words"]]
+        starts = [(places[min(offset, len(places) - 1)], sample / rate_hz) for offset, sample in header["words"]]
         words = word_times(part.text, starts, phonemes, total, by_character=voice.by_character)
         return _Utterance(samples, words, phonemes)
 
@@ -341,6 +344,31 @@ class _EspeakEngine:
         return json.loads(body[:header_bytes]), body[header_bytes:]
 
 
+def _for_espeak(part: Phrase, voice: Voice) -> tuple[str, Sequence[int]]:
+    """Return a phrase's text with its phonemes as eSpeak NG takes them, and which place of the text each of its is."""
+    if not part.spans:
+        return part.text, range(len(part.text) + 1)
+    text = ""
+    places: list[int] = []
+    done = 0
+    for span in (*part.spans, None):
+        # Brackets of the user's would be phonemes too.
+        plain = part.text[done : span.start if span else None].replace("[", " ")
+        text += plain
+        places += range(done, done + len(plain))
+        if span is not None:
+            names = espeak_names(span.sounds, voice.language)
+            sounds = f" [[{names}]] " if names else f" {part.text[span.start : span.end]} "
+            if not text or not text[-1].isalnum():
+                sounds = sounds[1:]
+            if not part.text[span.end : span.end + 1].isalnum():
+                sounds = sounds[:-1]
+            text += sounds
+            places += [span.start] * len(sounds)
+            done = span.end
+    return text, [*places, len(part.text)]
+
+
 # ---- the synthetic voice
 
 
@@ -360,7 +388,8 @@ class _SignalEngine:
         letters: list[tuple[str, float]] = []
         so_far = 0
         for word in re.finditer(r"\S+", part.text):
-            samples, names = sound.speech_like(word.group(), pitch_hz=pitch_hz, speed=speed)
+            sounds = _sounds_of(part, *word.span())
+            samples, names = sound.speech_like(sounds, pitch_hz=pitch_hz, speed=speed)
             begin = so_far / sound.RATE_HZ
             starts.append((word.start(), begin))
             letters += [(name, begin + start) for name, start in names]
@@ -381,3 +410,13 @@ class _SignalEngine:
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+def _sounds_of(part: Phrase, start: int, end: int) -> list[str]:
+    """Return the sounds of a stretch of a phrase's text: its letters or, where it stands for phonemes, those."""
+    sounds: list[str] = []
+    for span in [span for span in part.spans if span.start < end and start < span.end]:
+        sounds += part.text[start : span.start].lower()
+        sounds += (sound.strip("".join(STRESS_MARKS)) for sound in span.sounds)
+        start = span.end
+    return [*sounds, *part.text[start:end].lower()]

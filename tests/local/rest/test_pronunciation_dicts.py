@@ -91,6 +91,22 @@ def test_an_item_has_its_new_name_and_its_former_one(
         assert spoken.content == ask(server, "POST", "/tts/bytes", json=request_for("a", "sequel.")).content
 
 
+def test_an_item_may_hold_phonemes(
+    ask: Ask, dial: Dial, audio_of: AudioOf, request_for: Callable[..., dict[str, Any]]
+) -> None:
+    with LocalServer() as server:
+        dictionary = make(ask, server, [{"text": "bayou", "pronunciation": "<<ˈ|b|ɑ|ˈ|j|u>>"}])
+        peer = dial(server)
+        peer.ask("a", "The Bayou.", pronunciation_dict_id=dictionary, add_timestamps=True)
+        events = peer.until("a")
+        assert [word for event in events for word in event.get("word_timestamps", {}).get("words", [])] == [
+            "The",
+            "Bayou.",
+        ]
+        peer.ask("b", "The <<ˈ|b|ɑ|ˈ|j|u>>.")
+        assert audio_of(events) == audio_of(peer.until("b"), "b")
+
+
 def test_an_item_has_its_former_name_alone_if_the_switch_says_so(ask: Ask) -> None:
     with LocalServer(engine="signal", pronunciation_items=False) as server:
         body = {"name": "x", "items": [{"text": "SQL", "pronunciation": "sequel"}]}

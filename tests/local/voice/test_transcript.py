@@ -10,6 +10,7 @@ from cartesia_sync.local.voice.transcript import (
     Pause,
     Phrase,
     Sentence,
+    Span,
     Style,
     TagWatch,
     TextBuffer,
@@ -106,7 +107,7 @@ TAGS = (
     "<spell>A.B 12</spell>",
     "[laughter]",
 )
-PHONEMES = "<<k|\u0251|ɹ|\u02c8|t|i|ʒ|ə>>"
+PHONEMES = "<<k|ɑ|ɹ|ˈ|t|i|ʒ|ə>>"
 
 
 def parted(*pieces: str, tags: bool = True, phonemes: bool = True) -> list[Optional[str]]:
@@ -169,13 +170,31 @@ PLAIN = Style()
         ('<break time="9999s"/>', [Pause(30.0)]),
         ('a <break time="soon"/> b <break/> c', [Phrase("a  b  c", PLAIN)]),
         ('<emotion value="calm"/>Hm [laughter] yes', [Phrase("Hm  yes", PLAIN)]),
-        ("It is <spell>A1-b</spell>.", [Phrase("It is  A 1 b .", PLAIN)]),
+        ("It is <spell>A1-b</spell>.", [Phrase("It is A 1 b.", PLAIN, (Span(6, 11, "<spell>A1-b</spell>"),))]),
+        ("x<spell>A</spell>y", [Phrase("x A y", PLAIN, (Span(1, 4, "<spell>A</spell>"),))]),
+        (
+            " <spell>A</spell><spell> B2</spell> ",
+            [
+                Phrase("A B 2", PLAIN, (Span(0, 1, "<spell>A</spell>"), Span(1, 5, "<spell> B2</spell>"))),
+            ],
+        ),
+        ("a <spell>--</spell> b", [Phrase("a  b", PLAIN)]),
+        ("In <<m|aɪ>>.", [Phrase("In maɪ.", PLAIN, (Span(3, 6, "<<m|aɪ>>", ("m", "aɪ")),))]),
+        ("<<ˈ|b|ɑ|>> x", [Phrase("bɑ x", PLAIN, (Span(0, 2, "<<ˈ|b|ɑ|>>", ("ˈ", "b", "ɑ")),))]),
+        ("un<<d|u>>ing", [Phrase("un du ing", PLAIN, (Span(2, 6, "<<d|u>>", ("d", "u")),))]),
+        ("1 << 3 and 8 >> 1", [Phrase("1 << 3 and 8 >> 1", PLAIN)]),
         ("1 < 2 and <b>bold</b>", [Phrase("1 < 2 and <b>bold</b>", PLAIN)]),
         ('<speed ratio="1.2.3"/>x', [Phrase("x", PLAIN)]),
     ],
 )
 def test_tags_are_obeyed_or_left_out(text: str, parts: list[object]) -> None:
     assert read_tags(text, PLAIN) == (parts, PLAIN)
+
+
+def test_what_is_spelled_is_letters_and_phonemes_are_text_if_that_is_asked_for() -> None:
+    text = "It is <spell>A1</spell>, <<m|aɪ>>."
+    (spelled,), _ = read_tags(text, PLAIN, whole_spell=False, inline_phonemes=False)
+    assert spelled == Phrase("It is A 1, <<m|aɪ>>.", PLAIN)
 
 
 def test_speed_and_volume_hold_from_there_on() -> None:

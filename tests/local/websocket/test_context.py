@@ -317,6 +317,37 @@ def test_parted_tags_are_joined_if_the_switches_say_so(dial: Dial, audio_of: Aud
         assert peer.until("b")[-1]["title"] == "Invalid transcript"
 
 
+SPELLED = "Take <spell>AB1</spell>, and <<m|aɪ>> hat."
+
+
+def test_what_is_spelled_is_one_word_with_its_tags_and_so_are_phonemes(dial: Dial) -> None:
+    with LocalServer() as server:
+        peer = dial(server)
+        peer.ask("a", SPELLED, add_timestamps=True)
+        events = peer.until("a")
+        words = words_of(events)
+        assert [word for word, _, _ in words] == ["Take", "<spell>AB1</spell>,", "and", "<<m|aɪ>>", "hat."]
+        assert all(start < end for _, start, end in words)
+        assert all(first[2] <= second[1] for first, second in zip(words, words[1:]))
+        peer.ask("zh", "我<spell>A1</spell>。", add_timestamps=True, language="zh")
+        assert [word for word, _, _ in words_of(peer.until("zh"))] == ["我", "<spell>A1</spell>", "。"]
+
+
+def test_what_is_spelled_is_letters_and_phonemes_are_signs_if_the_switches_say_so(
+    dial: Dial, audio_of: AudioOf
+) -> None:
+    with LocalServer(whole_spell=False, inline_phonemes=False) as server:
+        peer = dial(server)
+        peer.ask("a", SPELLED, add_timestamps=True)
+        signs = peer.until("a")
+        words = [word for word, _, _ in words_of(signs)]
+        assert words == ["Take", "A", "B", "1,", "and", "<<m|aɪ>>", "hat."]
+    with LocalServer() as server:
+        peer = dial(server)
+        peer.ask("a", SPELLED)
+        assert audio_of(peer.until("a")) != audio_of(signs)
+
+
 def test_a_first_text_without_a_word_opens_a_context_if_the_switch_says_so(dial: Dial) -> None:
     with LocalServer(engine="signal", strict_first_transcript=False) as server:
         peer = dial(server)
