@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
+# Those that are on by default; docs/testing.md lists them.
+SERVE_SWITCHES = (
+    "strict_tags",
+    "strict_first_transcript",
+    "inline_phonemes",
+    "whole_spell",
+    "regional_languages",
+    "pronunciation_items",
+)
 SAY_FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 44100}
 PLAYERS = (
     ("afplay",),
@@ -77,6 +86,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--engine", choices=engines, default="auto", help="who speaks (default: %(default)s)")
     serve.add_argument("--tls-cert", metavar="FILE", help="speak TLS with this certificate chain (PEM)")
     serve.add_argument("--tls-key", metavar="FILE", help="the certificate's key, if in a file of its own (PEM)")
+    serve.add_argument("--any-voice", action="store_true", help="let any UUID be a voice")
+    serve.add_argument("--strict-phonemes", action="store_true", help=argparse.SUPPRESS)
+    for name in SERVE_SWITCHES:
+        flag = f"--no-{name.replace('_', '-')}"
+        serve.add_argument(flag, dest=name, action="store_false", help=argparse.SUPPRESS)
     serve.set_defaults(run=_serve)
     return parser
 
@@ -135,5 +149,6 @@ def _serve(options: argparse.Namespace) -> int:
         engine=options.engine,
         tls_cert=options.tls_cert,
         tls_key=options.tls_key,
+        **{name: getattr(options, name) for name in ("any_voice", "strict_phonemes", *SERVE_SWITCHES)},
     )
     return 0

@@ -25,6 +25,20 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "N",
     },
     "engine": {"help": "who speaks (%(default)s)", "choices": ("auto", "espeak", "signal")},
+    "any_voice": {"help": "let any UUID be a voice", "action": "store_true"},
+    # These are listed by docs/testing.md: here they would fill the screen.
+    "strict_phonemes": {"help": argparse.SUPPRESS, "action": "store_true"},
+    **{
+        name: {"flag": f"--no-{name.replace('_', '-')}", "help": argparse.SUPPRESS, "action": "store_false"}
+        for name in (
+            "strict_tags",
+            "strict_first_transcript",
+            "inline_phonemes",
+            "whole_spell",
+            "regional_languages",
+            "pronunciation_items",
+        )
+    },
 }
 
 
@@ -76,7 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     fields = inspect.signature(ServerOptions).parameters
     for name, settings in _OPTIONS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", **{"default": fields[name].default, **settings})
+        settings = {"dest": name, "default": fields[name].default, **settings}
+        parser.add_argument(settings.pop("flag", f"--{name.replace('_', '-')}"), **settings)
     parser.add_argument("--tls-cert", metavar="FILE", help="speak TLS with this certificate chain (PEM)")
     parser.add_argument("--tls-key", metavar="FILE", help="the certificate's key, if it is in a file of its own (PEM)")
     return parser

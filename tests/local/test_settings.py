@@ -35,6 +35,12 @@ def another(name: str) -> Any:
     return SPECIAL[name] if name in SPECIAL else not default if isinstance(default, bool) else default + 1
 
 
+def argument(name: str) -> list[str]:
+    """Say that on the command line."""
+    option, value = name.replace("_", "-"), another(name)
+    return [f"--{option}" if value else f"--no-{option}"] if isinstance(value, bool) else [f"--{option}", str(value)]
+
+
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_every_option_is_a_keyword_of_the_server_and_arrives(name: str) -> None:
     parameter = inspect.signature(LocalServer).parameters[name]
@@ -81,17 +87,20 @@ def test_every_option_of_the_command_line_reaches_the_server(name: str, monkeypa
         raise OSError("enough")
 
     monkeypatch.setattr(__main__, "LocalServer", refuse)
-    assert __main__.main([f"--{name.replace('_', '-')}", str(another(name))]) == 1
+    assert __main__.main(argument(name)) == 1
     assert received[name] == another(name)
 
 
 def test_the_command_of_the_package_has_the_same_options(monkeypatch: pytest.MonkeyPatch) -> None:
     received: dict[str, Any] = {}
     monkeypatch.setattr(__main__, "serve", lambda **options: received.update(options))
-    assert cli.main(["serve", "--port", "0"]) == 0
-    assert set(received) == {*__main__._OPTIONS, "tls_cert", "tls_key"}
-    same = __main__._parser().parse_args(["--port", "0"])
-    assert argparse.Namespace(**received) == same
+    switches = [word for name in __main__._OPTIONS if isinstance(DEFAULTS[name], bool) for word in argument(name)]
+    for arguments in ([], switches):
+        received.clear()
+        assert cli.main(["serve", "--port", "0", *arguments]) == 0
+        assert set(received) == {*__main__._OPTIONS, "tls_cert", "tls_key"}
+        same = __main__._parser().parse_args(["--port", "0", *arguments])
+        assert argparse.Namespace(**received) == same
 
 
 def test_the_keys_are_a_copy() -> None:

@@ -327,6 +327,8 @@ class _EspeakEngine:
         try:
             header, _ = self._read(process)
         except EOFError as exc:
+            if self._killed:  # it did not end by itself
+                raise SpeechError("the server has stopped") from exc
             raise _EngineMissingError(f"eSpeak NG's process ended at once ({exc})") from exc
         if "error" in header:
             raise _EngineMissingError(header["error"])

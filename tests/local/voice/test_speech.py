@@ -214,6 +214,27 @@ def test_close_wakes_a_sentence_that_hangs(espeak: Speaker) -> None:
     asyncio.run(speak_and_close())
 
 
+def test_an_engine_that_is_ended_while_it_starts_is_not_taken_for_missing(
+    espeak: Speaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speaker = Speaker("auto")
+    engine = speaker._engine
+    assert isinstance(engine, speech._EspeakEngine)
+    read = engine._read
+
+    def end(process: Any) -> Any:
+        engine.kill()
+        return read(process)
+
+    monkeypatch.setattr(engine, "_read", end)
+    try:
+        with pytest.raises(SpeechError, match="stopped"):
+            say(speaker, Phrase("Hi.", PLAIN))
+        assert speaker._engine is engine
+    finally:
+        speaker.close()
+
+
 def test_auto_falls_back_and_says_so_once(tmp_path: Path) -> None:
     """In a process of its own: what is printed once, and what can be imported, are the process's."""
     program = (
