@@ -30,6 +30,7 @@ SERVE_SWITCHES = (
     "regional_languages",
     "pronunciation_items",
 )
+SERVE_OPTIONS = ("api_keys", "allow_anyone", "allow_origins", "any_voice", "strict_phonemes", *SERVE_SWITCHES)
 SAY_FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 44100}
 PLAYERS = (
     ("afplay",),
@@ -86,6 +87,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--engine", choices=engines, default="auto", help="who speaks (default: %(default)s)")
     serve.add_argument("--tls-cert", metavar="FILE", help="speak TLS with this certificate chain (PEM)")
     serve.add_argument("--tls-key", metavar="FILE", help="the certificate's key, if in a file of its own (PEM)")
+    serve.add_argument(
+        "--api-key", dest="api_keys", type=_texts, metavar="KEY,...", help="accept these keys alone (any)"
+    )
+    serve.add_argument("--allow-anyone", action="store_true", help="let other machines in without --api-key")
+    serve.add_argument("--allow-origin", dest="allow_origins", type=_texts, default=(), help=argparse.SUPPRESS)
     serve.add_argument("--any-voice", action="store_true", help="let any UUID be a voice")
     serve.add_argument("--strict-phonemes", action="store_true", help=argparse.SUPPRESS)
     for name in SERVE_SWITCHES:
@@ -93,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
         serve.add_argument(flag, dest=name, action="store_false", help=argparse.SUPPRESS)
     serve.set_defaults(run=_serve)
     return parser
+
+
+def _texts(listed: str) -> frozenset[str]:
+    return frozenset(listed.split(","))
 
 
 def _say(options: argparse.Namespace) -> int:
@@ -149,6 +159,6 @@ def _serve(options: argparse.Namespace) -> int:
         engine=options.engine,
         tls_cert=options.tls_cert,
         tls_key=options.tls_key,
-        **{name: getattr(options, name) for name in ("any_voice", "strict_phonemes", *SERVE_SWITCHES)},
+        **{name: getattr(options, name) for name in SERVE_OPTIONS},
     )
     return 0

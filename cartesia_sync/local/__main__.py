@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import inspect
 import signal
+import socket
 import ssl
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from . import LocalServer, ServerOptions
+from .admission import is_loopback
 
 __all__ = ["main", "serve"]
 
@@ -25,8 +28,20 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "N",
     },
     "engine": {"help": "who speaks (%(default)s)", "choices": ("auto", "espeak", "signal")},
+    "api_keys": {
+        "flag": "--api-key",
+        "help": "accept this key alone, or these (any)",
+        "type": lambda text: frozenset(text.split(",")),
+        "metavar": "KEY,...",
+    },
+    "allow_anyone": {"help": "let other machines in without --api-key", "action": "store_true"},
     "any_voice": {"help": "let any UUID be a voice", "action": "store_true"},
     # These are listed by docs/testing.md: here they would fill the screen.
+    "allow_origins": {
+        "flag": "--allow-origin",
+        "help": argparse.SUPPRESS,
+        "type": lambda text: frozenset(text.split(",")),
+    },
     "strict_phonemes": {"help": argparse.SUPPRESS, "action": "store_true"},
     **{
         name: {"flag": f"--no-{name.replace('_', '-')}", "help": argparse.SUPPRESS, "action": "store_false"}
@@ -80,8 +95,26 @@ def serve(*, tls_cert: Optional[str] = None, tls_key: Optional[str] = None, **op
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         print(f"listening on {server.url}", flush=True)
-        print("any API key will do; Ctrl-C ends it", file=sys.stderr)
+        if not is_loopback(server.host):
+            print(f"from other machines: {_elsewhere(server)}", file=sys.stderr)
+        print(f"{_admitted(options)}; Ctrl-C ends it", file=sys.stderr)
         stop.wait()
+
+
+def _admitted(options: Mapping[str, Any]) -> str:
+    return "any API key will do" if options.get("api_keys") is None else "the API keys that were given will do"
+
+
+def _elsewhere(server: LocalServer) -> str:
+    """Return where other machines reach it, as far as this one knows."""
+    if server.host not in ("", "0.0.0.0", "::"):
+        return server.url
+    family, target = (socket.AF_INET6, "2001:db8::1") if server.host == "::" else (socket.AF_INET, "192.0.2.1")
+    address = socket.gethostname()
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((target, 9))  # sends nothing; it asks which of our addresses leads out
+        address = f"[{probe.getsockname()[0]}]" if server.host == "::" else probe.getsockname()[0]
+    return f"{server.url.partition('//')[0]}//{address}:{server.port}"
 
 
 def _parser() -> argparse.ArgumentParser:

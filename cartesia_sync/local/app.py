@@ -10,7 +10,7 @@ from typing import Callable, Optional
 from aiohttp import web
 from multidict import CIMultiDict
 
-from .admission import Admission
+from .admission import Admission, Neighbours
 from .fault_plan import FaultPlan
 from .faults import Moment
 from .generation import ConcurrencyLimit
@@ -65,6 +65,7 @@ class App:
         self._fault_plan = fault_plan
         self._speaker = speaker
         self._admission = Admission(options.api_keys)
+        self._neighbours = Neighbours(options.host, options.allow_origins)
         self._concurrency = ConcurrencyLimit(options.concurrency_limit)
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._request_tasks: set[asyncio.Task[None]] = set()
@@ -161,7 +162,7 @@ class App:
 
     async def _serve(self, responder: Responder, answer: _Answer) -> web.StreamResponse:
         try:
-            await responder.read(self._recorder)
+            await responder.read(self._recorder, self._neighbours.check)
             response = await answer(responder) if responder.fault_response is None else responder.fault_response
         except ApiError as exc:
             if responder.has_begun:
@@ -188,6 +189,7 @@ class App:
             return responder.fault_response
         socket = web.WebSocketResponse(autoping=False, autoclose=False, compress=False, max_msg_size=0)
         try:
+            self._neighbours.check(headers)
             self._admission.admit(query, headers, "tts")
             self._check_room()
             if not socket.can_prepare(request):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import threading
 from types import TracebackType
 from typing import Callable, Optional
 
 from aiohttp import web
 
+from .admission import is_loopback
 from .app import App
 from .fault_plan import FaultPlan
 from .faults import Fault
@@ -19,6 +21,8 @@ from .settings import ServerOptions, takes_options
 from .voice.speech import Speaker
 
 __all__ = ["LocalServer"]
+
+_log = logging.getLogger("cartesia_sync.local")
 
 _STOP_TIMEOUT = 15.0
 _CALL_TIMEOUT = 5.0
@@ -88,6 +92,9 @@ class LocalServer:
         if self._failure is not None:
             self.stop()
             raise self._failure
+        if not is_loopback(self.host):
+            who = "anyone there can use it" if self._options.allow_anyone else "who has a key can use it"
+            _log.warning("other machines reach this server, which listens on %s: %s", self.host or "all addresses", who)
         return self
 
     def stop(self) -> None:
@@ -154,7 +161,9 @@ class LocalServer:
 
     @property
     def _authority(self) -> str:
-        return f"[{self.host}]:{self._port}" if ":" in self.host else f"{self.host}:{self._port}"
+        # A wildcard is an address to listen on, and none to connect to.
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
 
     # ---- what it has seen
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 import msgspec
 
+from .admission import is_loopback
 from .faults import Fault
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         engine: ``"espeak"``, ``"signal"`` (a speech-like noise), or ``"auto"``: the first if it is available.
         chunk_bytes: The largest amount of audio in one chunk, 4 or more; rounded down to whole samples.
         api_keys: The credentials to accept. ``None``: any that is not empty.
+        allow_anyone: Listen on an address that other machines reach, although any credential is accepted.
+        allow_origins: Web pages that may use a server on loopback: ``https://example.com``, or ``*`` for all. Those of
+            this machine always may; a request of any other is refused with 403, since whoever runs a server also
+            browses.
         record: Keep ``handshakes``, ``heard`` and ``requests``. Without it they stay empty, and a server may run for
             weeks.
         default_buffer_delay: Seconds for which text is held if a request sets no other delay.
@@ -68,7 +73,9 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         pings_keep_open: Pings count as messages for ``idle_timeout``.
 
     Raises:
-        ValueError: A number is out of range.
+        TypeError: ``api_keys`` or ``allow_origins`` is a text.
+        ValueError: A number is out of range; or other machines reach ``host``, and there are neither ``api_keys`` nor
+            ``allow_anyone``.
     """
 
     host: str = "127.0.0.1"
@@ -82,6 +89,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     engine: str = "auto"
     chunk_bytes: int = 16384
     api_keys: Optional[Set[str]] = None
+    allow_anyone: bool = False
+    allow_origins: Iterable[str] = ()
     record: bool = True
     default_buffer_delay: float = 3.0
     cancel_stops: bool = True
@@ -113,8 +122,24 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("concurrency_limit must be 1 or more; None is no limit")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be 0 to 65535; got {self.port}")
-        if self.api_keys is not None:  # a copy, so that nothing changes while the server runs
-            msgspec.structs.force_setattr(self, "api_keys", frozenset(self.api_keys))
+        # Copies, so that nothing changes while the server runs.
+        msgspec.structs.force_setattr(self, "allow_origins", _texts("allow_origins", self.allow_origins))
+        if self.api_keys is not None:
+            msgspec.structs.force_setattr(self, "api_keys", _texts("api_keys", self.api_keys))
+        elif not self.allow_anyone and not is_loopback(self.host):
+            where = self.host or "all addresses"
+            raise ValueError(
+                f"other machines reach {where}: give api_keys (--api-key) or allow_anyone (--allow-anyone)"
+            )
+
+
+def _texts(name: str, given: Iterable[str]) -> frozenset[str]:
+    if isinstance(given, (str, bytes)):  # a set of its letters is not what was meant
+        raise TypeError(f"{name} is a set of texts, such as {{'one'}}; not a text alone")
+    texts = frozenset(given)
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"{name} is a set of texts; one of them is something else")
+    return texts
 
 
 def takes_options(

@@ -246,3 +246,22 @@ def test_a_forgotten_server_does_not_hold_the_interpreter_nor_leave_its_process(
 
         assert select.select([descriptor], [], [], BOUND)[0]
         os.close(descriptor)
+
+
+@pytest.mark.parametrize(("host", "client"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("", "127.0.0.1")])
+def test_the_url_is_never_a_wildcard(host: str, client: str) -> None:
+    server = LocalServer(host=host, allow_anyone=True, port=7)
+    server.stop()
+    assert (server.url, server.websocket_url) == (f"http://{client}:7", f"ws://{client}:7")
+    assert f"{client}:7" in repr(server)
+
+
+def test_a_server_that_others_reach_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    with LocalServer(engine="signal", host="0.0.0.0", api_keys={"s3cret"}):
+        pass
+    assert ["other machines reach" in record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "s3cret" not in caplog.text
+    caplog.clear()
+    with LocalServer(engine="signal"):
+        pass
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []

@@ -25,7 +25,8 @@ SPECIAL: dict[str, Any] = {
     "faults": (Close(),),
     "concurrency_limit": 4,
     "engine": "signal",
-    "api_keys": frozenset({"key"}),
+    "api_keys": frozenset({"one", "two"}),
+    "allow_origins": frozenset({"https://one.example", "https://two.example"}),
 }
 
 
@@ -38,7 +39,11 @@ def another(name: str) -> Any:
 def argument(name: str) -> list[str]:
     """Say that on the command line."""
     option, value = name.replace("_", "-"), another(name)
-    return [f"--{option}" if value else f"--no-{option}"] if isinstance(value, bool) else [f"--{option}", str(value)]
+    if isinstance(value, bool):
+        return [f"--{option}" if value else f"--no-{option}"]
+    if isinstance(value, frozenset):
+        return [f"--{option[:-1]}", ",".join(value)]
+    return [f"--{option}", str(value)]
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
@@ -108,6 +113,28 @@ def test_the_keys_are_a_copy() -> None:
     options = ServerOptions(api_keys=keys)
     keys.add("b")
     assert options.api_keys == {"a"}
+
+
+@pytest.mark.parametrize("name", ["api_keys", "allow_origins"])
+@pytest.mark.parametrize("wrong", ["secret", b"secret", ["secret", 7]], ids=repr)
+def test_a_text_is_no_set_of_texts(name: str, wrong: Any) -> None:
+    fields: dict[str, Any] = {name: wrong}
+    with pytest.raises(TypeError, match=name) as caught:
+        LocalServer(**fields)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.7", "example.com", "127.0.0.1.example.com"])
+def test_an_address_that_others_reach_needs_keys_or_a_word(host: str) -> None:
+    with pytest.raises(ValueError, match=r"--api-key.*--allow-anyone"):
+        ServerOptions(host=host)
+    ServerOptions(host=host, api_keys={"key"})
+    ServerOptions(host=host, allow_anyone=True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost", "a.localhost", "LOCALHOST"])
+def test_loopback_needs_neither(host: str) -> None:
+    ServerOptions(host=host)
 
 
 @pytest.mark.parametrize("wrong", [{"pace": float("nan")}, {"port": -1}, {"port": 65536}], ids=str)

@@ -69,14 +69,19 @@ class Responder:
         self._interruptions: list[tuple[int, Callable[[], Awaitable[Any]]]] = []
         self._sent = 0
 
-    async def read(self, recorder: Recorder) -> None:
+    async def read(self, recorder: Recorder, admit: Callable[[Mapping[str, str]], None]) -> None:
         """Read the request to its end, record it, and take the faults that are meant for it.
 
+        Args:
+            recorder: Where to record it.
+            admit: Looks at the headers before anything is read; raises ``ApiError``.
+
         Raises:
-            ApiError: It cannot be read.
+            ApiError: It is not admitted, in which case its body is recorded as ``None``; or it cannot be read.
         """
         error = None
         try:
+            admit(self.request.headers)
             self.body = await _body_of(self.request)
         except ApiError as exc:
             error = exc
