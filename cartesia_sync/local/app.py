@@ -20,7 +20,7 @@ from .rest.access_token import AccessToken
 from .rest.datasets import Datasets
 from .rest.fine_tunes import FineTunes
 from .rest.pronunciation_dicts import PronunciationDicts
-from .rest.responder import Responder, Route
+from .rest.responder import JSON_BYTES, UPLOAD_BYTES, Responder, Route
 from .rest.tts import Tts
 from .rest.voice_changer import VoiceChanger
 from .rest.voices import Voices
@@ -32,7 +32,6 @@ __all__ = ["App"]
 
 _CONNECTIONS_PER_GENERATION = 10  # as the service allows them
 _STOP_GRACE = 0.5
-_MOST_BODY_BYTES = 64 * 1024**2
 
 # What the service does and this server does not.
 _NOT_HERE = (
@@ -95,12 +94,12 @@ class App:
             *datasets.routes,
             *FineTunes(datasets).routes,
             *AccessToken(self._admission).routes,
-            *(Route("*", path, _not_here, grant) for path, grant in _NOT_HERE),
+            *(Route("*", path, _not_here, grant, UPLOAD_BYTES) for path, grant in _NOT_HERE),
         ]
 
     def application(self) -> web.Application:
         """Return the routes, for aiohttp to run."""
-        application = web.Application(client_max_size=_MOST_BODY_BYTES)
+        application = web.Application()
         router = application.router
         router.add_get("/tts/websocket", self._websocket, allow_head=False)
         router.add_get("/", self._public(_status), allow_head=False)
@@ -140,29 +139,35 @@ class App:
     def _guarded(self, route: Route) -> _Handler:
         """Return a handler for requests whose credential is good for this route."""
 
-        async def answer(responder: Responder) -> web.StreamResponse:
-            self._admission.admit(responder.query, responder.request.headers, route.grant)
-            return await route.answer(responder)
+        def admit(request: web.Request) -> None:
+            self._neighbours.check(request.headers)
+            self._admission.admit(request.query, request.headers, route.grant)
 
-        return self._public(answer)
+        return self._handler(route.answer, admit, route.most_bytes)
 
     def _public(self, answer: _Answer) -> _Handler:
         """Return a handler for requests with or without a credential."""
+        return self._handler(answer, lambda request: self._neighbours.check(request.headers), JSON_BYTES)
 
+    def _handler(self, answer: _Answer, admit: Callable[[web.Request], None], most_bytes: int) -> _Handler:
         async def serve(request: web.Request) -> web.StreamResponse:
             task = asyncio.current_task()
             assert task is not None
             self._request_tasks.add(task)
             try:
-                return await self._serve(Responder(request, self._fault_plan), answer)
+                responder = Responder(request, self._fault_plan)
+                return await self._serve(responder, lambda: admit(request), most_bytes, answer)
             finally:
                 self._request_tasks.discard(task)
 
         return serve
 
-    async def _serve(self, responder: Responder, answer: _Answer) -> web.StreamResponse:
+    async def _serve(
+        self, responder: Responder, admit: Callable[[], None], most_bytes: int, answer: _Answer
+    ) -> web.StreamResponse:
+        timeout = self._options.request_timeout
         try:
-            await responder.read(self._recorder, self._neighbours.check)
+            await responder.read(self._recorder, admit, most_bytes=most_bytes, timeout=timeout)
             response = await answer(responder) if responder.fault_response is None else responder.fault_response
         except ApiError as exc:
             if responder.has_begun:

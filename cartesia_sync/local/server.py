@@ -247,6 +247,8 @@ class LocalServer:
         runner = web.AppRunner(
             app.application(),
             access_log=None,
+            # A few kilobytes can inflate to gigabytes; the responder inflates as much as is allowed.
+            auto_decompress=False,
             # Otherwise a connection that does not read would never find that its peer has gone.
             handler_cancellation=True,
             shutdown_timeout=1.0,

@@ -37,6 +37,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         faults: What is to go wrong; values of ``cartesia_sync.local.faults``.
         idle_timeout: Seconds without a message in either direction after which a connection is closed with code 1000.
             ``None``: never.
+        request_timeout: Seconds within which the head of a connection's first request has to come, and the body of
+            each. ``None``: never.
         concurrency_limit: How many contexts and requests may generate at one time; one more gets status 429, a context
             by an error event. Ten times as many connections may be open. ``None``: no limit.
         expiry: Seconds after a context's last audio after which it is done, if no more text comes. ``None``: never.
@@ -84,6 +86,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     pace: Optional[float] = None
     faults: Iterable[Fault] = ()
     idle_timeout: Optional[float] = 300.0
+    request_timeout: Optional[float] = 60.0
     concurrency_limit: Optional[int] = None
     expiry: Optional[float] = 1.0
     engine: str = "auto"
@@ -116,6 +119,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.chunk_bytes < 4:
             raise ValueError("chunk_bytes must hold one sample of the widest encoding: 4 or more")
+        if self.request_timeout is not None and not self.request_timeout > 0:
+            raise ValueError("request_timeout must be above 0; None is never")
         if self.pace is not None and not self.pace > 0:
             raise ValueError("pace must be above 0; None is as fast as possible")
         if self.concurrency_limit is not None and self.concurrency_limit < 1:

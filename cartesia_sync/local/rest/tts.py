@@ -19,7 +19,7 @@ from ..voice.audio_format import CONTAINERS
 from ..voice.speech import Speaker
 from ..voice.transcript import TextBuffer
 from .pronunciation_dicts import PronunciationDicts
-from .responder import Responder, Route
+from .responder import UPLOAD_BYTES, Responder, Route
 
 __all__ = ["Tts"]
 
@@ -55,7 +55,7 @@ class Tts:
         self.routes = [
             Route("POST", "/tts/bytes", self._bytes, "tts"),
             Route("POST", "/tts/sse", self._sse, "tts"),
-            Route("POST", "/infill/bytes", self._infill, "tts"),
+            Route("POST", "/infill/bytes", self._infill, "tts", UPLOAD_BYTES),
         ]
 
     async def _bytes(self, responder: Responder) -> web.StreamResponse:

@@ -20,7 +20,7 @@ from ..requests import ApiError, RequestRules, audio_format_of, invalid_request,
 from ..settings import ServerOptions
 from ..voice import sound
 from ..voice.audio_format import CONTAINERS, AudioFormat
-from .responder import Responder, Route
+from .responder import UPLOAD_BYTES, Responder, Route
 
 __all__ = ["VoiceChanger"]
 
@@ -39,8 +39,8 @@ class VoiceChanger:
         self._rules = rules
         self._concurrency = concurrency
         self.routes = [
-            Route("POST", "/voice-changer/bytes", self._bytes, "tts"),
-            Route("POST", "/voice-changer/sse", self._sse, "tts"),
+            Route("POST", "/voice-changer/bytes", self._bytes, "tts", UPLOAD_BYTES),
+            Route("POST", "/voice-changer/sse", self._sse, "tts", UPLOAD_BYTES),
         ]
 
     async def _bytes(self, responder: Responder) -> web.StreamResponse:

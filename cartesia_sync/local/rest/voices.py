@@ -18,7 +18,7 @@ from ..recorder import Upload
 from ..requests import ApiError, invalid_request, is_at_least
 from ..voice.accents import ACCENTS
 from ..voice.speech import LANGUAGES
-from .responder import Responder, Route
+from .responder import UPLOAD_BYTES, Responder, Route
 from .store import Record, Store, new_id, now, page, texts
 
 __all__ = ["Voices"]
@@ -79,7 +79,7 @@ class Voices:
             Route("GET", "/voices/{id}", self._get),
             Route("PATCH", "/voices/{id}", self._update),
             Route("DELETE", "/voices/{id}", self._delete),
-            Route("POST", "/voices/clone", self._clone),
+            Route("POST", "/voices/clone", self._clone, most_bytes=UPLOAD_BYTES),
             Route("POST", "/voices/localize", self._localize),
             Route("PATCH", "/voices/{id}/accents", self._add_accents),
             Route("DELETE", "/voices/{id}/accents/{accent_id}", self._remove_accent),
