@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import uuid
 from collections.abc import Awaitable
 from typing import Callable, Optional
@@ -14,6 +15,7 @@ from .admission import Admission, Neighbours
 from .fault_plan import FaultPlan
 from .faults import Moment
 from .generation import ConcurrencyLimit
+from .peer_protocol import PeerProtocol
 from .recorder import Handshake, Recorder
 from .requests import NEWEST_VERSION, ApiError, RequestRules
 from .rest.access_token import AccessToken
@@ -32,6 +34,7 @@ __all__ = ["App"]
 
 _CONNECTIONS_PER_GENERATION = 10  # as the service allows them
 _STOP_GRACE = 0.5
+_PROTOCOL_ERROR = 1002
 
 # What the service does and this server does not.
 _NOT_HERE = (
@@ -154,8 +157,9 @@ class App:
             task = asyncio.current_task()
             assert task is not None
             self._request_tasks.add(task)
+            _peer_of(request).head_has_come()
             try:
-                responder = Responder(request, self._fault_plan)
+                responder = Responder(request, self._fault_plan, self._options.idle_timeout)
                 return await self._serve(responder, lambda: admit(request), most_bytes, answer)
             finally:
                 self._request_tasks.discard(task)
@@ -186,7 +190,9 @@ class App:
     # ---- WebSockets
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
-        responder = Responder(request, self._fault_plan)
+        peer = _peer_of(request)
+        peer.head_has_come()
+        responder = Responder(request, self._fault_plan, self._options.idle_timeout)
         query, headers = dict(request.query), CIMultiDict(request.headers)
         responder.number = self._recorder.add_handshake(Handshake(request.path, query, headers))
         await self._fault_plan.apply(Moment.HANDSHAKE, responder)
@@ -202,6 +208,7 @@ class App:
         except ApiError as exc:
             return responder.error_response(exc)
         socket.headers["X-Request-Id"] = responder.request_id
+        peer.expect_frames()
         await socket.prepare(request)
         transport = request.transport
         if transport is None:
@@ -221,6 +228,7 @@ class App:
             concurrency=self._concurrency,
             find_pronunciation=self._pronunciation_dicts.pronunciation,
         )
+        peer.on_unmasked = functools.partial(connection.close, _PROTOCOL_ERROR, "a client's frames are masked")
         task = asyncio.current_task()
         assert task is not None
         self._connections[connection] = task
@@ -241,6 +249,11 @@ class App:
                 f"No more than {_CONNECTIONS_PER_GENERATION * limit} WebSocket connections may be open.",
                 error_code="concurrency_limited",
             )
+
+
+def _peer_of(request: web.Request) -> PeerProtocol:
+    peer = request.transport.get_protocol() if request.transport is not None else None
+    return peer if isinstance(peer, PeerProtocol) else PeerProtocol(request.protocol, None)  # it has gone meanwhile
 
 
 async def _status(responder: Responder) -> web.StreamResponse:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import logging
 import threading
 from types import TracebackType
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 from aiohttp import web
 
@@ -16,6 +17,7 @@ from .admission import is_loopback
 from .app import App
 from .fault_plan import FaultPlan
 from .faults import Fault
+from .peer_protocol import PeerProtocol
 from .recorder import Handshake, Heard, Recorder, Request
 from .settings import ServerOptions, takes_options
 from .voice.speech import Speaker
@@ -255,9 +257,13 @@ class LocalServer:
         )
         await runner.setup()
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_ExceptionHandler())
+        make, timeout = runner.server, self._options.request_timeout
+        assert make is not None
         try:
-            assert runner.server is not None
-            listener = await loop.create_server(runner.server, self.host, self._port, ssl=self._options.ssl_context)
+            listener = await loop.create_server(
+                lambda: PeerProtocol(make(), timeout), self.host, self._port, ssl=self._options.ssl_context
+            )
             self._port = listener.sockets[0].getsockname()[1]
             self._loop, self._app = loop, app
             self._stop_requested = asyncio.Event()
@@ -272,6 +278,26 @@ class LocalServer:
             for transport in transports:
                 transport.abort()  # with TLS it would otherwise wait for its peer's close_notify
             await _let_others_run()  # closed transports free their sockets
+
+
+class _ExceptionHandler:
+    """Prints what goes wrong in the loop; that no more connections can be accepted, once a second.
+
+    Out of file descriptors, asyncio tries to accept a hundred connections at a time, and reports each.
+    """
+
+    def __init__(self) -> None:
+        self._quiet_until = 0.0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        exception = context.get("exception")
+        if isinstance(exception, OSError) and exception.errno in (errno.EMFILE, errno.ENFILE):
+            if loop.time() < self._quiet_until:
+                return
+            self._quiet_until = loop.time() + 1
+            _log.error("no more connections can be accepted: %s", exception)
+        else:
+            loop.default_exception_handler(context)
 
 
 async def _stop_accepting(listener: asyncio.Server) -> None:

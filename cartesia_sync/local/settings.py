@@ -35,8 +35,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         pace: How fast the audio of each context or request is streamed, as a multiple of real time, the first chunk at
             once. ``None``: as fast as possible.
         faults: What is to go wrong; values of ``cartesia_sync.local.faults``.
-        idle_timeout: Seconds without a message in either direction after which a connection is closed with code 1000.
-            ``None``: never.
+        idle_timeout: Seconds without a message in either direction after which a connection is closed with code 1000;
+            and without that anything of an HTTP answer is read, after which it is cut. ``None``: never.
         request_timeout: Seconds within which the head of a connection's first request has to come, and the body of
             each. ``None``: never.
         concurrency_limit: How many contexts and requests may generate at one time; one more gets status 429, a context

@@ -59,10 +59,15 @@ class Responder:
         body: What was sent, in the form of ``Request.body``.
         fault_response: The answer that a fault has chosen, if one did. No other fault applies to it.
 
+    Args:
+        request: What aiohttp has read.
+        fault_plan: What is to go wrong.
+        write_timeout: Seconds after which a peer that reads nothing is dropped; ``None`` for never.
+
     Threads: the server's loop only.
     """
 
-    def __init__(self, request: web.Request, fault_plan: FaultPlan) -> None:
+    def __init__(self, request: web.Request, fault_plan: FaultPlan, write_timeout: Optional[float]) -> None:
         self.request = request
         self.version = (
             request.query.get("cartesia_version") or request.headers.get("Cartesia-Version") or NEWEST_VERSION
@@ -72,6 +77,7 @@ class Responder:
         self.body: Any = None
         self.fault_response: Optional[web.Response] = None
         self._fault_plan = fault_plan
+        self._write_timeout = write_timeout
         self._stream: Optional[web.StreamResponse] = None
         # What faults do in the body: after how many bytes, and what, in that order.
         self._interruptions: list[tuple[int, Callable[[], Awaitable[Any]]]] = []
@@ -232,9 +238,17 @@ class Responder:
         assert self._stream is not None
         if not self._stream.prepared:
             await self._stream.prepare(self.request)
-        if data:
+        if not data:
+            return
+        transport, clock = self.request.transport, None
+        if transport is not None and self._write_timeout is not None:
+            clock = asyncio.get_running_loop().call_later(self._write_timeout, _reset, transport)
+        try:
             await self._stream.write(data)
-            self._sent += len(data)
+        finally:
+            if clock is not None:
+                clock.cancel()
+        self._sent += len(data)
 
     # ---- for faults; see HttpPeer
 
@@ -276,15 +290,19 @@ class Responder:
         """End the connection here: by the end of the stream, or by a reset."""
         transport = self.request.transport
         if transport is not None and reset:
-            # Lingering for no time at all makes the close a reset.
-            with contextlib.suppress(OSError):  # the peer may have closed it already
-                raw = transport.get_extra_info("socket")
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            transport.abort()
+            _reset(transport)
         elif transport is not None:
             transport.close()
         await asyncio.get_running_loop().create_future()  # aiohttp cancels this task when the connection is lost
         raise AssertionError("that future has no result")
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    # Lingering for no time at all makes the close a reset.
+    with contextlib.suppress(OSError):  # the peer may have closed it already
+        raw = transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 async def _body_of(request: web.Request, most_bytes: int) -> Any:
