@@ -35,6 +35,7 @@ __all__ = ["App"]
 _CONNECTIONS_PER_GENERATION = 10  # as the service allows them
 _STOP_GRACE = 0.5
 _PROTOCOL_ERROR = 1002
+_MOST_MESSAGE_BYTES = 16 * 1024**2
 
 # What the service does and this server does not.
 _NOT_HERE = (
@@ -198,7 +199,9 @@ class App:
         await self._fault_plan.apply(Moment.HANDSHAKE, responder)
         if responder.fault_response is not None:
             return responder.fault_response
-        socket = web.WebSocketResponse(autoping=False, autoclose=False, compress=False, max_msg_size=0)
+        socket = web.WebSocketResponse(
+            autoping=False, autoclose=False, compress=False, max_msg_size=_MOST_MESSAGE_BYTES
+        )
         try:
             self._neighbours.check(headers)
             self._admission.admit(query, headers, "tts")

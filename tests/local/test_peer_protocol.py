@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -64,6 +65,29 @@ def test_a_frame_that_is_not_masked_is_a_protocol_error(opcode: int) -> None:
         raw.close()
         server.wait_for(lambda server: server.open_connections == 0, BOUND)
         assert [heard.message for heard in server.heard] in ([], ["?"])
+
+
+def test_a_message_has_an_end() -> None:
+    """A larger one ends the connection, whether it comes in one frame or in many."""
+    half = b"x" * (8 * 1024**2)
+    with LocalServer(engine="signal") as server:
+        for first, rest in ((half, half[:-100]), (half, half + half), (half + half + half, b"")):
+            begun = bytearray(frame(first))
+            begun[0] &= 0x7F  # not the last frame
+            with socket.create_connection((server.host, server.port), BOUND) as raw:
+                raw.sendall(UPGRADE)
+                assert raw.recv(12) == b"HTTP/1.1 101"
+                got = b""
+                with contextlib.suppress(ConnectionError):  # it may be reset before all has left
+                    raw.sendall(begun + frame(rest, opcode=0))
+                    while b"The message is not JSON" not in got:
+                        received = raw.recv(65536)
+                        got += received
+                        if not received:
+                            break
+            assert (b"The message is not JSON" in got) is (len(first) + len(rest) < 2 * len(half))
+        server.wait_for(lambda server: server.open_connections == 0, BOUND)
+        assert [len(heard.message) for heard in server.heard] == [2 * len(half) - 100]
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
