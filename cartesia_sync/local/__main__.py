@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from . import LocalServer, ServerOptions
-from .admission import is_loopback
 
 __all__ = ["main", "serve"]
 
@@ -95,7 +94,7 @@ def serve(*, tls_cert: Optional[str] = None, tls_key: Optional[str] = None, **op
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         print(f"listening on {server.url}", flush=True)
-        if not is_loopback(server.host):
+        if server.host in ("", "0.0.0.0", "::"):
             print(f"from other machines: {_elsewhere(server)}", file=sys.stderr)
         print(f"{_admitted(options)}; Ctrl-C ends it", file=sys.stderr)
         stop.wait()
@@ -106,9 +105,7 @@ def _admitted(options: Mapping[str, Any]) -> str:
 
 
 def _elsewhere(server: LocalServer) -> str:
-    """Return where other machines reach it, as far as this one knows."""
-    if server.host not in ("", "0.0.0.0", "::"):
-        return server.url
+    """Return where other machines reach one that listens everywhere, as far as this one knows."""
     family, target = (socket.AF_INET6, "2001:db8::1") if server.host == "::" else (socket.AF_INET, "192.0.2.1")
     address = socket.gethostname()
     with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:

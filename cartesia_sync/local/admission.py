@@ -16,7 +16,7 @@ import jwt
 
 from .requests import ApiError
 
-__all__ = ["GRANTS", "LONGEST_LIFE", "Admission", "Neighbours", "is_loopback"]
+__all__ = ["GRANTS", "LONGEST_LIFE", "Admission", "Neighbours", "is_address", "is_loopback"]
 
 GRANTS = ("tts", "stt", "agent")
 LONGEST_LIFE = 3600  # seconds
@@ -118,12 +118,14 @@ class Neighbours:
     """
 
     def __init__(self, host: str, allow_origins: Iterable[str]) -> None:
-        self._is_checked = is_loopback(host)
         self._hosts = {host.lower(), socket.gethostname().lower()}
         self._origins = frozenset(origin.rstrip("/").lower() for origin in allow_origins)
-        if "*" in self._origins:
-            self._is_checked = False
         self._hosts.update(filter(None, map(_host_of, self._origins)))
+        self.listens_on([host])
+
+    def listens_on(self, addresses: Iterable[str]) -> None:
+        """Take the addresses that the host's name has led to."""
+        self._is_checked = "*" not in self._origins and all(map(is_loopback, addresses))
 
     def check(self, headers: Mapping[str, str]) -> None:
         """Check where a request comes from. A refusal is logged.
@@ -153,6 +155,15 @@ def _host_of(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:  # it is no URL
         return ""
+
+
+def is_address(host: str) -> bool:
+    """Whether it says by itself who reaches it; a name does not. Nothing is the address of all interfaces."""
+    try:
+        ipaddress.ip_address(host or "0.0.0.0")
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

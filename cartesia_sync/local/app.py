@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Callable, Optional
 
 from aiohttp import web
@@ -100,6 +100,10 @@ class App:
             *AccessToken(self._admission).routes,
             *(Route("*", path, _not_here, grant, UPLOAD_BYTES) for path, grant in _NOT_HERE),
         ]
+
+    def listens_on(self, addresses: Iterable[str]) -> None:
+        """Take the addresses that it is served on."""
+        self._neighbours.listens_on(addresses)
 
     def application(self) -> web.Application:
         """Return the routes, for aiohttp to run."""

@@ -19,7 +19,7 @@ from .fault_plan import FaultPlan
 from .faults import Fault
 from .peer_protocol import PeerProtocol
 from .recorder import Handshake, Heard, Recorder, Request
-from .settings import ServerOptions, takes_options
+from .settings import ServerOptions, check_reach, takes_options
 from .voice.speech import Speaker
 
 __all__ = ["LocalServer"]
@@ -47,7 +47,7 @@ class LocalServer:
 
     Raises:
         ImportError: ``engine="espeak"`` without the package that brings it.
-        ValueError: A number is out of range.
+        ValueError: A number is out of range; or other machines reach ``host``, and nothing says that they may.
 
     Threads: every method may be called by any thread. ``start`` and ``stop`` work once: a stopped server cannot be
     started again; make another.
@@ -71,6 +71,7 @@ class LocalServer:
         self._stopped = False
         # Written by the server's thread before _ready is set, and never again.
         self._ready = threading.Event()
+        self._addresses: list[str] = []
         self._failure: Optional[BaseException] = None
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._app: Optional[App] = None
@@ -83,6 +84,7 @@ class LocalServer:
 
         Raises:
             OSError: The address cannot be listened on.
+            ValueError: ``host`` is a name, other machines reach it, and nothing says that they may.
             RuntimeError: It was started or stopped before.
         """
         with self._life_lock:
@@ -94,7 +96,7 @@ class LocalServer:
         if self._failure is not None:
             self.stop()
             raise self._failure
-        if not is_loopback(self.host):
+        if not all(map(is_loopback, self._addresses)):
             who = "anyone there can use it" if self._options.allow_anyone else "who has a key can use it"
             _log.warning("other machines reach this server, which listens on %s: %s", self.host or "all addresses", who)
         return self
@@ -262,8 +264,20 @@ class LocalServer:
         assert make is not None
         try:
             listener = await loop.create_server(
-                lambda: PeerProtocol(make(), timeout), self.host, self._port, ssl=self._options.ssl_context
+                lambda: PeerProtocol(make(), timeout),
+                self.host,
+                self._port,
+                ssl=self._options.ssl_context,
+                start_serving=False,
             )
+            self._addresses = [str(each.getsockname()[0]) for each in listener.sockets]
+            try:
+                check_reach(self._options, self._addresses)
+                app.listens_on(self._addresses)
+                await listener.start_serving()
+            except BaseException:
+                listener.close()
+                raise
             self._port = listener.sockets[0].getsockname()[1]
             self._loop, self._app = loop, app
             self._stop_requested = asyncio.Event()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 import msgspec
 
-from .admission import is_loopback
+from .admission import is_address, is_loopback
 from .faults import Fault
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
 
-__all__ = ["ServerOptions", "takes_options"]
+__all__ = ["ServerOptions", "check_reach", "takes_options"]
 
 S = TypeVar("S")
 
@@ -131,11 +131,19 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.structs.force_setattr(self, "allow_origins", _texts("allow_origins", self.allow_origins))
         if self.api_keys is not None:
             msgspec.structs.force_setattr(self, "api_keys", _texts("api_keys", self.api_keys))
-        elif not self.allow_anyone and not is_loopback(self.host):
-            where = self.host or "all addresses"
-            raise ValueError(
-                f"other machines reach {where}: give api_keys (--api-key) or allow_anyone (--allow-anyone)"
-            )
+        if is_address(self.host):  # a name is looked up when the server starts
+            check_reach(self, [self.host])
+
+
+def check_reach(options: ServerOptions, addresses: Iterable[str]) -> None:
+    """Check that the server may listen there.
+
+    Raises:
+        ValueError: Other machines reach it, and whoever is there could use it.
+    """
+    if options.api_keys is None and not options.allow_anyone and not all(map(is_loopback, addresses)):
+        where = options.host or "all addresses"
+        raise ValueError(f"other machines reach {where}: give api_keys (--api-key) or allow_anyone (--allow-anyone)")
 
 
 def _texts(name: str, given: Iterable[str]) -> frozenset[str]:

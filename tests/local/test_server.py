@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import subprocess
@@ -265,3 +266,30 @@ def test_a_server_that_others_reach_says_so(caplog: pytest.LogCaptureFixture) ->
     with LocalServer(engine="signal"):
         pass
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+def test_a_name_is_what_it_leads_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_up = socket.getaddrinfo
+
+    def find(host: Any, *arguments: Any, **options: Any) -> Any:
+        known = {"near.example": "127.0.0.1", "far.example": "0.0.0.0"}
+        return look_up(known.get(host, host), *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", find)
+    with pytest.raises(ValueError, match=r"far\.example.*--api-key"):
+        LocalServer(engine="signal", host="far.example").start()
+    with LocalServer(engine="signal", host="far.example", allow_anyone=True) as server:
+        assert status_of(server.port, Origin="https://evil.example") == 200
+    with LocalServer(engine="signal", host="near.example") as server:
+        assert server.url == f"http://near.example:{server.port}"
+        assert status_of(server.port, Host="near.example") == 200
+        assert status_of(server.port, Origin="https://evil.example") == 403
+
+
+def status_of(port: int, **headers: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=BOUND)
+    try:
+        connection.request("GET", "/", headers=headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
