@@ -279,7 +279,7 @@ def _speak(client: Cartesia, report: _Report) -> None:
     begun_at = time.monotonic()
     with _failing_as(report, "speech", to_do), client.tts.websocket_connect() as connection:
         context = connection.context(
-            model_id=DEFAULT_MODEL_ID, voice=DEFAULT_VOICE_ID, output_format=dict(DEFAULT_OUTPUT_FORMAT)
+            model_id=DEFAULT_MODEL_ID, voice=DEFAULT_VOICE_ID, output_format=DEFAULT_OUTPUT_FORMAT
         )
         context.push(WORD, continue_=False)
         samples = len(context.audio()) // 4

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import inspect
 import math
 import signal
+import socket
 import ssl
 import sys
 import threading
@@ -100,6 +102,32 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "N",
     },
     "engine": {"help": "who speaks (%(default)s)", "choices": ("auto", "espeak", "signal")},
+    "api_keys": {
+        "flag": "--api-key",
+        "help": "accept this key alone, or these (any)",
+        "type": lambda text: frozenset(text.split(",")),
+        "metavar": "KEY,...",
+    },
+    "allow_anyone": {"help": "let other machines in without --api-key", "action": "store_true"},
+    "any_voice": {"help": "let any UUID be a voice", "action": "store_true"},
+    # These are listed by docs/testing.md: here they would fill the screen.
+    "allow_origins": {
+        "flag": "--allow-origin",
+        "help": argparse.SUPPRESS,
+        "type": lambda text: frozenset(text.split(",")),
+    },
+    "strict_phonemes": {"help": argparse.SUPPRESS, "action": "store_true"},
+    **{
+        name: {"flag": f"--no-{name.replace('_', '-')}", "help": argparse.SUPPRESS, "action": "store_false"}
+        for name in (
+            "strict_tags",
+            "strict_first_transcript",
+            "inline_phonemes",
+            "whole_spell",
+            "regional_languages",
+            "pronunciation_items",
+        )
+    },
     "concurrency_limit": {
         "help": "refuse more than N contexts and requests at once (no limit)",
         "type": _one_or_more,
@@ -159,7 +187,10 @@ def serve(*, tls_cert: Optional[str] = None, tls_key: Optional[str] = None, **op
             signal.signal(number, lambda *_: stop.set())
         key = "any" if options.get("api_keys") is None else "ONE-OF-THE-KEYS"
         print(_told(server.url, server.websocket_url, key), flush=True)
-        print("any API key will do; Ctrl-C ends it", file=sys.stderr)
+        if server.host in ("", "0.0.0.0", "::"):
+            print(f"from other machines: {_elsewhere(server)}", file=sys.stderr)
+        admitted = "any API key" if options.get("api_keys") is None else "the API keys that were given"
+        print(f"{admitted} will do; Ctrl-C ends it", file=sys.stderr)
         stop.wait()
 
 
@@ -173,6 +204,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(settings.pop("flag", f"--{name.replace('_', '-')}"), **settings)
     parser.add_argument("--tls-cert", metavar="FILE", help="speak TLS with this certificate chain (PEM)")
     parser.add_argument("--tls-key", metavar="FILE", help="the certificate's key, if it is in a file of its own (PEM)")
+
+
+def _elsewhere(server: LocalServer) -> str:
+    """Return where other machines reach one that listens everywhere, as far as this one knows."""
+    family, target = (socket.AF_INET6, "2001:db8::1") if server.host == "::" else (socket.AF_INET, "192.0.2.1")
+    address = socket.gethostname()
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((target, 9))  # sends nothing; it asks which of our addresses leads out
+        address = f"[{probe.getsockname()[0]}]" if server.host == "::" else probe.getsockname()[0]
+    return f"{server.url.partition('//')[0]}//{address}:{server.port}"
 
 
 def _parser() -> argparse.ArgumentParser:

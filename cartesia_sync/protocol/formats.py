@@ -17,7 +17,7 @@ ENCODINGS: Mapping[str, int] = MappingProxyType(
 
 #: What is asked for when the user names no format: as the official client does. Copy it, never change it.
 # A plain dict, for the JSON encoder takes no mapping proxy; typed so that mypy refuses to change it.
-DEFAULT_OUTPUT_FORMAT: Mapping[str, Any] = {
+DEFAULT_OUTPUT_FORMAT: RawOutputFormatParam = {
     "container": "raw",
     "encoding": "pcm_f32le",
     "sample_rate": 44100,
