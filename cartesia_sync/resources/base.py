@@ -279,6 +279,7 @@ def _typed(kind: Any, content: bytes, status_code: int, request: Request) -> Any
 def _unreadable(how: str, content: bytes, status_code: int, request: Request) -> APIResponseValidationError:
     """Make the exception for an answer; one that echoes our request does not bring the key into it."""
     shown = redacted(content, secrets_in(request.headers))[:_SHOWN_BYTES]
-    return APIResponseValidationError(
+    error = APIResponseValidationError(
         f"The answer to {request.what} {how}", status_code=status_code, body=shown.decode("utf-8", "replace")
     )
+    return request.failed(error)

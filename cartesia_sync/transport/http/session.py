@@ -20,6 +20,7 @@ from ...errors import (
     CartesiaError,
     ConnectTimeoutError,
     ProtocolError,
+    requested,
 )
 from ..error_response import MAX_BODY_BYTES, error_response
 from ..loopback import is_this_machine
@@ -106,8 +107,9 @@ class Http:
             self._live.closing.wait(seconds)
             self._check_open(request)
 
-        self._check_open(request)
-        return with_retries(attempt, max_retries=request.max_retries, log=log, wait=wait, timeout_per_attempt=True)
+        with requested(request.shown):
+            self._check_open(request)
+            return with_retries(attempt, max_retries=request.max_retries, log=log, wait=wait, timeout_per_attempt=True)
 
     def _check_open(self, request: Request) -> None:
         if self.is_closed:
