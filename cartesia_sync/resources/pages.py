@@ -73,14 +73,24 @@ class SyncCursorIDPage(Generic[_T]):
             kind: What the items are.
             query: The first page's.
         """
+        return cls.answered(ask(query), ask, kind, query)
+
+    @classmethod
+    def answered(
+        cls,
+        answer: Mapping[str, Any],
+        ask: Callable[[Mapping[str, object]], Any],
+        kind: Any,
+        query: Mapping[str, object],
+    ) -> SyncCursorIDPage[_T]:
+        """Make a page of the answer to a query; for the rest see ``fetched``."""
 
         def fetch(cursor: Mapping[str, object]) -> SyncCursorIDPage[_T]:
-            asked = {**query, **cursor}
-            page = cls(ask(asked), kind, fetch)
-            page._is_backwards = isinstance(asked.get("ending_before"), str)
-            return page
+            return cls.fetched(ask, kind, {**query, **cursor})
 
-        return fetch({})
+        page = cls(answer, kind, fetch)
+        page._is_backwards = isinstance(query.get("ending_before"), str)
+        return page
 
     def __repr__(self) -> str:
         return f"<SyncCursorIDPage of {len(self.data)}>"

@@ -39,8 +39,10 @@ class Response:
     and a finalizer may call it anywhere.
     """
 
-    def __init__(self, response: requests.Response, request: Request) -> None:
+    def __init__(self, response: requests.Response, request: Request, *, retries_taken: int = 0) -> None:
         self._response = response
+        self.retries_taken = retries_taken
+        self.elapsed = response.elapsed
         self._raw: Any = response.raw
         self._lease = _ConnectionLease(self._raw)
         self._is_begun = False
