@@ -45,10 +45,12 @@ from .errors import (
     WriteTimeoutError,
 )
 from .protocol.timeouts import Timeout
+from .resources.answer import APIResponse
 
 __all__ = [
     "APIConnectionError",
     "APIError",
+    "APIResponse",
     "APIResponseValidationError",
     "APIStatusError",
     "APITimeoutError",

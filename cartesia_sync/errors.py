@@ -72,11 +72,12 @@ class APIError(CartesiaError):
 
 @contextlib.contextmanager
 def requested(request: HTTPRequest) -> Iterator[None]:
-    """Let each ``APIError`` that leaves the block know its request."""
+    """Let each ``APIError`` that leaves the block know its request, unless it knows one."""
     try:
         yield
     except APIError as error:
-        error.request = request
+        if not error.request.method:
+            error.request = request
         raise
 
 

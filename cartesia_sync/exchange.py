@@ -27,7 +27,7 @@ class Headers(dict[str, str]):
 
     def copy(self) -> Headers:
         """Return another one of the same content."""
-        return Headers(self)
+        return type(self)(self)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 from datetime import timedelta
-from email.message import Message
 from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar, overload
 
 from ..closing import Closing
@@ -20,6 +20,7 @@ _R = TypeVar("_R", covariant=True)
 _T = TypeVar("_T")
 _A = TypeVar("_A", bound=Closing)
 
+_CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([^\s;"']+)""", re.IGNORECASE)
 IS_READ = "the answer has been read; read() keeps what it gives"
 
 
@@ -211,10 +212,9 @@ class APIResponse(Generic[_R], Closing):
         return _decoded(self._pieces(), self._charset())
 
     def _charset(self) -> str:
-        head = Message()
-        head["content-type"] = self.headers.get("content-type", "")
+        named = _CHARSET.search(self.headers.get("content-type", ""))
         try:
-            return codecs.lookup(str(head.get_param("charset", "utf-8"))).name
+            return codecs.lookup(named.group(1)).name if named else "utf-8"
         except LookupError:
             return "utf-8"
 
