@@ -40,6 +40,21 @@ class _Trail:
         return _Trail(last, self.mark, self.steps + 1, self.limit)
 
 
+@dataclass(frozen=True)
+class PageInfo:
+    """How the next page of a list is asked for.
+
+    Attributes:
+        params: What is put into the query.
+        url: None here: the page has the same URL.
+        json: None here: lists have no body.
+    """
+
+    params: Mapping[str, object]
+    url: Optional[str] = None
+    json: Optional[Mapping[str, object]] = None
+
+
 class SyncCursorIDPage(Generic[_T]):
     """One page of a list; iterate it for the items of this page and of all that follow.
 
@@ -109,7 +124,12 @@ class SyncCursorIDPage(Generic[_T]):
 
     def has_next_page(self) -> bool:
         """Whether another page may follow: not after an empty one, nor where the service says that it has no more."""
-        return bool(self.data) and self.has_more is not False and self._cursor() is not None
+        return self.next_page_info() is not None
+
+    def next_page_info(self) -> Optional[PageInfo]:
+        """Return how the page that follows is asked for; None where none follows."""
+        cursor = self._cursor() if self.data and self.has_more is not False else None
+        return None if cursor is None else PageInfo(cursor)
 
     def get_next_page(self) -> SyncCursorIDPage[_T]:
         """Get the page that follows.
@@ -119,9 +139,10 @@ class SyncCursorIDPage(Generic[_T]):
             APIResponseValidationError: The service gave the same page again, or one of those before it, which would
                 never end.
         """
-        cursor = self._cursor()
-        if cursor is None or not self.has_next_page():
+        info = self.next_page_info()
+        if info is None:
             raise RuntimeError("no page follows this one; has_next_page() says so beforehand")
+        cursor = info.params
         page: SyncCursorIDPage[_T] = self._fetch(cursor)
         page._trail = self._trail.followed_by(repr(cursor))
         if repr(page._cursor()) in page._trail:

@@ -509,6 +509,134 @@ def test_iterating_a_list_asks_for_the_same_pages(
     assert [*differences(asked, Listed(recorder.asked), "asked"), *differences(wanted, got, name)] == []
 
 
+def test_a_page_says_how_the_next_one_is_asked_for(official: Any, ours: Any, recorder: Recorder) -> None:
+    (answers,) = answers_for(answer_type("voices.list", official), ANSWERS["with all fields"])
+    for cursor in ({}, {"ending_before": "an id"}):
+        both = []
+        for client in (official, ours):
+            recorder.script(*answers)
+            page = client.voices.list(**cursor)
+            infos = [page.next_page_info()]
+            while page.has_next_page():
+                page = page.get_next_page()
+                infos.append(page.next_page_info())
+            both.append([info and info.params for info in infos])
+        assert len(both[0]) == 3
+        assert both[1] == both[0]
+
+
+def test_a_list_without_a_name_is_asked_for_alike(official: Any, ours: Any, recorder: Recorder) -> None:
+    both = []
+    for client, module in ((official, cartesia), (ours, cartesia_sync)):
+        recorder.script(*answers_for(answer_type("voices.list", official), Maker("filled"))[0])
+        page_kind = SyncCursorIDPage if module is cartesia else cartesia_sync.resources.pages.SyncCursorIDPage
+        voice = module.types.Voice
+        given = {"params": {"limit": 2, "expand[]": ["a", "b"]}, "headers": {"X-Own": "own"}}
+        pages = client.get_api_list("/voices", model=voice, page=page_kind[voice], options=given)
+        both.append((read_out(pages), recorder.asked))
+    assert [*differences(*(Listed(each[1]) for each in both), "asked")] == []
+    assert [*differences(both[0][0], both[1][0], "pages")] == []
+
+
+# ---- the answers themselves
+
+HOW = ("with_raw_response", "with_streaming_response")
+RAW_METHODS = [name for name in TABLE if name != "tts.bytes"]
+"""All but the one of which the official client has no such form."""
+
+
+def answering(client: Any, how: str, name: str, *, of_the_client: bool) -> Callable[..., Any]:
+    """Give a method that gives the answer itself: of the client's form of it, or of the resource's."""
+    if of_the_client:
+        return method_of(getattr(client, how), name)
+    prefix, _, last = name.rpartition(".")
+    return method_of(client, ".".join(each for each in (prefix, how, last) if each))
+
+
+LOOKS: Mapping[str, Callable[[Any], Any]] = {
+    "parse()": lambda answer: read_out(answer.parse()),
+    "parse() twice": lambda answer: answer.parse() is answer.parse(),
+    "parse(to=dict)": lambda answer: answer.parse(to=dict[str, object]),
+    "read()": lambda answer: (answer.read(), answer.read(), b"".join(answer.iter_bytes(7))),
+    "text()": lambda answer: answer.text(),
+    "iter_bytes()": lambda answer: b"".join(answer.iter_bytes()),
+    "iter_bytes(7)": lambda answer: [*answer.iter_bytes(7)],
+    "iter_text()": lambda answer: "".join(answer.iter_text()),
+    "iter_text(7)": lambda answer: [*answer.iter_text(7)],
+    "iter_lines()": lambda answer: [*answer.iter_lines()],
+    "of it": lambda answer: (
+        answer.status_code,
+        {name: answer.headers[name] for name in ("Content-Type", "content-length") if name in answer.headers},
+        answer.method,
+        unquote(str(answer.url)).partition("?")[0],
+        answer.http_request.method,
+        answer.retries_taken,
+    ),
+    "close()": lambda answer: (answer.close(), answer.is_closed, answer.close()),
+}
+"""What is done with an answer, each with one of its own."""
+NOT_OF_ALL = {
+    "parse()": lambda name, kind: name in GIVES_MORE,
+    "parse() twice": lambda name, kind: name in GIVES_MORE,
+    "parse(to=dict)": lambda name, kind: (
+        kind in (None, type(None), str, BinaryAPIResponse)
+        or get_origin(kind) in (cartesia.Stream, list)
+        # The official client raises an AttributeError of its own.
+        or is_paged(kind)
+    ),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("how", HOW)
+def test_the_answers_themselves_are_alike(how: str, look: str, official: Any, ours: Any, recorder: Recorder) -> None:
+    """With the bodies that the service's answers have, and under both ways to ask for them."""
+    found: list[str] = []
+    for number, name in enumerate(RAW_METHODS):
+        kind = answer_type(name, official)
+        if look in NOT_OF_ALL and NOT_OF_ALL[look](name, kind):
+            continue
+        answers = answers_for(kind, ANSWERS["with fields and values of a newer service"])[0]
+        both: list[Any] = []
+        for client in (official, ours):
+            recorder.script(*answers)
+            _, arguments = next(calls_of(name, method_of(official, name)))
+            with ExitStack() as stack:
+                by_position, by_name = arguments.made(Path(), stack)
+                method = answering(client, how, name, of_the_client=number % 2 == 0)
+                answer = method(*by_position, **by_name)
+                if how == "with_streaming_response":
+                    assert recorder.asked == []
+                    answer = stack.enter_context(answer)
+                stack.callback(answer.close)
+                both.append((LOOKS[look](answer), [as_ours(name, arguments, each) for each in recorder.asked]))
+        found += differences(Listed(both[0][1]), Listed(both[1][1]), f"{name} asked")
+        found += differences(_listed(both[0][0]), _listed(both[1][0]), name)
+    assert found == []
+
+
+def _listed(value: Any) -> Any:
+    return Listed(list(value)) if type(value) is tuple else value
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_every_method_that_has_such_a_form_there_has_it_here(how: str, official: Any, ours: Any) -> None:
+    there = {name: None for name in TABLE if hasattr_of(official, how, name)}
+    assert list(there) == RAW_METHODS
+    for name in RAW_METHODS:
+        for of_the_client in (True, False):
+            plain = inspect.signature(method_of(ours, name))
+            assert inspect.signature(answering(ours, how, name, of_the_client=of_the_client)) == plain
+
+
+def hasattr_of(client: Any, how: str, name: str) -> bool:
+    try:
+        answering(client, how, name, of_the_client=False)
+    except AttributeError:
+        return False
+    return True
+
+
 # ---- errors
 
 ERROR_BODIES = {
