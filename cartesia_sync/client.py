@@ -381,13 +381,13 @@ class Cartesia(Core, Closing):
                 "answer itself, which has status_code, headers, read(), text() and json(); or bytes, str, dict or a "
                 "class of cartesia_sync.types for what it holds."
             )
-        if cast_to is type(None):
-            cast_to = None
         answers = Answers(Requester(self))
         if (get_origin(cast_to) or cast_to) is APIResponse:
             from .resources.raw import RawAnswers
 
             answers, (cast_to,) = RawAnswers(Requester(self)), get_args(cast_to) or (object,)
+        if cast_to is type(None):
+            cast_to = None
         accept = "*/*" if cast_to in (bytes, str, None) else "application/json"
         return answers.fetch(method.upper(), path, cast_to, more, accept=accept, **request)
 
