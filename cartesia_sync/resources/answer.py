@@ -126,11 +126,11 @@ class APIResponse(Generic[_R], Closing):
             APITimeoutError: Nothing more of it came in time.
             ValueError: It was iterated over.
         """
-        content = self.read_unchecked()
+        content = self._whole()
         self._response.check_length_was_said()
         return content
 
-    def read_unchecked(self) -> bytes:
+    def _whole(self) -> bytes:
         """Return the body, which may have broken off where its length was not declared; of JSON, JSON says that."""
         if self._content is None:
             if not self._is_being_read:
@@ -154,7 +154,7 @@ class APIResponse(Generic[_R], Closing):
         Raises:
             ValueError: It is not JSON.
         """
-        return codec.decode_answer(self.read_unchecked())
+        return codec.decode_answer(self._whole())
 
     def iter_bytes(self, chunk_size: Optional[int] = None) -> Iterator[bytes]:
         """Iterate over the bytes as they arrive, once; or as often as wanted after ``read``.

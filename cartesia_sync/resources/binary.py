@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class BinaryAPIResponse(APIResponse[bytes]):
-    """An answer of bytes, mostly audio, which arrives while it is read: a long one need not sit in memory.
+    """An ``APIResponse`` of bytes, mostly audio, which arrives while it is read: a long one need not sit in memory.
 
     Use it in a ``with`` block, or read it to its end: until then it keeps a connection.
 
@@ -58,7 +58,7 @@ class BinaryAPIResponse(APIResponse[bytes]):
             self._got = []
         return self._content
 
-    def read_unchecked(self) -> bytes:
+    def _whole(self) -> bytes:
         """Return what ``read`` does: of audio nothing else says whether it is whole."""
         return self.read()
 

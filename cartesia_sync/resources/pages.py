@@ -8,6 +8,7 @@ from typing import Any, Callable, Generic, Optional, TypeVar
 
 from ..errors import APIResponseValidationError
 from ..protocol.models.base import read
+from ..protocol.models.plain import Member, Plain
 
 _T = TypeVar("_T")
 REMEMBERED_PAGES = 100
@@ -55,7 +56,7 @@ class PageInfo:
     json: Optional[Mapping[str, object]] = None
 
 
-class SyncCursorIDPage(Generic[_T]):
+class SyncCursorIDPage(Generic[_T], Plain):
     """One page of a list; iterate it for the items of this page and of all that follow.
 
     Attributes:
@@ -73,6 +74,7 @@ class SyncCursorIDPage(Generic[_T]):
         self.data: list[_T] = read(list[kind], data or [])
         self.has_more: Optional[bool] = answer.get("has_more")
         self.next_page: Optional[str] = answer.get("next_page")
+        self._answer = answer
         self._fetch = fetch
         self._is_backwards = False
         self._trail = _Trail()
@@ -106,6 +108,15 @@ class SyncCursorIDPage(Generic[_T]):
         page = cls(answer, kind, fetch)
         page._is_backwards = isinstance(query.get("ending_before"), str)
         return page
+
+    def _members(self) -> Iterator[Member]:
+        yield Member("data", "data", self.data, "data" in self._answer, None)
+        for name, value in self._answer.items():
+            if name != "data":
+                yield Member(name, name, value)
+
+    def _settable(self) -> set[str]:
+        return {"data"}  # as the official client has it: the others are fields that it does not know
 
     def __repr__(self) -> str:
         return f"<SyncCursorIDPage of {len(self.data)}>"

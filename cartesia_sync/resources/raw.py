@@ -44,7 +44,7 @@ class RawAnswers(Answers):
 
         def parse(answer: APIResponse[Any], to: Any) -> Any:
             wanted = kind if to is None else to
-            return value_of(wanted, b"" if wanted is None else answer.read_unchecked(), response)
+            return value_of(wanted, b"" if wanted is None else answer._whole(), response)
 
         return APIResponse(response, parse, content)
 
@@ -56,8 +56,8 @@ class RawAnswers(Answers):
 
         def parse(answer: APIResponse[Any], to: Any) -> Any:
             if to is not None:
-                return value_of(to, answer.read_unchecked(), response)
-            first = value_of(dict, answer.read_unchecked(), response)
+                return value_of(to, answer._whole(), response)
+            first = value_of(dict, answer._whole(), response)
             return SyncCursorIDPage.answered(first, self._asking(path, options), kind, query)
 
         return APIResponse(response, parse, content)
