@@ -20,6 +20,8 @@ def test_a_header_is_found_under_any_spelling_of_its_name() -> None:
     assert headers.get("Other", "b") == "b"
     assert headers == {"x-thing": "a", "retry-after": "2"}
     assert list(headers) == ["x-thing", "retry-after"]
+    headers["X-THING"] = "b"
+    assert headers == {"x-thing": "b", "retry-after": "2"}
     with pytest.raises(KeyError, match="other"):
         headers["Other"]
 

@@ -10,6 +10,7 @@ import pytest
 
 from cartesia_sync import Cartesia
 from cartesia_sync.errors import APITimeoutError, IncompleteAnswerError, MalformedEventError, MessageTooBigError
+from cartesia_sync.exchange import HTTPRequest
 from cartesia_sync.resources import events as events_module
 
 from ..support.http_service import Asked, Out, Service, answer, chunk, event
@@ -179,9 +180,10 @@ def test_an_event_that_is_none_is_told(data: bytes) -> None:
     with (
         Service(answer(200, chunks=[data, event(DONE)])) as service,
         client_of(service) as client,
-        pytest.raises(MalformedEventError),
+        pytest.raises(MalformedEventError) as failed,
     ):
         list(events_of(client))
+    assert failed.value.request == HTTPRequest("POST", f"{service.url}/tts/sse")
 
 
 def test_an_event_of_any_size_is_not_collected(monkeypatch: pytest.MonkeyPatch) -> None:

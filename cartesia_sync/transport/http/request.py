@@ -53,8 +53,9 @@ class Request:
         return HTTPRequest.of(self.method, self.url)
 
     def failed(self, error: _E) -> _E:
-        """Let an exception know that this is its request."""
-        error.request = self.shown
+        """Let an exception know that this is its request, unless it knows one."""
+        if not error.request.method:
+            error.request = self.shown
         return error
 
 
