@@ -49,6 +49,7 @@ class APIResponse(Generic[_R], Closing):
         self._parsed: dict[Any, Any] = {}
         self._content = content
         self._is_begun = content is not None
+        self._was_closed = False
         self._is_being_read = False  # by read(), which may be used again where it was interrupted
         self.status_code: int = response.status_code
         self.headers: Headers = response.headers
@@ -87,8 +88,8 @@ class APIResponse(Generic[_R], Closing):
 
     @property
     def is_closed(self) -> bool:
-        """Whether it keeps no connection any more."""
-        return self._response.is_closed
+        """Whether its body was read to its end, or closed: until then it may keep a connection."""
+        return self._response.is_closed and (self._is_begun or self._was_closed)
 
     # ---- what it stands for
 
@@ -188,6 +189,7 @@ class APIResponse(Generic[_R], Closing):
 
     def close(self) -> None:
         """Release the connection; what was not read is lost. Idempotent."""
+        self._was_closed = True
         self._response.close()
 
     def _begin(self) -> None:

@@ -29,7 +29,7 @@ _F = TypeVar("_F")
 
 
 class RawAnswers(Answers):
-    """Answers whose body has been read, but for audio and events."""
+    """Answers whose body has been read, but for events."""
 
     def _answer(
         self, method: str, path: str, options: RequestOptions, **request: Any
@@ -44,7 +44,7 @@ class RawAnswers(Answers):
 
         def parse(answer: APIResponse[Any], to: Any) -> Any:
             wanted = kind if to is None else to
-            return value_of(wanted, b"" if wanted is None else answer._whole(), response)
+            return value_of(wanted, answer._whole(), response)
 
         return APIResponse(response, parse, content)
 
@@ -62,6 +62,12 @@ class RawAnswers(Answers):
 
         return APIResponse(response, parse, content)
 
+    def audio(self, *arguments: Any, **request: Any) -> BinaryAPIResponse:
+        """Return bytes that have been read."""
+        answer = super().audio(*arguments, **request)
+        answer.read()
+        return answer
+
     def events(
         self, path: str, options: RequestOptions, event_of: Callable[[bytes], Any], **request: Any
     ) -> APIResponse[Stream[Any]]:
@@ -71,6 +77,7 @@ class RawAnswers(Answers):
         def parse(answer: APIResponse[Any], to: Any) -> Any:
             if to is not None:
                 raise TypeError(f"parse: events are given as they are, or by iter_lines(); got to={to!r}")
+            answer._begin()
             return Stream(response, event_of)
 
         return APIResponse(response, parse)
@@ -83,6 +90,10 @@ class UnreadAnswers(RawAnswers):
         self, method: str, path: str, options: RequestOptions, **request: Any
     ) -> tuple[Response, Optional[bytes]]:
         return self._requester.open(method, path, options, **request), None
+
+    def audio(self, *arguments: Any, **request: Any) -> BinaryAPIResponse:
+        """Return bytes that are read as they arrive."""
+        return Answers.audio(self, *arguments, **request)
 
 
 class WithRawResponse:

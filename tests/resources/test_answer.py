@@ -65,6 +65,20 @@ def test_an_answer_that_has_been_read_keeps_no_connection() -> None:
     assert len({asked.connection for asked in service.asked}) == 1
 
 
+def test_an_answer_without_a_body_is_open_until_it_is_read_or_closed() -> None:
+    """As that of the official client; it keeps no connection meanwhile."""
+    with Service(answer(204)) as service, client_of(service) as client:
+        assert client.voices.with_raw_response.delete("v").is_closed
+        with client.voices.with_streaming_response.delete("v") as said:
+            assert not said.is_closed
+            assert said.parse() is None
+            assert said.is_closed
+        with client.voices.with_streaming_response.delete("v") as said:
+            assert not said.is_closed
+        assert said.is_closed
+    assert len({asked.connection for asked in service.asked}) == 1
+
+
 def test_a_refusal_is_raised_in_every_form() -> None:
     with Service(answer(404, {"title": "No"})) as service, client_of(service) as client:
         with pytest.raises(NotFoundError):
@@ -214,7 +228,9 @@ def test_audio_is_streamed_to_a_file() -> None:
         with client.tts.with_streaming_response.generate(**asked) as said:
             said.stream_to_file(target, chunk_size=7)
         assert target.getvalue() == b"ID3" * 100
-        assert client.tts.with_raw_response.generate(**asked).parse() == b"ID3" * 100
+        audio = client.tts.with_raw_response.generate(**asked)
+        assert audio.is_closed
+        assert audio.parse() == b"ID3" * 100
         assert client.tts.with_raw_response.generate(**asked).parse(to=str) == "ID3" * 100
 
 
