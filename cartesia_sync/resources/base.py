@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     ]
     """A file to send: its bytes, a binary file object, a path, or (file name, content[, content type]).
 
-    A file object is sent from its beginning, wherever it stands."""
+    A file object is sent from where it stands, or from its beginning if it stands at its end."""
 
 _T = TypeVar("_T")
 JSON, AUDIO, EVENTS = "application/json", "audio/wav", "text/event-stream"
@@ -298,20 +298,22 @@ def _file(name: str, value: Any) -> tuple[Any, ...]:
             content = file.read()
     elif hasattr(content, "read"):
         file_name = file_name or os.path.basename(str(getattr(content, "name", ""))) or None
-        content = _whole(name, content)
+        content = _rest_of(name, content)
     if not isinstance(content, (bytes, bytearray, memoryview)):
         got = "a file opened for text" if isinstance(content, str) and not isinstance(value, str) else repr(value)[:80]
         raise TypeError(f"{name}: expected bytes, a binary file object, a path (os.PathLike) or a tuple, got {got}")
     return (file_name or "upload", bytes(content), *(each for each in content_type if each))
 
 
-def _whole(name: str, file: Any) -> Any:
-    """Read a file object from its beginning, wherever it stands, as the official client does; a pipe as it is."""
-    try:
-        file.seek(0)
-    except (AttributeError, OSError):  # it has no beginning to go back to; a closed one says so when it is read
-        pass
+def _rest_of(name: str, file: Any) -> Any:
+    """Read a file object from where it stands; one that stands at its end from its beginning."""
     content = file.read()
+    if not content:
+        try:
+            file.seek(0)
+            content = file.read()
+        except (AttributeError, OSError):  # a pipe, or the like
+            pass
     if not content:
         raise ValueError(f"{name}: the file is empty, or was read to its end and cannot be rewound: {file!r:.80}")
     return content
