@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar, overload
 
 from ..closing import Closing
+from ..errors import requested
 from ..exchange import Headers, HTTPRequest
 from ..protocol import codec
 from .checked import CheckedIterator
@@ -128,7 +129,8 @@ class APIResponse(Generic[_R], Closing):
             ValueError: It was iterated over.
         """
         content = self._whole()
-        self._response.check_length_was_said()
+        with requested(self.http_request):
+            self._response.check_length_was_said()
         return content
 
     def _whole(self) -> bytes:
@@ -137,7 +139,8 @@ class APIResponse(Generic[_R], Closing):
             if not self._is_being_read:
                 self._begin()
             self._is_being_read = True
-            self._content = self._response.read()
+            with requested(self.http_request):
+                self._content = self._response.read()
         return self._content
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import APIError
+from ..errors import APIError, attributed
 
 if TYPE_CHECKING:
     from ..transport.http.response import Response
@@ -29,7 +29,8 @@ class CheckedIterator(Iterator[_T]):
 
     def __next__(self) -> _T:
         if self._is_under_way:
-            raise self._response.broken("has failed, was interrupted, or is being read by another thread")
+            failure = self._response.broken("has failed, was interrupted, or is being read by another thread")
+            raise attributed(failure, self._response.request.shown)
         self._is_under_way = True
         try:
             item = next(self._source)
@@ -37,7 +38,7 @@ class CheckedIterator(Iterator[_T]):
             self._is_under_way = False
             raise
         except APIError as error:
-            self._response.request.failed(error)
+            attributed(error, self._response.request.shown)
             raise
         self._is_under_way = False  # as the last act: until here nobody has lost anything unnoticed
         return item

@@ -13,13 +13,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import urllib3.exceptions
 
-from ...errors import (
-    APIResponseValidationError,
-    APITimeoutError,
-    ForkedError,
-    IncompleteAnswerError,
-    ProtocolError,
-)
+from ...errors import APIResponseValidationError, APITimeoutError, ForkedError, IncompleteAnswerError, ProtocolError
 from ...exchange import Headers
 from .request import Request
 
@@ -39,10 +33,8 @@ class Response:
     and a finalizer may call it anywhere.
     """
 
-    def __init__(self, response: requests.Response, request: Request, *, retries_taken: int = 0) -> None:
+    def __init__(self, response: requests.Response, request: Request) -> None:
         self._response = response
-        self.retries_taken = retries_taken
-        self.elapsed = response.elapsed
         self._raw: Any = response.raw
         self._lease = _ConnectionLease(self._raw)
         self._is_begun = False
@@ -53,6 +45,9 @@ class Response:
         self.has_known_length: bool = bool(self._raw.chunked) or self._raw.length_remaining is not None
         """Whether the end of the body can be distinguished from its breaking off."""
         self.received_bytes = 0
+        self.elapsed = response.elapsed
+        self.retries_taken = 0
+        """How many attempts failed before this one."""
 
     @property
     def is_closed(self) -> bool:
@@ -78,8 +73,7 @@ class Response:
         except urllib3.exceptions.ReadTimeoutError as error:
             raise read_timeout(self.request) from error
         except zlib.error as error:
-            failure = ProtocolError(f"{self.request.what}: the answer is no gzip: {error}")
-            raise self.request.failed(failure) from error
+            raise ProtocolError(f"{self.request.what}: the answer is no gzip: {error}") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self.broken(f"broke off: {error}") from error
         finally:
@@ -92,7 +86,11 @@ class Response:
             IncompleteAnswerError: The answer did not declare its length.
         """
         if not self.has_known_length:
-            raise self.broken("ended without having said its length, so that it cannot be told from one that broke off")
+            raise IncompleteAnswerError(
+                f"The answer to {self.request.what} ended after {self.received_bytes} bytes without having said its "
+                "length: it cannot be told from one that broke off",
+                received_bytes=self.received_bytes,
+            )
 
     def _raw_pieces(self) -> Iterator[bytes]:
         lease = self._lease
@@ -106,8 +104,7 @@ class Response:
                 if lease.is_closed or (self._raw.closed and self._raw.length_remaining is None):
                     raise self.broken("was closed")
                 if lease.is_parents:
-                    failure = ForkedError(f"The answer to {self.request.what} belongs to the parent process")
-                    raise self.request.failed(failure)
+                    raise ForkedError(f"The answer to {self.request.what} belongs to the parent process")
                 # read() would wait until it has all the bytes that it was asked for.
                 piece = self._raw.read1(PIECE_BYTES, decode_content=False)
             except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -126,8 +123,7 @@ class Response:
         """Decompress. Not by urllib3, which takes truncated gzip for whole, and sets no limit to a piece."""
         if self._encoding not in _GZIP:
             if self._encoding != "identity":
-                failure = ProtocolError(f"{self.request.what}: the answer is compressed by {self._encoding[:20]!r}")
-                raise self.request.failed(failure)
+                raise ProtocolError(f"{self.request.what}: the answer is compressed by {self._encoding[:20]!r}")
             yield from pieces
             return
         inflater, is_begun = zlib.decompressobj(zlib.MAX_WBITS | 16), False
@@ -152,11 +148,10 @@ class Response:
 
     def broken(self, how: str) -> IncompleteAnswerError:
         """Make the exception for a body of which we do not have the whole."""
-        error = IncompleteAnswerError(
+        return IncompleteAnswerError(
             f"The answer to {self.request.what} {how}, after {self.received_bytes} bytes",
             received_bytes=self.received_bytes,
         )
-        return self.request.failed(error)
 
     def read(self) -> bytes:
         """Return the whole body; for the other errors see ``pieces``.
@@ -281,5 +276,6 @@ class _ConnectionLease:
 
 def read_timeout(request: Request) -> APITimeoutError:
     """Make the exception for an answer of which nothing more came in time."""
-    what = f"{request.what}: nothing was heard for {request.read_timeout} seconds"
-    return request.failed(APITimeoutError(what, timeout=request.read_timeout))
+    return APITimeoutError(
+        f"{request.what}: nothing was heard for {request.read_timeout} seconds", timeout=request.read_timeout
+    )

@@ -85,7 +85,8 @@ class Http:
 
         Threads: any. Waits for the answer's head, and between attempts as the service asks, 60 s at most.
         """
-        return self._with_retries(request, lambda number: self._attempt(request, number))
+        with requested(request.shown):
+            return self._with_retries(request, self._numbered(request))
 
     def fetch(self, request: Request) -> tuple[Response, bytes]:
         """Do as ``open`` does, and read the body too, which belongs to the attempt.
@@ -93,16 +94,28 @@ class Http:
         Raises:
             APIResponseValidationError: The body is longer than the request's ``max_answer_bytes``.
         """
+        numbered = self._numbered(request)
 
-        def attempt(number: int) -> tuple[Response, bytes]:
-            response = self._attempt(request, number)
+        def attempt() -> tuple[Response, bytes]:
+            response = numbered()
             return response, response.read()
 
-        return self._with_retries(request, attempt)
+        with requested(request.shown):
+            return self._with_retries(request, attempt)
 
-    def _with_retries(self, request: Request, attempt: Callable[[int], _T]) -> _T:
+    def _numbered(self, request: Request) -> Callable[[], Response]:
+        """Return what makes an attempt, whose answer knows how many there were before."""
         numbers = itertools.count()
 
+        def attempt() -> Response:
+            number = next(numbers)
+            response = self._attempt(request)
+            response.retries_taken = number
+            return response
+
+        return attempt
+
+    def _with_retries(self, request: Request, attempt: Callable[[], _T]) -> _T:
         def log(error: CartesiaError, pause: float) -> None:
             _log.debug("%s: %s; again in %.2f s", request.what, type(error).__name__, pause)
 
@@ -110,21 +123,14 @@ class Http:
             self._live.closing.wait(seconds)
             self._check_open(request)
 
-        with requested(request.shown):
-            self._check_open(request)
-            return with_retries(
-                lambda: attempt(next(numbers)),
-                max_retries=request.max_retries,
-                log=log,
-                wait=wait,
-                timeout_per_attempt=True,
-            )
+        self._check_open(request)
+        return with_retries(attempt, max_retries=request.max_retries, log=log, wait=wait, timeout_per_attempt=True)
 
     def _check_open(self, request: Request) -> None:
         if self.is_closed:
             raise APIConnectionError(f"{request.what}: the client is closed")
 
-    def _attempt(self, request: Request, number: int) -> Response:
+    def _attempt(self, request: Request) -> Response:
         try:
             answer = self._live.session.request(
                 request.method,
@@ -139,7 +145,7 @@ class Http:
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
             failure, reason = _translated(error, request)
         else:
-            return self._accepted(Response(answer, request, retries_taken=number))
+            return self._accepted(Response(answer, request))
         # Outside of the handler: requests' exceptions hold the request, and with it the key.
         raise failure from reason
 
