@@ -198,19 +198,16 @@ class Core:
         limit = wire.MAX_MESSAGE_BYTES if max_message_bytes is None else max_message_bytes
 
         def dial(deadline: Deadline) -> Wire:
-            return handshake.connect(
-                url,
-                all_headers,
-                ssl_context=self._trust if parts.scheme == "wss" else None,
-                deadline=deadline,
-                max_message_bytes=limit,
-            )
-
-        def dial_for_this_request(deadline: Deadline) -> Wire:
             with requested(HTTPRequest.of("GET", url)):
-                return dial(deadline)
+                return handshake.connect(
+                    url,
+                    all_headers,
+                    ssl_context=self._trust if parts.scheme == "wss" else None,
+                    deadline=deadline,
+                    max_message_bytes=limit,
+                )
 
-        return dial_for_this_request
+        return dial
 
 
 class _Trust:

@@ -39,7 +39,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Optional, TypeVar
+from typing import Any, ClassVar, Optional
 
 from .exchange import Headers, HTTPRequest, HTTPResponse
 
@@ -70,23 +70,14 @@ class APIError(CartesiaError):
         self.request = HTTPRequest()
 
 
-_E = TypeVar("_E", bound=APIError)
-
-
-def attributed(error: _E, request: HTTPRequest) -> _E:
-    """Let an exception know its request, unless it knows one."""
-    if not error.request.method:
-        error.request = request
-    return error
-
-
 @contextlib.contextmanager
 def requested(request: HTTPRequest) -> Iterator[None]:
     """Let each ``APIError`` that leaves the block know its request, unless it knows one."""
     try:
         yield
     except APIError as error:
-        attributed(error, request)
+        if not error.request.method:
+            error.request = request
         raise
 
 

@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar, overload
 
 from ..closing import Closing
-from ..errors import requested
 from ..exchange import Headers, HTTPRequest
 from ..protocol import codec
 from .checked import CheckedIterator
@@ -129,8 +128,7 @@ class APIResponse(Generic[_R], Closing):
             ValueError: It was iterated over.
         """
         content = self._whole()
-        with requested(self.http_request):
-            self._response.check_length_was_said()
+        self._response.check_length_was_said()
         return content
 
     def _whole(self) -> bytes:
@@ -139,8 +137,7 @@ class APIResponse(Generic[_R], Closing):
             if not self._is_being_read:
                 self._begin()
             self._is_being_read = True
-            with requested(self.http_request):
-                self._content = self._response.read()
+            self._content = self._response.read()
         return self._content
 
     @property

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TypedDict, TypeVar, U
 from urllib.parse import quote, urlsplit
 
 from ..core import Core, checked_retries, merged
-from ..errors import APIResponseValidationError, attributed, requested
+from ..errors import APIResponseValidationError
 from ..protocol import codec
 from ..protocol.models import base as records
 from ..protocol.requests import omit
@@ -324,8 +324,7 @@ def value_of(kind: Any, content: bytes, response: Response) -> Any:
     if kind is None:
         return None
     if kind in (bytes, str):
-        with requested(response.request.shown):
-            response.check_length_was_said()  # JSON that broke off cannot be read, but a text can
+        response.check_length_was_said()  # JSON that broke off cannot be read, but a text can
         return content if kind is bytes else content.decode("utf-8", "replace")
     return _typed(kind, content, response.status_code, response.request)
 
@@ -350,4 +349,4 @@ def _unreadable(how: str, content: bytes, status_code: int, request: Request) ->
     error = APIResponseValidationError(
         f"The answer to {request.what} {how}", status_code=status_code, body=shown.decode("utf-8", "replace")
     )
-    return attributed(error, request.shown)
+    return request.failed(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import APIError, attributed
+from ..errors import APIError
 
 if TYPE_CHECKING:
     from ..transport.http.response import Response
@@ -29,8 +29,7 @@ class CheckedIterator(Iterator[_T]):
 
     def __next__(self) -> _T:
         if self._is_under_way:
-            failure = self._response.broken("has failed, was interrupted, or is being read by another thread")
-            raise attributed(failure, self._response.request.shown)
+            raise self._response.broken("has failed, was interrupted, or is being read by another thread")
         self._is_under_way = True
         try:
             item = next(self._source)
@@ -38,7 +37,7 @@ class CheckedIterator(Iterator[_T]):
             self._is_under_way = False
             raise
         except APIError as error:
-            attributed(error, self._response.request.shown)
+            self._response.request.failed(error)
             raise
         self._is_under_way = False  # as the last act: until here nobody has lost anything unnoticed
         return item

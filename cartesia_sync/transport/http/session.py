@@ -85,8 +85,7 @@ class Http:
 
         Threads: any. Waits for the answer's head, and between attempts as the service asks, 60 s at most.
         """
-        with requested(request.shown):
-            return self._with_retries(request, self._numbered(request))
+        return self._with_retries(request, lambda number: self._attempt(request, number))
 
     def fetch(self, request: Request) -> tuple[Response, bytes]:
         """Do as ``open`` does, and read the body too, which belongs to the attempt.
@@ -94,28 +93,16 @@ class Http:
         Raises:
             APIResponseValidationError: The body is longer than the request's ``max_answer_bytes``.
         """
-        numbered = self._numbered(request)
 
-        def attempt() -> tuple[Response, bytes]:
-            response = numbered()
+        def attempt(number: int) -> tuple[Response, bytes]:
+            response = self._attempt(request, number)
             return response, response.read()
 
-        with requested(request.shown):
-            return self._with_retries(request, attempt)
+        return self._with_retries(request, attempt)
 
-    def _numbered(self, request: Request) -> Callable[[], Response]:
-        """Return what makes an attempt, whose answer knows how many there were before."""
+    def _with_retries(self, request: Request, attempt: Callable[[int], _T]) -> _T:
         numbers = itertools.count()
 
-        def attempt() -> Response:
-            number = next(numbers)
-            response = self._attempt(request)
-            response.retries_taken = number
-            return response
-
-        return attempt
-
-    def _with_retries(self, request: Request, attempt: Callable[[], _T]) -> _T:
         def log(error: CartesiaError, pause: float) -> None:
             _log.debug("%s: %s; again in %.2f s", request.what, type(error).__name__, pause)
 
@@ -123,14 +110,21 @@ class Http:
             self._live.closing.wait(seconds)
             self._check_open(request)
 
-        self._check_open(request)
-        return with_retries(attempt, max_retries=request.max_retries, log=log, wait=wait, timeout_per_attempt=True)
+        with requested(request.shown):
+            self._check_open(request)
+            return with_retries(
+                lambda: attempt(next(numbers)),
+                max_retries=request.max_retries,
+                log=log,
+                wait=wait,
+                timeout_per_attempt=True,
+            )
 
     def _check_open(self, request: Request) -> None:
         if self.is_closed:
             raise APIConnectionError(f"{request.what}: the client is closed")
 
-    def _attempt(self, request: Request) -> Response:
+    def _attempt(self, request: Request, number: int) -> Response:
         try:
             answer = self._live.session.request(
                 request.method,
@@ -145,7 +139,7 @@ class Http:
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
             failure, reason = _translated(error, request)
         else:
-            return self._accepted(Response(answer, request))
+            return self._accepted(Response(answer, request, retries_taken=number))
         # Outside of the handler: requests' exceptions hold the request, and with it the key.
         raise failure from reason
 
