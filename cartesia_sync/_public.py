@@ -44,6 +44,7 @@ from .errors import (
 )
 from .protocol.requests import NOT_GIVEN, NotGiven, Omit, not_given, omit
 from .protocol.timeouts import Timeout
+from .resources.answer import APIResponse
 
 if TYPE_CHECKING:
     from .parameters import RequestOptions, file_from_path
@@ -77,6 +78,7 @@ __all__ = [
     "NOT_GIVEN",
     "APIConnectionError",
     "APIError",
+    "APIResponse",
     "APIResponseValidationError",
     "APIStatusError",
     "APITimeoutError",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, get_args, get_origin
 
 from .closing import Closing
 from .core import Core, merged, refuse_http_client
 from .protocol.requests import Omit, omit
 from .protocol.timeouts import HttpxTimeout, Timeout
-from .resources.base import Requester, RequestOptions
+from .resources.answer import APIResponse
+from .resources.base import Answers, Requester, RequestOptions
+from .resources.pages import SyncCursorIDPage
+from .transport.redaction import SentHeaders
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
     from .resources.voices import VoicesResource
     from .transport.deadline import Deadline
     from .transport.websocket.wire import Wire
+    from .with_response import CartesiaWithRawResponse, CartesiaWithStreamingResponse
+
+_T = TypeVar("_T")
 
 
 class Cartesia(Core, Closing):
@@ -226,12 +232,79 @@ class Cartesia(Core, Closing):
 
         Source: docs page ``api-reference/api-status/get``.
         """
-        from .protocol.models.core import GetStatusResponse
+        from .resources.status import StatusResource
 
-        status: GetStatusResponse = Requester(self).fetch("GET", "/", GetStatusResponse, options)
-        return status
+        return StatusResource(self).get_status(**options)
+
+    # ---- the answers themselves
+
+    @property
+    def with_raw_response(self) -> CartesiaWithRawResponse:
+        """The same nouns, whose methods return the answer, an ``APIResponse``: ``headers``, ``parse()`` and more."""
+        from .with_response import CartesiaWithRawResponse
+
+        return CartesiaWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> CartesiaWithStreamingResponse:
+        """The same nouns, whose methods give the answer in a ``with`` block, and its body as it arrives."""
+        from .with_response import CartesiaWithStreamingResponse
+
+        return CartesiaWithStreamingResponse(self)
+
+    # ---- what goes with each request
+
+    @property
+    def auth_headers(self) -> SentHeaders:
+        """The header with the key or token, for a request by other means; its repr does not show it."""
+        token: Any = self.token
+        credential = self.api_key or (token() if callable(token) else token)
+        return SentHeaders({"Authorization": f"Bearer {credential}"})
+
+    @property
+    def default_headers(self) -> SentHeaders:
+        """All headers that go with a request for JSON, the key among them; their repr does not show it."""
+        own = {"Accept": "application/json", "Content-Type": "application/json"}
+        return SentHeaders(merged(own, self.auth_headers, self._headers))
 
     # ---- endpoints without a name here
+
+    def get_api_list(
+        self,
+        path: str,
+        *,
+        model: type[_T],
+        page: Any = SyncCursorIDPage,
+        query: Optional[Mapping[str, object]] = None,
+        body: Optional[Mapping[str, object]] = None,
+        options: Optional[Mapping[str, Any]] = None,
+        method: str = "get",
+    ) -> SyncCursorIDPage[_T]:
+        """Get the first page of a list that has no method here; iterate it for this page and all that follow.
+
+        Args:
+            path: As for ``request``.
+            model: What each item is made into: a class of ``cartesia_sync.types``. The next page is asked for by the
+                ``id`` of the last.
+            page: ``SyncCursorIDPage``, which is the only kind of page.
+            query: As for ``request``; ``options`` may have it as ``params``, as for the official client.
+            body: As for ``request``.
+            options: As for ``request``.
+            method: As for ``request``.
+
+        Raises:
+            TypeError: ``page`` is another class.
+            APIError: The request failed; see ``cartesia_sync.errors``.
+        """
+        if (get_origin(page) or page) is not SyncCursorIDPage:
+            raise TypeError(f"page: expected SyncCursorIDPage, got {page!r}")
+        others = dict(options or {})
+        asked = {**(query or {}), **(others.pop("params", None) or {})}
+
+        def ask(query: Mapping[str, object]) -> Any:
+            return self.request(method, path, cast_to=dict, query=query, body=body, options=others)
+
+        return SyncCursorIDPage.fetched(ask, model, asked)
 
     def get(self, path: str, *, cast_to: Any = object, options: Optional[Mapping[str, Any]] = None, **more: Any) -> Any:
         """Send ``GET path``; for its arguments see ``request``."""
@@ -277,8 +350,9 @@ class Cartesia(Core, Closing):
             method: The HTTP method.
             path: Below the base URL; or a whole URL of the same service, such as a voice's ``preview_file_url``.
             cast_to: What the answer is made into: a class of ``cartesia_sync.types``, ``dict``, ``str``, ``bytes``, or
-                None (or ``NoneType``) for an answer without content; by default the decoded JSON. Not
-                ``httpx.Response``, as for the official client.
+                None (or ``NoneType``) for an answer without content; by default the decoded JSON. ``APIResponse``
+                gives the answer itself, with its status and headers, and ``APIResponse[Voice]`` one that ``parse()``
+                makes into a voice: in place of ``httpx.Response``, as for the official client.
             query: Added to the URL. A list repeats its name, a mapping gives ``name[key]``.
             body: Sent as JSON.
             form: Sent as a multipart form, in place of a body.
@@ -293,6 +367,9 @@ class Cartesia(Core, Closing):
 
         Threads: any. Waits as all requests do; see ``Resource``.
         """
+        asked: list[object] = [method, path]
+        if not all(isinstance(each, str) for each in asked):
+            raise TypeError(f"request: expected a method, a path and cast_to=..., got {method!r:.80}, {path!r:.80}")
         given = dict(options or {})
         request: dict[str, Any] = {"query": query, "body": body, "form": form, "files": files}
         if "max_retries" in given:
@@ -305,13 +382,19 @@ class Cartesia(Core, Closing):
             raise TypeError(f"options: expected headers, params, timeout or max_retries; got {', '.join(given)}")
         if getattr(cast_to, "__module__", "").partition(".")[0] == "httpx":
             raise TypeError(
-                f"cast_to={cast_to.__name__}: this client has no httpx inside. Give bytes, str, dict or a class of "
-                "cartesia_sync.types for what the answer holds."
+                f"cast_to={cast_to.__name__}: this client has no httpx inside. Give cartesia_sync.APIResponse for the "
+                "answer itself, which has status_code, headers, read(), text() and json(); or bytes, str, dict or a "
+                "class of cartesia_sync.types for what it holds."
             )
+        answers = Answers(Requester(self))
+        if (get_origin(cast_to) or cast_to) is APIResponse:
+            from .resources.raw import RawAnswers
+
+            answers, (cast_to,) = RawAnswers(Requester(self)), get_args(cast_to) or (object,)
         if cast_to is type(None):
             cast_to = None
         accept = "*/*" if cast_to in (bytes, str, None) else "application/json"
-        return Requester(self).fetch(method.upper(), path, cast_to, more, accept=accept, **request)
+        return answers.fetch(method.upper(), path, cast_to, more, accept=accept, **request)
 
     def dialler(
         self,

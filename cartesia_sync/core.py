@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from ._version import __version__
-from .errors import MissingCredentialsError
+from .errors import MissingCredentialsError, requested
+from .exchange import HTTPRequest
 from .protocol.requests import Omit
 from .protocol.timeouts import HttpxTimeout, Timeout, checked_size
 from .transport.loopback import is_this_machine
@@ -202,13 +203,14 @@ class Core:
         limit = wire.MAX_MESSAGE_BYTES if max_message_bytes is None else max_message_bytes
 
         def dial(deadline: Deadline) -> Wire:
-            return handshake.connect(
-                url,
-                all_headers,
-                ssl_context=self._trust if parts.scheme == "wss" else None,
-                deadline=deadline,
-                max_message_bytes=limit,
-            )
+            with requested(HTTPRequest.of("GET", url)):
+                return handshake.connect(
+                    url,
+                    all_headers,
+                    ssl_context=self._trust if parts.scheme == "wss" else None,
+                    deadline=deadline,
+                    max_message_bytes=limit,
+                )
 
         return dial
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Union
 from ..protocol.models.core import STTTranscribeResponse
 from ..protocol.requests import Omit, omit
 from .base import Resource
+from .raw import WithRawResponse, WithStreamingResponse, raw, streamed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
 
 class STTResource(Resource):
     """Speech to text, of whole recordings; reached as ``client.stt``."""
+
+    @property
+    def with_raw_response(self) -> STTResourceWithRawResponse:
+        """The same methods, which return the answer: an ``APIResponse`` with ``headers``, ``parse()`` and the body."""
+        return STTResourceWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> STTResourceWithStreamingResponse:
+        """The same methods, which give the answer in a ``with`` block; its body is read as it arrives."""
+        return STTResourceWithStreamingResponse(self)
 
     def transcribe(
         self,
@@ -52,3 +63,15 @@ class STTResource(Resource):
         form = {"model": model, "language": language, "timestamp_granularities": timestamp_granularities}
         query = {"encoding": encoding, "sample_rate": sample_rate}
         return self._fetch("POST", "/stt", STTTranscribeResponse, options, query=query, form=form, files={"file": file})
+
+
+class STTResourceWithRawResponse(WithRawResponse):
+    """See ``client.stt.with_raw_response``."""
+
+    transcribe = raw(STTResource.transcribe)
+
+
+class STTResourceWithStreamingResponse(WithStreamingResponse):
+    """See ``client.stt.with_streaming_response``."""
+
+    transcribe = streamed(STTResource.transcribe)

@@ -12,6 +12,7 @@ from ..protocol.timeouts import Timeout, checked_seconds, checked_size
 from .base import RequestOptions, Resource, given
 from .binary import BinaryAPIResponse
 from .events import EventOf, Stream
+from .raw import WithRawResponse, WithStreamingResponse, raw, raw_audio, streamed, streamed_audio
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -59,6 +60,16 @@ class GenerateSSEOptions(EventSpeechOptions, RequestOptions, total=False):
 
 class TTSResource(Resource):
     """Text to speech; reached as ``client.tts``."""
+
+    @property
+    def with_raw_response(self) -> TTSResourceWithRawResponse:
+        """The same methods, which return the answer: an ``APIResponse`` with ``headers``, ``parse()`` and the body."""
+        return TTSResourceWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> TTSResourceWithStreamingResponse:
+        """The same methods, which give the answer in a ``with`` block; its body is read as it arrives."""
+        return TTSResourceWithStreamingResponse(self)
 
     def websocket_connect(
         self,
@@ -314,3 +325,21 @@ class TTSResource(Resource):
         if body.get("language") is not None and body.get("locale") is not None:
             raise ValueError("language and locale exclude each other: give one of them")
         return body, others
+
+
+class TTSResourceWithRawResponse(WithRawResponse):
+    """See ``client.tts.with_raw_response``."""
+
+    generate = raw_audio(TTSResource.generate)
+    generate_sse = raw(TTSResource.generate_sse)
+    sse = raw(TTSResource.sse)
+    infill = raw_audio(TTSResource.infill)
+
+
+class TTSResourceWithStreamingResponse(WithStreamingResponse):
+    """See ``client.tts.with_streaming_response``."""
+
+    generate = streamed_audio(TTSResource.generate)
+    generate_sse = streamed(TTSResource.generate_sse)
+    sse = streamed(TTSResource.sse)
+    infill = streamed_audio(TTSResource.infill)

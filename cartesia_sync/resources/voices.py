@@ -9,6 +9,7 @@ from ..protocol.models.core import ListAccentsResponse, Voice, VoiceMetadata
 from ..protocol.requests import Omit, omit
 from .base import Resource, path
 from .pages import SyncCursorIDPage
+from .raw import WithRawResponse, WithStreamingResponse, raw, streamed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
 
 class VoicesResource(Resource):
     """Voices; reached as ``client.voices``."""
+
+    @property
+    def with_raw_response(self) -> VoicesResourceWithRawResponse:
+        """The same methods, which return the answer: an ``APIResponse`` with ``headers``, ``parse()`` and the body."""
+        return VoicesResourceWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> VoicesResourceWithStreamingResponse:
+        """The same methods, which give the answer in a ``with`` block; its body is read as it arrives."""
+        return VoicesResourceWithStreamingResponse(self)
 
     def list(
         self,
@@ -157,7 +168,7 @@ class VoicesResource(Resource):
 
         Source: docs page ``api-reference/voices/delete``.
         """
-        self._fetch("DELETE", path("/voices/{id}", id=id), None, options, accept="*/*")
+        return self._fetch("DELETE", path("/voices/{id}", id=id), None, options, accept="*/*")
 
     def localize(
         self,
@@ -243,3 +254,31 @@ class VoicesResource(Resource):
         """
         where = path("/voices/{id}/accents/{accent_id}", id=id, accent_id=accent_id)
         return self._fetch("DELETE", where, Voice, options)
+
+
+class VoicesResourceWithRawResponse(WithRawResponse):
+    """See ``client.voices.with_raw_response``."""
+
+    list = raw(VoicesResource.list)
+    get = raw(VoicesResource.get)
+    clone = raw(VoicesResource.clone)
+    update = raw(VoicesResource.update)
+    delete = raw(VoicesResource.delete)
+    localize = raw(VoicesResource.localize)
+    list_accents = raw(VoicesResource.list_accents)
+    add_accents = raw(VoicesResource.add_accents)
+    delete_accent = raw(VoicesResource.delete_accent)
+
+
+class VoicesResourceWithStreamingResponse(WithStreamingResponse):
+    """See ``client.voices.with_streaming_response``."""
+
+    list = streamed(VoicesResource.list)
+    get = streamed(VoicesResource.get)
+    clone = streamed(VoicesResource.clone)
+    update = streamed(VoicesResource.update)
+    delete = streamed(VoicesResource.delete)
+    localize = streamed(VoicesResource.localize)
+    list_accents = streamed(VoicesResource.list_accents)
+    add_accents = streamed(VoicesResource.add_accents)
+    delete_accent = streamed(VoicesResource.delete_accent)

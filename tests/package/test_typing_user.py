@@ -15,10 +15,7 @@ pytest.importorskip("cartesia")
 pytest.importorskip("pyright")
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = [
-    "typing_user.py",
-    pytest.param("typing_user_raw.py", marks=pytest.mark.xfail(reason="waits for with_raw_response and to_dict")),
-]
+PROGRAMS = ["typing_user.py", "typing_user_raw.py"]
 BOUND = 240.0
 OURS, OFFICIAL = "for_ours", "for_the_official_client"
 pytestmark = pytest.mark.timeout(2 * BOUND)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import pathlib
 import pickle
+import tempfile
 import tracemalloc
 import zlib
 from email.parser import BytesParser
@@ -164,6 +166,49 @@ def test_an_open_file_gives_its_name_and_stays_open(tmp_path: pathlib.Path) -> N
         asked = asked_by(lambda client: client.post("/x", files={"clip": file}))
         assert not file.closed
     assert parts_of(asked)[0][1] == "a.wav"
+
+
+def sent_at(place: int, clip: Any) -> bytes:
+    """Send a file object that stands somewhere, and return what came."""
+    clip.seek(place)
+    return parts_of(asked_by(lambda client: client.post("/x", files={"clip": clip})))[-1][-1]
+
+
+@pytest.mark.parametrize(("place", "sent"), [(0, b"sound"), (2, b"und"), (5, b"sound")])
+def test_a_file_object_that_stands_at_its_end_is_rewound(tmp_path: pathlib.Path, place: int, sent: bytes) -> None:
+    (tmp_path / "a.wav").write_bytes(b"sound")
+    with open(tmp_path / "a.wav", "rb") as file:
+        assert sent_at(place, file) == sent_at(place, io.BytesIO(b"sound")) == sent
+    with tempfile.SpooledTemporaryFile() as spooled:
+        spooled.write(b"sound")
+        assert sent_at(place, spooled) == sent
+
+
+def test_a_file_object_that_was_just_written_is_sent_whole() -> None:
+    clip = io.BytesIO()
+    clip.write(b"sound")
+    for _ in range(2):  # and again, where the first request has read it
+        asked = asked_by(lambda client: client.post("/x", files={"clip": ("a.wav", clip)}))
+        assert parts_of(asked)[-1][-1] == b"sound"
+
+
+def test_a_file_object_that_has_nothing_more_to_give_is_refused_and_nothing_is_sent() -> None:
+    class Once:
+        def __init__(self, *pieces: bytes) -> None:
+            self.pieces = [*pieces, b""]
+
+        def read(self) -> bytes:
+            return self.pieces.pop(0)
+
+    assert parts_of(asked_by(lambda client: client.post("/x", files={"clip": Once(b"sound")})))[-1][-1] == b"sound"
+    read, write = os.pipe()
+    os.close(write)
+    with open(read, "rb") as pipe:
+        for clip in (Once(), io.BytesIO(), pipe):
+            with pytest.raises(ValueError, match="clip: the file is empty, or was read to its end"):
+                Cartesia(api_key=KEY).post("/x", files={"clip": clip})
+    with pytest.raises(ValueError, match="closed file"):
+        Cartesia(api_key=KEY).post("/x", files={"clip": pipe})
 
 
 @pytest.mark.parametrize("file", ["a.wav", 7, None, io.StringIO("text"), ("a.wav", "text")])

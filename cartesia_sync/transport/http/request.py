@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, TypeVar
 
 from urllib3.filepost import encode_multipart_formdata
+
+from ...errors import APIError
+from ...exchange import HTTPRequest
+
+_E = TypeVar("_E", bound=APIError)
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,17 @@ class Request:
     def what(self) -> str:
         """Its name in messages. The query is left out: it may hold a credential."""
         return f"{self.method} {self.path}"
+
+    @property
+    def shown(self) -> HTTPRequest:
+        """What exceptions and answers show of it."""
+        return HTTPRequest.of(self.method, self.url)
+
+    def failed(self, error: _E) -> _E:
+        """Let an exception know that this is its request, unless it knows one."""
+        if not error.request.method:
+            error.request = self.shown
+        return error
 
 
 def form(fields: Sequence[tuple[str, Any]]) -> tuple[bytes, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import queue
@@ -20,6 +21,7 @@ from ...errors import (
     CartesiaError,
     ConnectTimeoutError,
     ProtocolError,
+    requested,
 )
 from ..error_response import MAX_BODY_BYTES, error_response
 from ..loopback import is_this_machine
@@ -83,7 +85,7 @@ class Http:
 
         Threads: any. Waits for the answer's head, and between attempts as the service asks, 60 s at most.
         """
-        return self._with_retries(request, lambda: self._attempt(request))
+        return self._with_retries(request, lambda number: self._attempt(request, number))
 
     def fetch(self, request: Request) -> tuple[Response, bytes]:
         """Do as ``open`` does, and read the body too, which belongs to the attempt.
@@ -92,13 +94,15 @@ class Http:
             APIResponseValidationError: The body is longer than the request's ``max_answer_bytes``.
         """
 
-        def attempt() -> tuple[Response, bytes]:
-            response = self._attempt(request)
+        def attempt(number: int) -> tuple[Response, bytes]:
+            response = self._attempt(request, number)
             return response, response.read()
 
         return self._with_retries(request, attempt)
 
-    def _with_retries(self, request: Request, attempt: Callable[[], _T]) -> _T:
+    def _with_retries(self, request: Request, attempt: Callable[[int], _T]) -> _T:
+        numbers = itertools.count()
+
         def log(error: CartesiaError, pause: float) -> None:
             _log.debug("%s: %s; again in %.2f s", request.what, type(error).__name__, pause)
 
@@ -106,14 +110,21 @@ class Http:
             self._live.closing.wait(seconds)
             self._check_open(request)
 
-        self._check_open(request)
-        return with_retries(attempt, max_retries=request.max_retries, log=log, wait=wait, timeout_per_attempt=True)
+        with requested(request.shown):
+            self._check_open(request)
+            return with_retries(
+                lambda: attempt(next(numbers)),
+                max_retries=request.max_retries,
+                log=log,
+                wait=wait,
+                timeout_per_attempt=True,
+            )
 
     def _check_open(self, request: Request) -> None:
         if self.is_closed:
             raise APIConnectionError(f"{request.what}: the client is closed")
 
-    def _attempt(self, request: Request) -> Response:
+    def _attempt(self, request: Request, number: int) -> Response:
         try:
             answer = self._live.session.request(
                 request.method,
@@ -128,7 +139,7 @@ class Http:
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
             failure, reason = _translated(error, request)
         else:
-            return self._accepted(Response(answer, request))
+            return self._accepted(Response(answer, request, retries_taken=number))
         # Outside of the handler: requests' exceptions hold the request, and with it the key.
         raise failure from reason
 
