@@ -21,6 +21,7 @@ from ...errors import (
     ConnectTimeoutError,
     ProtocolError,
 )
+from ..credential import untouched
 from ..error_response import MAX_BODY_BYTES, error_response
 from ..loopback import is_this_machine
 from ..redaction import redacted, secrets_in
@@ -107,13 +108,16 @@ class Http:
             self._check_open(request)
 
         self._check_open(request)
-        return with_retries(attempt, max_retries=request.max_retries, log=log, wait=wait, timeout_per_attempt=True)
+        return untouched(
+            lambda: with_retries(attempt, max_retries=request.max_retries, log=log, wait=wait, timeout_per_attempt=True)
+        )
 
     def _check_open(self, request: Request) -> None:
         if self.is_closed:
             raise APIConnectionError(f"{request.what}: the client is closed")
 
     def _attempt(self, request: Request) -> Response:
+        request = request.attempted()
         try:
             answer = self._live.session.request(
                 request.method,
