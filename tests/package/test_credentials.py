@@ -18,7 +18,6 @@ from cartesia_sync import (
     APIResponseValidationError,
     AuthenticationError,
     Cartesia,
-    ContextStateError,
     MissingCredentialsError,
     RateLimitError,
 )
@@ -323,40 +322,6 @@ def test_what_it_raises_at_a_replay_reaches_who_receives_and_the_next_receive_as
         assert_untouched(caught.value, error)
         assert [event.type for event in context.receive()] == ["chunk", "done"]
     assert tokens_in(heads) == ["Bearer one", "Bearer two"]
-
-
-@errors
-def test_where_a_message_could_not_leave_and_it_raises_the_text_was_not_taken(
-    error: Exception, serve: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """So that its user, who is told, may say the text in another context without its being spoken twice."""
-    heads: list[bytes] = []
-    peer = serve(upgrading(heads, lambda far: far.wait_until_gone()), upgrading(heads, speaking))
-    with connecting(peer, Tokens("one", error, "two")).tts.websocket_connect() as connection:
-        context = connection.context(voice="v", output_format={"container": "raw"})
-        wire = connection._link._wire
-        assert wire is not None
-
-        def finish(frame: Any, deadline: Any) -> None:
-            """Come too late: the connection is gone, and nothing of the frame has left."""
-            wire.shutdown()
-            type(wire).finish(wire, frame, deadline)
-
-        monkeypatch.setattr(wire, "finish", finish)
-        monkeypatch.setattr(type(wire._duplex), "_send_ready_locked", broken)
-        with pytest.raises(type(error)) as caught:
-            context.push("Hi.", continue_=False)
-        assert_untouched(caught.value, error)
-        with pytest.raises((APIConnectionError, ContextStateError)):
-            context.push("Hi.", continue_=False)
-        monkeypatch.undo()
-        wait_for_loss(connection)
-        assert say(connection) == b"...."
-    assert tokens_in(heads) == ["Bearer one", "Bearer two"]
-
-
-def broken(duplex: Any) -> None:
-    raise BrokenPipeError("the far end has gone")
 
 
 @pytest.mark.parametrize(
