@@ -243,6 +243,7 @@ class Core:
                 ssl_context=self._trust if parts.scheme == "wss" else None,
                 deadline=deadline,
                 max_message_bytes=limit,
+                proxy_trust=self._shared.trust,
             )
 
         return dial

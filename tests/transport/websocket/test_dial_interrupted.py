@@ -21,8 +21,10 @@ from typing import Any, Optional
 import pytest
 
 from cartesia_sync.transport.deadline import Deadline
+from cartesia_sync.transport.proxy import Proxy
 from cartesia_sync.transport.websocket import dial as dial_module
 from cartesia_sync.transport.websocket import stream as stream_module
+from cartesia_sync.transport.websocket import tunnel as tunnel_module
 from cartesia_sync.transport.websocket.dial import dial
 from cartesia_sync.transport.websocket.duplex import Duplex
 from cartesia_sync.transport.websocket.stream import Stream
@@ -31,7 +33,7 @@ from ...support.peer import BOUND, Far, Peer, Trust
 from ..conftest import write
 
 MOST_PLACES = 5000
-TRACED = {module.__file__ for module in (dial_module, stream_module, socket, selectors)}
+TRACED = {module.__file__ for module in (dial_module, stream_module, tunnel_module, socket, selectors)}
 
 
 class Struck(BaseException):
@@ -172,9 +174,9 @@ def test_no_socket_stays_open_wherever_the_way_through_a_proxy_is_struck(serve: 
         answer(far)
 
     peer = serve(*[tunnel] * MOST_PLACES)
-    proxy = f"http://127.0.0.1:{peer.port}"
+    proxy = Proxy.of(f"http://127.0.0.1:{peer.port}", "HTTPS_PROXY")
     struck, functions = strike_everywhere(lambda: dial("service.invalid", 1, None, Deadline(BOUND), proxy=proxy))
-    assert {"dial", "_tunnel", "_proxy_timeout"} <= functions
+    assert {"dial", "ask", "_ask_http", "say", "hear"} <= functions
     struck.clear()
 
 
