@@ -251,3 +251,9 @@ def either(request: pytest.FixtureRequest, connect_ends: Callable[..., Ends]) ->
 def narrow(request: pytest.FixtureRequest, connect_ends: Callable[..., Ends]) -> Ends:
     """Two ends with small buffers between them, over TCP and over TLS: what is long gets stuck."""
     return connect_ends(**request.param, small_buffers=True)
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def direct(request: pytest.FixtureRequest, connect_ends: Callable[..., Ends]) -> Ends:
+    """The same without TLS in TLS, where the far end sees nothing of a frame that is stuck within its first record."""
+    return connect_ends(tls=request.param, small_buffers=True)
