@@ -30,6 +30,18 @@ LARGE = bytes(range(256)) * 4096
 """A megabyte: more than small buffers hold."""
 
 
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def either(request: pytest.FixtureRequest, connect_ends: Callable[..., Ends]) -> Ends:
+    """Without TLS in TLS: these tests watch the system's sockets, and between two layers of TLS there are others."""
+    return connect_ends(tls=request.param)
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def narrow(request: pytest.FixtureRequest, connect_ends: Callable[..., Ends]) -> Ends:
+    """The same with small buffers."""
+    return connect_ends(tls=request.param, small_buffers=True)
+
+
 def soon() -> Deadline:
     return Deadline(BOUND)
 
@@ -408,15 +420,15 @@ def test_what_came_before_a_reset_is_read_though_the_line_can_no_longer_leave(na
         narrow.duplex.take(1, soon())
 
 
-def test_what_came_before_shut_is_read_though_a_frame_was_torn(direct: Ends) -> None:
+def test_what_came_before_shut_is_read_though_a_frame_was_torn(narrow: Ends) -> None:
     with pytest.raises(SilenceError):
-        write(direct.duplex, LARGE, Deadline(NOW))
-    direct.far.send(b"the reason")
-    assert select.select([direct.sock], [], [], BOUND)[0]
-    direct.duplex.shutdown()
-    assert direct.duplex.take(10, soon()) == b"the reason"
+        write(narrow.duplex, LARGE, Deadline(NOW))
+    narrow.far.send(b"the reason")
+    assert select.select([narrow.sock], [], [], BOUND)[0]
+    narrow.duplex.shutdown()
+    assert narrow.duplex.take(10, soon()) == b"the reason"
     with pytest.raises((EOFError, OSError)):
-        direct.duplex.take(1, soon())
+        narrow.duplex.take(1, soon())
 
 
 def test_a_socket_that_was_blocking_no_longer_is(either: Ends) -> None:
