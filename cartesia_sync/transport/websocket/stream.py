@@ -170,9 +170,7 @@ class SecureStream(Stream):
         except OSError as error:
             if not count:
                 raise
-            self._failure = error.with_traceback(
-                None
-            )  # what came before it is to be read first; no cycle by its frames
+            self._failure = error  # what came before it is to be read first
         self.is_drained = self._is_tls_drained and has_all and self._failure is None
         if self.has_unsent:
             with contextlib.suppress(OSError):
