@@ -13,6 +13,7 @@ from .protocol.timeouts import HttpxTimeout, Timeout
 from .resources.answer import APIResponse
 from .resources.base import Answers, Requester, RequestOptions
 from .resources.pages import SyncCursorIDPage
+from .transport.credential import ask_for, authorization, untouched
 from .transport.redaction import SentHeaders
 
 if TYPE_CHECKING:
@@ -40,11 +41,15 @@ class Cartesia(Core, Closing):
 
     Args:
         api_key: ``sk_car_...``; the environment's CARTESIA_API_KEY if neither this nor a token is given.
-        token: An access token, in place of a key. Where both are given the key is used, as the official client does.
+        token: An access token, in place of a key; or a function that returns one, for tokens that expire, which is
+            asked before each WebSocket is opened and each HTTP request is sent, and again for each retry. Where a key
+            is given too the key is used, as the official client does.
         base_url: Of the HTTP API; the environment's CARTESIA_BASE_URL, else the service's own.
         websocket_base_url: Of the WebSocket API; by default the base URL with ``ws`` for ``http`` and ``wss`` for
             ``https``.
-        cartesia_version: The API version, a date; it decides the shape in which voices go out.
+        cartesia_version: The API version, a date. Voices go out in the shape of the version that is really sent: a
+            header ``Cartesia-Version`` in ``default_headers`` or ``extra_headers`` goes before this, and
+            ``cartesia_version`` in a query before both.
         default_headers: Sent with everything, in place of ours of the same name.
         default_query: Added to the query of everything that goes over HTTP.
         timeout: Seconds to wait: one number, (connect, read), or a ``Timeout`` for each clock; None is no limit. Of an
@@ -62,13 +67,23 @@ class Cartesia(Core, Closing):
 
     Raises:
         MissingCredentialsError: Neither a key nor a token is given, and the environment has no key.
-        ValueError: A URL, a header, a clock or a limit is not one.
+        ValueError: A URL, a header, a clock or a limit is not one; or the key or token holds what no header may, which
+            the error names and does not show. White space around either is taken off.
+
+    A function given as ``token`` runs in the thread that needs the token: the one that opens a connection, that sends
+    a request over HTTP, or that pushes to a new context when the connection was lost (with ``speak``, the thread that
+    takes the text); where a context is replayed, the one that receives. Never in the reader's thread. So it may be
+    called by several threads at once. It is not cut short, its time counts for the connect timeout of a WebSocket, and
+    other threads that wait for the same connection wait for it. What it raises comes out as it is, and is not retried.
+    It must not use this client, nor a connection of it. To keep a token until it expires is its own affair.
 
     A client can be pickled, and so handed to another process (``multiprocessing`` with spawn or forkserver, Celery,
     Dask), and copied by ``copy.copy`` and ``copy.deepcopy``. What comes out has the same settings and connections of
     its own, none of them open yet; it is open itself, whether or not this one is closed. The key is in the pickle in
-    clear, and so is a token: treat the pickle as you treat the key. An ``ssl_context`` cannot be pickled, nor can,
-    say, a lambda in ``default_query``: the TypeError names the argument. Copies in the same process share it. Without
+    clear, and so is a token: treat the pickle as you treat the key. A function that gives tokens is pickled by its
+    name, an object or a bound method with all that it holds. An ``ssl_context`` cannot be pickled, nor can, say, a
+    lambda as ``token`` or in ``default_query``: the TypeError names the argument. Copies in the same process share it
+    (and what gives tokens, always). Without
     an ``ssl_context`` the other process trusts what its own environment says. (``client.copy`` is another name of
     ``with_options``, as in the official client, and shares the connections.)
 
@@ -79,7 +94,7 @@ class Cartesia(Core, Closing):
         self,
         *,
         api_key: Optional[str] = None,
-        token: Optional[str] = None,
+        token: Union[str, Callable[[], str], None] = None,
         base_url: Optional[str] = None,
         websocket_base_url: Optional[str] = None,
         cartesia_version: Optional[str] = None,
@@ -257,9 +272,11 @@ class Cartesia(Core, Closing):
     @property
     def auth_headers(self) -> SentHeaders:
         """The header with the key or token, for a request by other means; its repr does not show it."""
-        token: Any = self.token
-        credential = self.api_key or (token() if callable(token) else token)
-        return SentHeaders({"Authorization": f"Bearer {credential}"})
+        token = self.token
+        if not self.api_key and callable(token):
+            ask = token
+            return SentHeaders(untouched(lambda: ask_for(ask)))
+        return SentHeaders(authorization(str(self.api_key or token)))
 
     @property
     def default_headers(self) -> SentHeaders:
@@ -408,4 +425,5 @@ class Cartesia(Core, Closing):
         warnings.warn(
             "Cartesia.dialler is private; use client.tts.websocket_connect()", DeprecationWarning, stacklevel=2
         )
-        return self._dialler(path, query, headers, max_message_bytes=max_message_bytes)
+        dial = self._dialler(path, query, headers, max_message_bytes=max_message_bytes)
+        return lambda deadline: untouched(lambda: dial(deadline))

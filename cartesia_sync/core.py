@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -12,8 +13,10 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from ._version import __version__
 from .errors import MissingCredentialsError, requested
 from .exchange import HTTPRequest
+from .protocol.formats import version_sent
 from .protocol.requests import Omit
 from .protocol.timeouts import HttpxTimeout, Timeout, checked_size
+from .transport.credential import ask_for, authorization, checked_credential
 from .transport.loopback import is_this_machine
 
 if TYPE_CHECKING:
@@ -67,7 +70,7 @@ class Core:
         self,
         *,
         api_key: Optional[str] = None,
-        token: Optional[str] = None,
+        token: Union[str, Callable[[], str], None] = None,
         base_url: Optional[str] = None,
         websocket_base_url: Optional[str] = None,
         cartesia_version: str = DEFAULT_VERSION,
@@ -83,8 +86,14 @@ class Core:
         http_client: None = None,
     ) -> None:
         refuse_http_client(http_client)
+        key_name = "api_key"
         if api_key is None and token is None:
+            key_name = "the environment variable CARTESIA_API_KEY"
             api_key = os.environ.get("CARTESIA_API_KEY")
+        if api_key is not None:
+            api_key = checked_credential(api_key, key_name)
+        if token is not None and not callable(token):
+            token = checked_credential(token, "token")
         credential = api_key or token
         if not credential:
             raise MissingCredentialsError(
@@ -112,8 +121,8 @@ class Core:
         self._default_query = dict(default_query or {})
         self._resources: dict[str, Any] = {}
         self._headers = merged(
+            authorization(credential) if isinstance(credential, str) else {},
             {
-                "Authorization": f"Bearer {credential}",
                 "Cartesia-Version": cartesia_version,
                 "User-Agent": _USER_AGENT,
                 "X-Cartesia-Client": _USER_AGENT,
@@ -152,6 +161,8 @@ class Core:
 
     def __deepcopy__(self: _C, memo: dict[int, Any]) -> _C:
         def copied(name: str, value: Any) -> Any:
+            if name == "token" and callable(value):
+                return value  # what gives tokens is asked by both: the copy of a bound method would copy its object
             try:
                 return copy.deepcopy(value, memo)
             except Exception:  # what the value's own class raises
@@ -182,6 +193,34 @@ class Core:
     def _trust(self) -> ssl.SSLContext:
         return self._shared.trust()
 
+    def _asker(self, headers: Mapping[str, str]) -> Optional[Callable[[], dict[str, str]]]:
+        """Return what gives the header with the credential at each attempt; None where the headers have one for all.
+
+        Args:
+            headers: All headers of the request, those of the client included.
+        """
+        token = self.token
+        if self.api_key or not callable(token) or any(name.lower() == "authorization" for name in headers):
+            return None
+        return functools.partial(ask_for, token)
+
+    def _version_sent(
+        self,
+        headers: Optional[Mapping[str, Union[str, Omit]]],
+        query: Optional[Mapping[str, object]],
+        *,
+        over_http: bool,
+    ) -> str:
+        """Return the API version that a request with these extra headers and query goes out with.
+
+        Args:
+            headers: What is sent in place of the client's headers of the same name.
+            query: What is added to the URL.
+            over_http: Whether the client's ``default_query`` is added too.
+        """
+        default_query = self._default_query if over_http else {}
+        return version_sent(merged(self._headers, headers or {}), {**default_query, **(query or {})})
+
     def _dialler(
         self,
         path: str,
@@ -191,6 +230,9 @@ class Core:
         max_message_bytes: Optional[int],
     ) -> Callable[[Deadline], Wire]:
         """Return a function that opens a WebSocket to a path of the service, as often as it is used.
+
+        It asks the user's function for a token, where there is one, in the thread that it is called in, and raises what
+        that raises as a ``RaisedOutside``.
 
         Raises:
             TypeError, ValueError: A header cannot be sent.
@@ -202,14 +244,17 @@ class Core:
         all_headers = merged(self._headers, headers)
         limit = wire.MAX_MESSAGE_BYTES if max_message_bytes is None else max_message_bytes
 
+        ask = self._asker(all_headers)
+
         def dial(deadline: Deadline) -> Wire:
             with requested(HTTPRequest.of("GET", url)):
                 return handshake.connect(
                     url,
-                    all_headers,
+                    all_headers if ask is None else {**all_headers, **ask()},
                     ssl_context=self._trust if parts.scheme == "wss" else None,
                     deadline=deadline,
                     max_message_bytes=limit,
+                    proxy_trust=self._shared.trust,
                 )
 
         return dial

@@ -21,6 +21,7 @@ in docs/errors.md.
      |    |    |    +-- MessageTooBigError       ... or more at once than we are willing to hold
      |    |    |    +-- MalformedEventError      ... a message that is no event
      |    |    +-- ForkedError                   the connection belongs to the parent process
+     |    |    +-- ProxySettingError             the environment names a proxy that cannot be used
      |    +-- UnfinishedError                    the service said done before a context's text was at its end
      |    +-- APIResponseValidationError         an answer that cannot be read
      |    +-- APIStatusError                     the service refused
@@ -286,6 +287,14 @@ class ForkedError(APIConnectionError):
     """The connection was opened before a fork and belongs to the parent process.
 
     The fault of the user's program: open a connection in the child.
+    """
+
+
+class ProxySettingError(APIConnectionError):
+    """The environment names a proxy that cannot be used, and nobody was asked; the message names the variable.
+
+    The fault of that setting: its scheme is not known, or its URL is none; or SOCKS over HTTP needs the extra
+    ``cartesia-sync[socks]``.
     """
 
 

@@ -230,6 +230,7 @@ def ways_to_make_a_client() -> list[Cartesia]:
     return [
         Cartesia(),
         Cartesia(api_key="k", token=None, base_url="http://127.0.0.1:8765", websocket_base_url=None),
+        Cartesia(token=lambda: "t"),
         Cartesia(token="t", cartesia_version="2026-03-01", default_headers={"X-A": "1"}),
         Cartesia(timeout=5),
         Cartesia(timeout=None),

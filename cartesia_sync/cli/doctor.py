@@ -165,9 +165,8 @@ def _look_at_the_proxy(client: Cartesia, report: _Report) -> None:
         report.good("proxy", "none is used for this address")
         return
     report.has_proxy = True
-    parts = urlsplit(proxy if "://" in proxy else f"//{proxy}")
-    credentials = ", with credentials that are not shown" if "@" in parts.netloc else ""
-    report.good("proxy", f"{parts.scheme or 'http'}://{parts.netloc.rpartition('@')[2]}{credentials}")
+    credentials = "" if proxy.username is None else ", with credentials that are not shown"
+    report.good("proxy", f"{proxy.shown}{credentials}")
 
 
 # ---- what the service says

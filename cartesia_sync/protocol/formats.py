@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from types import MappingProxyType
 from typing import Any, Literal, TypedDict, Union
 
@@ -171,3 +172,20 @@ def voice_on_the_wire(voice: str | Mapping[str, Any], version: str) -> str | dic
     if shape.get("mode") == "id":
         del shape["mode"]
     return voice if isinstance(voice, str) else shape
+
+
+def version_sent(headers: Mapping[str, str], query: Mapping[str, Any]) -> str:
+    """Return the API version that a request goes out with, to which the voice's shape belongs.
+
+    The query goes before the header, as the service reads them (docs page ``api-reference/tts/websocket``).
+
+    Args:
+        headers: All of them, each name once.
+        query: All of it, as it was given; names without a value are not sent.
+    """
+    asked = query.get("cartesia_version")
+    values = asked if isinstance(asked, (list, tuple)) else [asked]
+    for value in values:
+        if isinstance(value, (str, int, date)):
+            return str(value)
+    return next((value.strip() for name, value in headers.items() if name.lower() == "cartesia-version"), "")

@@ -209,12 +209,14 @@ class Requester:
         elif method != "GET" and (body is not None or extra_body):  # as the official client: a GET has no body
             content, headers["Content-Type"] = codec.encode({**given(body or {}), **extra_body}), JSON
         timeout = self._timeout_of(options)
+        headers = merged(headers, self._core._headers, options.get("extra_headers") or {})
         return Request(
             method=method,
             url=self._url(path),
             path=urlsplit(path).path,
             query=list(_flat({**self._core._default_query, **(query or {}), **(options.get("extra_query") or {})})),
-            headers=merged(headers, self._core._headers, options.get("extra_headers") or {}),
+            headers=headers,
+            ask=self._core._asker(headers),
             body=content,
             connect_timeout=timeout.connect,
             read_timeout=timeout.read,

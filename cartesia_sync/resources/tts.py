@@ -119,7 +119,7 @@ class TTSResource(Resource):
                 extra_headers or {},
                 max_message_bytes=None if max_message_bytes is None else checked_size(limit_name, max_message_bytes),
             ),
-            api_version=self._client.cartesia_version,
+            api_version=self._client._version_sent(extra_headers, extra_query, over_http=False),
             timeout=self._client.timeout if timeout is None or isinstance(timeout, Omit) else Timeout.of(timeout),
             ping_interval=checked_seconds("ping_interval", ping_interval),
             reconnect=reconnect,
@@ -321,7 +321,8 @@ class TTSResource(Resource):
         """
         spoken = {name: value for name, value in options.items() if name in kind.__annotations__}
         others: Any = {name: value for name, value in options.items() if name not in spoken}
-        body = given({**fields, **spoken, "voice": voice_on_the_wire(voice, self._client.cartesia_version)})
+        version = self._client._version_sent(others.get("extra_headers"), others.get("extra_query"), over_http=True)
+        body = given({**fields, **spoken, "voice": voice_on_the_wire(voice, version)})
         if body.get("language") is not None and body.get("locale") is not None:
             raise ValueError("language and locale exclude each other: give one of them")
         return body, others

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Optional, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable, Optional, TypeVar
 
 from urllib3.filepost import encode_multipart_formdata
 
@@ -23,24 +23,34 @@ class Request:
         url: Without the query.
         path: The URL's path, for messages.
         query: Names and values.
-        headers: All of them, the one with the key included.
+        headers: All of them, the one with the key included, unless ``ask`` gives that.
         body: What is sent, or None.
         connect_timeout: Seconds for each address of the host, and again for TLS; None is no limit.
         read_timeout: Seconds without any byte of the answer; None is no limit.
         max_retries: How often a failed attempt is repeated at most.
         max_answer_bytes: How long an answer may be that is read as a whole, decompressed; None is no limit.
+        ask: Gives more headers at each attempt, in the thread that makes it; None where there are none.
     """
 
     method: str
     url: str
     path: str
     query: Sequence[tuple[str, str]]
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     body: Optional[bytes]
     connect_timeout: Optional[float]
     read_timeout: Optional[float]
     max_retries: int
     max_answer_bytes: Optional[int]
+    ask: Optional[Callable[[], Mapping[str, str]]] = None
+
+    def attempted(self) -> Request:
+        """Return it as one attempt sends it, with all headers.
+
+        Raises:
+            RaisedOutside: A user's function raised; see ``credential.ask_for``.
+        """
+        return self if self.ask is None else replace(self, headers={**self.headers, **self.ask()}, ask=None)
 
     @property
     def what(self) -> str:

@@ -71,19 +71,23 @@ class Response:
         if self._is_begun:
             raise self.broken("was read before, in part at least")
         self._is_begun = True
+        failure: Exception
+        cause: Optional[BaseException]
         try:
             for piece in self._inflated(self._raw_pieces()):
                 self.received_bytes += len(piece)
                 yield piece
+            return
         except urllib3.exceptions.ReadTimeoutError as error:
-            raise read_timeout(self.request) from error
+            failure, cause = read_timeout(self.request), system_error_behind(error)
         except zlib.error as error:
-            failure = ProtocolError(f"{self.request.what}: the answer is no gzip: {error}")
-            raise self.request.failed(failure) from error
+            failure = self.request.failed(ProtocolError(f"{self.request.what}: the answer is no gzip: {error}"))
+            cause = error
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise self.broken(f"broke off: {error}") from error
+            failure, cause = self.broken(f"broke off: {error}"), system_error_behind(error)
         finally:
             self.close()
+        raise failure from cause  # outside of the handler: urllib3's exceptions hold the pool, and with it a proxy
 
     def check_length_was_said(self) -> None:
         """Refuse a body whose end cannot be distinguished from its breaking off. Call it once it was read to its end.
@@ -115,7 +119,7 @@ class Response:
             finally:
                 lease.is_reading = False
             if lease.is_closed:  # what was read meanwhile may be wrong
-                raise self.broken("was closed") from broken
+                raise self.broken("was closed") from (broken and system_error_behind(broken))
             if broken is not None:
                 raise broken
             if not piece:
@@ -221,6 +225,7 @@ class _ConnectionLease:
         self._raw = weakref.ref(raw)  # which refers to this lease
         # Below the file, since http.client keeps no socket of its own where the service closes after the answer.
         sock = getattr(getattr(getattr(getattr(raw, "_fp", None), "fp", None), "raw", None), "_sock", None)
+        sock = getattr(sock, "socket", sock)  # below urllib3's TLS inside of the TLS with a proxy
         self._sock: Optional[socket.socket] = sock if isinstance(sock, socket.socket) else None
         self._process = os.getpid()
         self.is_reading = False
@@ -283,3 +288,23 @@ def read_timeout(request: Request) -> APITimeoutError:
     """Make the exception for an answer of which nothing more came in time."""
     what = f"{request.what}: nothing was heard for {request.read_timeout} seconds"
     return request.failed(APITimeoutError(what, timeout=request.read_timeout))
+
+
+def system_error_behind(error: BaseException) -> Optional[BaseException]:
+    """Return what the system or Python's own libraries said, without where; None where that is not known.
+
+    The exceptions of requests, urllib3 and PySocks hold requests and pools, and with them the key, URLs, and a proxy's
+    user name and password; so do the variables of the functions that a traceback leads to.
+    """
+    todo, seen = [error], set()
+    while todo:
+        each = todo.pop(0)
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if type(each).__module__.partition(".")[0] not in ("requests", "urllib3", "socks"):
+            each.__cause__ = each.__context__ = None
+            return each.with_traceback(None)
+        behind = [getattr(each, "reason", None), *each.args, each.__cause__, each.__context__]
+        todo += [one for one in behind if isinstance(one, BaseException)]
+    return None

@@ -26,7 +26,7 @@ from cartesia_sync import (
     RateLimitError,
     UnprocessableEntityError,
 )
-from cartesia_sync.errors import APIResponseValidationError, ProtocolError
+from cartesia_sync.errors import APIResponseValidationError, ProtocolError, ProxySettingError
 from cartesia_sync.exchange import HTTPRequest
 from cartesia_sync.transport.error_response import MAX_BODY_BYTES
 
@@ -194,7 +194,7 @@ def test_no_failed_connection_tells_the_key_or_the_query() -> None:
 def test_a_proxy_that_is_none_is_not_shown(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     client = Cartesia(api_key=KEY, base_url="https://api.example", max_retries=0)
-    with pytest.raises(ProtocolError, match="none to ask") as failed:
+    with pytest.raises(ProxySettingError, match=r"HTTPS_PROXY names a proxy with the scheme '(http|socks9)'") as failed:
         client.get("/x")
     assert not [words for words in words_of(failed.value) if "s3cret" in words]
 
