@@ -116,7 +116,7 @@ class WholeFile:
         """
         is_ours = self._process == os.getpid()
         part_path = self._part_path if is_ours else ""
-        if part_path and self._hold is not None:
+        if part_path and self._hold is not None and not self._hold.closed:  # a first time may have been interrupted
             with contextlib.suppress(OSError):
                 # Before the lock is given back: then the name may be another's. An interrupt may have come before it
                 # was taken; to take it twice does nothing.

@@ -166,7 +166,7 @@ def _look_at_the_proxy(client: Cartesia, report: _Report) -> None:
         return
     report.has_proxy = True
     credentials = "" if proxy.username is None else ", with credentials that are not shown"
-    report.good("proxy", f"{proxy.shown}{credentials}")
+    report.good("proxy", f"{proxy.shown.removeprefix('the proxy ')}{credentials}")
 
 
 # ---- what the service says

@@ -625,3 +625,15 @@ def test_an_interrupt_anywhere_leaves_the_whole_file_or_none_and_no_part(tmp_pat
                 assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a"]
     assert places > 30
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no lock is held there")
+def test_what_an_interrupt_left_half_discarded_is_discarded_again(tmp_path: Path) -> None:
+    file = WholeFile(tmp_path / "a.wav")
+    file.__enter__()
+    assert file._file is not None
+    assert file._hold is not None
+    file._file.close()
+    file._hold.close()  # here the interrupt struck
+    file._discard()
+    assert file._hold is None

@@ -132,7 +132,7 @@ def test_a_proxy_is_shown_without_its_credentials_and_blamed(run: Command, monke
     assert "secret" not in result[1]
     status, lines = found(result)
     assert (status, list(bad(lines))) == (1, ["address"])
-    assert lines["proxy"] == ("ok", "http://127.0.0.1:9, with credentials that are not shown")
+    assert lines["proxy"] == ("ok", "http://127.0.0.1:9 (https_proxy), with credentials that are not shown")
     assert "check the proxy" in lines["address"][1]
 
 
