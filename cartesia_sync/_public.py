@@ -52,6 +52,10 @@ if TYPE_CHECKING:
     from .resources.binary import BinaryAPIResponse
     from .resources.events import Stream
     from .resources.pages import SyncCursorIDPage
+    from .speech.captions import Captions, Cue
+    from .speech.frames import Frame, Frames, frames_of
+    from .speech.recording import Recording
+    from .speech.words import Phoneme, Word
     from .streaming.connection import Connection, ConnectionManager
     from .streaming.context import Context
     from .streaming.pump import Speech
@@ -61,15 +65,23 @@ Client = Cartesia
 NoneType = type(None)
 _LATER = {
     "BinaryAPIResponse": "resources.binary",
+    "Captions": "speech.captions",
     "Connection": "streaming.connection",
     "ConnectionManager": "streaming.connection",
     "Context": "streaming.context",
+    "Cue": "speech.captions",
+    "Frame": "speech.frames",
+    "Frames": "speech.frames",
+    "Phoneme": "speech.words",
     "Receiver": "streaming.receiver",
+    "Recording": "speech.recording",
     "RequestOptions": "parameters",
     "Speech": "streaming.pump",
     "Stream": "resources.events",
     "SyncCursorIDPage": "resources.pages",
+    "Word": "speech.words",
     "file_from_path": "parameters",
+    "frames_of": "speech.frames",
 }
 """Names for annotations, and where they are: loaded when asked for, since most bring the transport with them."""
 
@@ -86,6 +98,7 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BinaryAPIResponse",
+    "Captions",
     "Cartesia",
     "CartesiaError",
     "Client",
@@ -97,8 +110,11 @@ __all__ = [
     "Context",
     "ContextStateError",
     "ContextTimeoutError",
+    "Cue",
     "FirstEventTimeoutError",
     "ForkedError",
+    "Frame",
+    "Frames",
     "GapTimeoutError",
     "IncompleteAnswerError",
     "InternalServerError",
@@ -111,10 +127,12 @@ __all__ = [
     "NotGiven",
     "Omit",
     "PermissionDeniedError",
+    "Phoneme",
     "ProtocolError",
     "ProxySettingError",
     "RateLimitError",
     "Receiver",
+    "Recording",
     "RequestOptions",
     "Speech",
     "Stream",
@@ -124,9 +142,11 @@ __all__ = [
     "UnfinishedError",
     "UnprocessableEntityError",
     "WebSocketConnectionClosedError",
+    "Word",
     "WriteTimeoutError",
     "__version__",
     "file_from_path",
+    "frames_of",
     "not_given",
     "omit",
     "types",

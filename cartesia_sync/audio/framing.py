@@ -30,7 +30,7 @@ class SampleFramer:
         start = self._split_sample
         rest = (len(start) + len(chunk.audio)) % audio_format.sample_bytes
         split = (start + chunk.audio[-rest:])[-rest:] if rest else b""
-        chunk_format = _ChunkFormat(audio_format.encoding, start, rest)
+        chunk_format = _ChunkFormat(audio_format, start, rest)
         attached = chunk.__dict__
         self._split_sample = split  # one step with the store below: an interrupt finds neither or both
         attached["audio_format"] = chunk_format
@@ -39,23 +39,38 @@ class SampleFramer:
 class _ChunkFormat:
     """The encoding of a chunk, and the bytes that its first sample began with in the chunk before."""
 
-    __slots__ = ("_encoding", "_rest", "_start")
+    __slots__ = ("_rest", "_start", "format")
 
-    def __init__(self, encoding: str, start: bytes, rest: int) -> None:
-        self._encoding = encoding
+    def __init__(self, audio_format: RawFormat, start: bytes, rest: int) -> None:
+        self.format = audio_format
         self._start = start
         self._rest = rest
 
     def samples(self, audio: bytes) -> NDArray[np.float32]:
         from .samples import to_samples
 
-        return to_samples(self._whole(audio), self._encoding)
+        return to_samples(self._whole(audio), self.format.encoding)
 
     def raw(self, audio: bytes) -> NDArray[np.int16]:
         from .samples import to_integers
 
-        return to_integers(self._whole(audio), self._encoding)
+        return to_integers(self._whole(audio), self.format.encoding)
 
     def _whole(self, audio: bytes) -> bytes:
         joined = self._start + audio
         return joined[: len(joined) - self._rest]
+
+
+def format_of(chunk: Chunk) -> RawFormat:
+    """Return what was attached to a chunk.
+
+    Raises:
+        ValueError: Nothing was.
+    """
+    attached = chunk.__dict__.get("audio_format")
+    if not isinstance(attached, _ChunkFormat):
+        raise ValueError(
+            "this chunk does not know its encoding, since it did not come out of a context's receive(), or that is "
+            "none that we know"
+        )
+    return attached.format

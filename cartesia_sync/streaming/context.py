@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..audio.files import BinaryTarget
+    from ..speech.frames import Frames
+    from ..speech.recording import Recording
 
 T = TypeVar("T")
 
@@ -432,6 +434,66 @@ class Context:
     def __iter__(self) -> Iterator[Event]:
         """Do what ``receive()`` does."""
         return self.receive()
+
+    def record(self, events: Optional[Iterator[Event]] = None) -> Recording:
+        """Iterate this context's events and keep what they bring: one pass for a file, captions, and playing it.
+
+        Afterwards ``recording.save(path)``, ``.samples()``, ``.captions()``, ``.words``, ``.phonemes``, ``.plot(path)``
+        need no service. An error event of this context raises, as the exception of its status::
+
+            recording = context.record()
+            for event in recording:
+                ...
+            recording.save("hello.wav")
+            recording.captions().save("hello.srt")
+
+        Args:
+            events: What this context's ``speak`` or ``receive`` gave, to be iterated; None calls ``receive``. Those of
+                ``receive_any`` and ``recv`` are kept by ``recording.keep(event)``.
+
+        Raises and threads: as ``receive``, when it is iterated. Does not wait.
+        """
+        from ..speech.recording import Recording, Source
+
+        channel = self._channel
+        source = Source(
+            self.context_id,
+            transcripts=lambda: self.transcripts,
+            audio_format=lambda: channel.audio_format,
+            check_whole=lambda audio_bytes, last: self._check_whole(audio_bytes=audio_bytes, last=last),
+        )
+        return Recording((lambda: self.receive(raise_on_error=True)) if events is None else (lambda: events), source)
+
+    def frames(self, ms: float = 20, *, events: Optional[Iterator[Event]] = None) -> Frames:
+        """Iterate the audio in frames of one length, such as the 160 bytes of 20 ms of mu-law that telephones take.
+
+        A frame leaves as soon as its audio is there; the last one is filled up with the encoding's silence. Each has
+        ``audio``, ``start`` in seconds, and the ``words`` and ``flush_ids`` that are known when it leaves. After
+        ``cancel()`` no frame comes any more. An error event raises, as the exception of its status.
+
+        Args:
+            ms: The length of a frame in milliseconds; with the sample rate it makes whole samples.
+            events: What this context's ``speak``, ``receive`` or ``record`` gave; None calls ``receive``.
+
+        Raises:
+            ValueError, TypeError: The length is none, or makes no whole samples.
+            Others, and threads: As ``receive``, when it is iterated. Does not wait.
+        """
+        from ..speech.frames import Frames, checked_ms, frame_bytes
+
+        channel = self._channel
+        audio_format = channel.audio_format or RawFormat.if_known(
+            self._options.get("output_format", DEFAULT_OUTPUT_FORMAT)
+        )
+        checked = checked_ms(ms)
+        if audio_format is not None:
+            frame_bytes(audio_format, checked)  # so that it is refused now, and not with the first audio
+        return Frames(
+            self.receive(raise_on_error=True) if events is None else events,
+            checked,
+            transcript=lambda: "".join(self.transcripts),
+            is_dropped=lambda: channel.is_cancel_requested and channel.mailbox.is_discarded,
+        )
 
     def audio(self) -> bytes:
         """Return the whole audio, in the encoding that was asked for. Waits until the context has ended.

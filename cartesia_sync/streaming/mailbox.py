@@ -269,6 +269,12 @@ class Mailbox(_Queue):
 
     # ---- what comes out
 
+    @property
+    def is_discarded(self) -> bool:
+        """Whether what nobody has taken yet is not to be given any more. Threads: any."""
+        ends = self._ends
+        return bool(ends) and ends[0].discards
+
     def peek(self) -> Union[_Queued, End, None]:
         """Return what is next, the end included, and leave it there; None if nothing is.
 
