@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, BinaryIO, Callable, Optional, Union
 
 from . import interrupts, service
 from .outcome import STANDARD_OUTPUT, SUCCEEDED, WRONG_USE, CommandError, tell
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..protocol.formats import RawOutputFormatParam
+    from ..streaming.context import Context
 
 STANDARD = "-"
 STANDARD_INPUT = "standard input"
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--voice", metavar="ID", help="a voice's id; see cartesia-sync voices")
     parser.add_argument("--model", metavar="ID", help="a model's id (default: sonic-latest)")
     parser.add_argument("--language", metavar="CODE", help="the text's language, such as en")
+    parser.add_argument("--captions", metavar="FILE", help="write captions too: .srt, .vtt, .ass or .json")
     parser.add_argument("--play", action="store_true", help="play it, with a player found on this machine")
     service.add_local(parser)
 
@@ -51,6 +53,7 @@ def run(options: argparse.Namespace) -> int:
         CartesiaError, OSError: It failed.
     """
     _check_output(options)
+    _check_captions(options)
     text = _text(options.text)
     player = _player() if options.play else None
     with interrupts.held_back():
@@ -69,10 +72,15 @@ def run(options: argparse.Namespace) -> int:
             voice=DEFAULT_VOICE_ID if options.voice is None else options.voice,
             language=options.language,
             output_format=FORMAT,
+            **({"add_timestamps": True} if options.captions else {}),
         )
         context.push(text, continue_=False)
-        with _named_as_typed(options.output), _progress() as show:
-            seconds = context.save(sys.stdout.buffer if path == STANDARD else path, on_progress=show)
+        target = sys.stdout.buffer if path == STANDARD else path
+        if options.captions:
+            seconds = _save_both(context, target, options)
+        else:
+            with _named_as_typed(options.output), _progress() as show:
+                seconds = context.save(target, on_progress=show)
         if path != STANDARD and options.output == STANDARD:
             with open(path, "rb") as file:
                 sys.stdout.buffer.write(file.read())
@@ -114,6 +122,33 @@ def _check_output(options: argparse.Namespace) -> None:
         raise _TriedError  # so that nothing is made of it, nor changed
 
 
+def _check_captions(options: argparse.Namespace) -> None:
+    """Find what is wrong with the captions' target before the service is asked.
+
+    Raises:
+        CommandError, OSError: They cannot be written to it.
+    """
+    target = options.captions
+    if target is None:
+        return
+    with interrupts.held_back():
+        from ..audio.files import WholeFile
+        from ..speech import captions
+    try:
+        captions.kind_of(target)
+    except ValueError as error:
+        raise CommandError(f"--captions: {error}", WRONG_USE) from None
+    if options.output and os.path.abspath(options.output) == os.path.abspath(target):
+        raise CommandError(f"--captions {target}: the audio goes there", WRONG_USE)
+    try:
+        with interrupts.held_back():
+            captions.load_pysubs2()
+    except ImportError as error:
+        raise CommandError(f"--captions: {error}") from error
+    with contextlib.suppress(_TriedError), WholeFile(target):
+        raise _TriedError  # as above
+
+
 class _TriedError(Exception):
     """The target can be written to."""
 
@@ -146,6 +181,20 @@ def _standard_input() -> str:
 
 
 # ---- while it is spoken
+
+
+def _save_both(context: Context, target: Union[str, BinaryIO], options: argparse.Namespace) -> float:
+    """Write the audio and the captions, once both are known to be whole; return the seconds of audio."""
+    recording = context.record()
+    with _progress() as show:
+        for _ in recording:
+            if show is not None:
+                show(recording.seconds)
+    captions = recording.captions()
+    with _named_as_typed(options.output):
+        seconds = recording.save(target)
+    captions.save(options.captions)
+    return seconds
 
 
 @contextlib.contextmanager

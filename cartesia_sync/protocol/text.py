@@ -7,8 +7,12 @@ The service refuses a first transcript without a letter or digit, and wants each
 from __future__ import annotations
 
 import re
+from typing import Optional
 
 from .words import has_words
+
+TAG_SECONDS = 0.5
+"""How long the beginning of a tag waits for its rest."""
 
 
 def _beginnings(word: str) -> str:
@@ -61,6 +65,16 @@ class TextGate:
     def holds_a_tag(self) -> bool:
         """Whether something waits that ``flush`` would let out."""
         return self._size_without_half_a_pair() > 0 and (self._has_begun or has_words(self._held))
+
+    @property
+    def flush_after(self) -> Optional[float]:
+        """Seconds without another piece after which ``flush`` is to be called; None where nothing waits for that."""
+        return TAG_SECONDS if self.holds_a_tag else None
+
+    def feed_all(self, piece: str) -> list[str]:
+        """Take a piece; return what may be sent now, each by itself."""
+        text = self.feed(piece)
+        return [text] if text else []
 
     def flush(self) -> str:
         """Return what waits for more of a tag, since nothing has come for a while; not what waits for a word."""

@@ -68,7 +68,7 @@ def draw(
         axes = figure.add_subplot(rows, 1, row + 1)
         start, end = row * row_seconds, (row + 1) * row_seconds
         axes.set_xlim(start, end)
-        axes.set_ylim(-1.6, 1.05)
+        axes.set_ylim(-1.95, 1.05)
         axes.set_yticks([])
         for side in ("left", "right", "top"):
             axes.spines[side].set_visible(False)
@@ -135,7 +135,7 @@ def _wave(collection_of: Any, samples: NDArray[np.float32], sample_rate: int, st
 
 
 def _write(axes: Any, word: Word, *, level: int) -> None:
-    height = -1.12 - 0.2 * level
+    height = -1.12 - 0.25 * level
     axes.plot([word.start, max(word.end, word.start)], [-1.04, -1.04], color="tab:orange", linewidth=2)
     # Not as mathematics, which a text with two dollar signs would be.
     axes.text(word.start, height, word.text, fontsize=8, va="top", parse_math=False, clip_on=False)

@@ -385,6 +385,7 @@ class Context:
         text: Union[str, Iterable[str]],
         *,
         on_expiry: Literal["continue", "raise"] = "continue",
+        split: Optional[Literal["sentence"]] = None,
         **fields: Any,
     ) -> Speech:
         """Push pieces of text as an iterable yields them, and iterate the audio's events meanwhile.
@@ -405,6 +406,10 @@ class Context:
             on_expiry: ``"raise"`` raises ``ContextStateError`` where the text comes too late, in place of going on. So
                 it is too where the service ends a context of which no audio came, or whose encoding is not documented:
                 its length, which the next times must follow, is not known.
+            split: ``"sentence"`` sends the text sentence by sentence, each when it has ended; the first one early. The
+                service is asked not to wait for more then (``max_buffer_delay_ms`` 0, unless the context has another).
+                What ends like a sentence waits for half a second at most without another piece, all else for three.
+                The sentences are those of the context's ``language``, or English. Needs the extra ``text``.
             **fields: Further fields of each request, as for ``send``.
 
         Returns an iterator of events with ``close()``, to be used in ``with`` or to its end: closing it early cancels
@@ -412,13 +417,24 @@ class Context:
 
         Raises:
             TypeError: The text is no iterable of texts.
-            ValueError: ``on_expiry`` is neither.
+            ValueError: ``on_expiry`` is neither, or ``split`` is another.
+            ImportError: ``split`` needs the extra ``text``, which needs Python 3.10.
             ForkedError: The connection is the parent process's.
             APIConnectionError: The system gives no thread for it; the context is as it was.
             Others, and threads: As ``receive`` for the iterator. Does not wait.
         """
         if on_expiry not in ("continue", "raise"):
             raise ValueError(f"on_expiry is 'continue' or 'raise'; got {on_expiry!r}")
+        if split not in (None, "sentence"):
+            raise ValueError(f"split is None or 'sentence'; got {split!r}")
+        gate = None
+        if split is not None:
+            from ..speech.sentences import SentenceGate, load_segment
+
+            language = fields.get("language") or self._options.get("language")
+            gate = SentenceGate(load_segment(), language if isinstance(language, str) else "en")
+            if "max_buffer_delay_ms" not in fields:
+                self._options = {"max_buffer_delay_ms": 0, **self._options}  # of the closing message too
         return Speech(
             self._channel,
             self._turn,
@@ -429,6 +445,7 @@ class Context:
             finish=self.no_more_inputs,
             keeps_alive=self,
             continues=on_expiry == "continue",
+            gate=gate,
         )
 
     def __iter__(self) -> Iterator[Event]:

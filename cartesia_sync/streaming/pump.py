@@ -10,7 +10,7 @@ import queue
 import threading
 import weakref
 from collections.abc import Generator, Iterable, Iterator
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from ..closing import Closing
 from ..errors import APIConnectionError, CartesiaError, ContextStateError
@@ -21,9 +21,6 @@ from .channel import Channel
 from .link import Link
 from .receiver import Receiver, Turn
 from .timer import call_later
-
-TAG_SECONDS = 0.5
-"""How long the beginning of a tag waits for its rest."""
 
 _numbers = itertools.count(1)
 
@@ -46,6 +43,7 @@ class Speech(Receiver, Closing):
         finish: Callable[[], None],
         keeps_alive: object,
         continues: bool,
+        gate: Optional[TextGate] = None,
     ) -> None:
         turn.link.check_process()  # before any of the text is taken
         pieces = _pieces_of(text)
@@ -57,7 +55,7 @@ class Speech(Receiver, Closing):
         # not hold this iterator, so that one which nobody holds any more stops it.
         pump = threading.Thread(
             target=contextvars.copy_context().run,
-            args=(_pump, channel, turn.link, pieces, _Gate(push, post), finish),
+            args=(_pump, channel, turn.link, pieces, _Gate(push, post, gate or TextGate()), finish),
             name=f"cartesia-sync-pump-{next(_numbers)}",
             daemon=True,
         )
@@ -106,31 +104,32 @@ class _Gate:
     They take turns: whoever has taken the ``TextGate`` out of ``_turns`` sends what it lets out, before the other can.
     """
 
-    def __init__(self, push: Callable[[str], None], post: Callable[[str], bool]) -> None:
+    def __init__(self, push: Callable[[str], None], post: Callable[[str], bool], gate: TextGate) -> None:
         self._push = push
         self._post = post
         self._turns: queue.SimpleQueue[TextGate] = queue.SimpleQueue()
-        self._turns.put(TextGate())
+        self._turns.put(gate)
         self._pieces = 0
 
     def feed(self, piece: str) -> None:
         """Take a piece, and push what may leave. Waits for the timer's turn, which does not wait, and as a push."""
         if not isinstance(piece, str):
             raise TypeError(f"a piece of text is a str; got {type(piece).__name__}")
-        self._send(lambda gate: gate.feed(piece))
+        self._send(lambda gate: gate.feed_all(piece))
 
     def finish(self) -> None:
         """Push the rest."""
-        self._send(TextGate.finish)
+        self._send(lambda gate: [gate.finish()])
 
-    def _send(self, let_out: Callable[[TextGate], str]) -> None:
+    def _send(self, let_out: Callable[[TextGate], list[str]]) -> None:
         gate = self._turns.get()
         self._pieces += 1
-        text = let_out(gate)
-        if text:
-            self._push(text)
-        if gate.holds_a_tag:
-            call_later(TAG_SECONDS, functools.partial(_flush, weakref.ref(self), self._pieces))
+        for text in let_out(gate):
+            if text:
+                self._push(text)
+        seconds = gate.flush_after
+        if seconds is not None:
+            call_later(seconds, functools.partial(_flush, weakref.ref(self), self._pieces))
         self._turns.put(gate)
 
     def flush(self, pieces: int) -> None:
