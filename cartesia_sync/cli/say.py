@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
             voice=DEFAULT_VOICE_ID if options.voice is None else options.voice,
             language=options.language,
             output_format=FORMAT,
-            **({"add_timestamps": True} if options.captions else {}),
+            add_timestamps=True if options.captions else None,
         )
         context.push(text, continue_=False)
         target = sys.stdout.buffer if path == STANDARD else path

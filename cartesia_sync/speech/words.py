@@ -11,6 +11,7 @@ from typing import NamedTuple, Optional
 _TAG = r"</?(?:break|speed|volume|emotion|spell)\b[^<>]*>|\[laughter\]"
 _HIDDEN = re.compile(rf"(?P<tag>{_TAG})|<<(?P<phonemes>[^<>\s]+)>>", re.IGNORECASE)
 _WRAPPED = re.compile(r"<spell\b[^<>]*>.*?</spell\s*>|<<[^<>\s]+>>", re.IGNORECASE | re.DOTALL)
+_PARTS_WORDS = re.compile(r"<(?!/?spell)|\[", re.IGNORECASE)
 _BEGUN = re.compile(r"</?(?:break|speed|volume|emotion|spell)\b[^<>]*\Z", re.IGNORECASE)
 _LONGEST_TAG = 8
 """Entries; a tag with a space in it may come as several."""
@@ -75,6 +76,10 @@ class Shown:
                 kept = [(first + index, sign) for index, sign in enumerate(hidden["phonemes"]) if sign != "|"]
                 parts += [sign for _, sign in kept]
                 places += [place for place, _ in kept]
+            elif _PARTS_WORDS.match(hidden.group()) and transcript[at : hidden.start()][-1:].isalnum():
+                if transcript[hidden.end() : hidden.end() + 1].isalnum():  # or "one<break/>two" would be one word
+                    parts.append(" ")
+                    places.append(hidden.start())
             at = hidden.end()
         parts.append(transcript[at:])
         places += range(at, len(transcript))
