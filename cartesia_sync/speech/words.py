@@ -76,10 +76,12 @@ class Shown:
                 kept = [(first + index, sign) for index, sign in enumerate(hidden["phonemes"]) if sign != "|"]
                 parts += [sign for _, sign in kept]
                 places += [place for place, _ in kept]
-            elif _PARTS_WORDS.match(hidden.group()) and transcript[at : hidden.start()][-1:].isalnum():
-                if transcript[hidden.end() : hidden.end() + 1].isalnum():  # or "one<break/>two" would be one word
-                    parts.append(" ")
-                    places.append(hidden.start())
+            elif _PARTS_WORDS.match(hidden.group()) and all(
+                side.isalnum()
+                for side in (transcript[at : hidden.start()][-1:], transcript[hidden.end() : hidden.end() + 1])
+            ):  # or "one<break/>two" would be one word
+                parts.append(" ")
+                places.append(hidden.start())
             at = hidden.end()
         parts.append(transcript[at:])
         places += range(at, len(transcript))

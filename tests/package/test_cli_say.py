@@ -248,3 +248,46 @@ def test_nothing_is_left_in_the_temporary_folder(run: Command, monkeypatch: pyte
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     assert run("say", "Play me.", "--play", "--local")[0] == 1
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+# ---- captions
+
+
+def test_captions_are_written_beside_the_audio(run: Command, tmp_path: Path) -> None:
+    path, captions = tmp_path / "a.wav", tmp_path / "a.srt"
+    status, out, err = run(
+        "say", "Hello there. It is me, again.", "-o", str(path), "--captions", str(captions), "--local"
+    )
+    assert (status, err) == (0, "")
+    assert out == f"{path}: {seconds_of(path.read_bytes()):.2f} s\n"
+    assert [line for line in captions.read_text().splitlines() if "e" in line] == ["Hello there.", "It is me, again."]
+
+
+@pytest.mark.parametrize(
+    ("captions", "status", "words"),
+    [
+        ("a.txt", 2, "captions are written to .srt, .vtt, .ass, .ssa, .json; got"),
+        ("no/a.srt", 1, "No such file or directory"),
+        ("a.srt", 1, "pip install 'cartesia-sync[captions]'"),
+    ],
+)
+def test_captions_that_cannot_be_written_cost_no_speech(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, captions: str, status: int, words: str
+) -> None:
+    if captions == "a.srt":
+        monkeypatch.setitem(sys.modules, "pysubs2", None)
+    with LocalServer() as server:
+        monkeypatch.setenv("CARTESIA_BASE_URL", server.url)
+        monkeypatch.setenv("CARTESIA_API_KEY", "x")
+        got, out, err = run("say", "Hello.", "-o", str(tmp_path / "a.wav"), "--captions", str(tmp_path / captions))
+        assert server.heard == []
+    assert (got, out) == (status, "")
+    assert words in err
+    assert len(err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_captions_do_not_go_where_the_audio_goes(run: Command, tmp_path: Path) -> None:
+    path = str(tmp_path / "a.srt")
+    assert run("say", "Hello.", "--captions", path, "-o", path, "--local")[0] == 2
+    assert list(tmp_path.iterdir()) == []

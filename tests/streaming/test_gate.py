@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import gc
 import queue
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -214,3 +215,71 @@ def test_where_the_system_gives_no_thread_nothing_is_raised_and_the_next_one_may
     monkeypatch.setattr(threading.Thread, "start", start)
     one.call_later(0.0, lambda: None)
     assert called.wait(BOUND)
+
+
+# ---- sentence by sentence
+
+splits = pytest.mark.skipif(sys.version_info < (3, 10), reason="sentencex needs Python 3.10")
+
+
+@splits
+def test_a_text_leaves_sentence_by_sentence_and_the_service_does_not_wait(stage: Any) -> None:
+    context = stage.context("a")
+    speech = context.speak(["One. Two, th", "ree! Fo", "ur <break", ' time="1s"/>. Five'], split="sentence")
+    sent = ["One. ", "Two, three! ", 'Four <break time="1s"/>. ', "Five"]
+    assert transcripts(stage.wire, 5) == [*sent, ""]
+    assert [message["max_buffer_delay_ms"] for message in stage.wire.sent] == [0] * 5
+    assert "".join(context.transcripts) == "".join(sent)
+    stage.wire.feed_chunk("a", b"12")
+    stage.wire.feed_done("a")
+    assert [event.type for event in speech] == ["chunk", "done"]
+
+
+@splits
+def test_who_asks_for_a_delay_has_it(stage: Any) -> None:
+    stage.context("a", max_buffer_delay_ms=500).speak("One. Two.", split="sentence")
+    assert [message["max_buffer_delay_ms"] for message in stage.wire.wait_sent(3)] == [500] * 3
+
+
+@splits
+def test_the_last_sentence_does_not_wait_for_ever(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    more: queue.SimpleQueue[str] = queue.SimpleQueue()
+    called: queue.SimpleQueue[float] = queue.SimpleQueue()
+
+    def call_later(seconds: float, function: Callable[[], object]) -> None:
+        def call() -> None:
+            function()
+            called.put(seconds)
+
+        timer.call_later(seconds / 50, call)
+
+    monkeypatch.setattr(pump, "call_later", call_later)
+
+    def text() -> Iterator[str]:
+        yield "One. Two."
+        yield more.get(timeout=BOUND)
+        yield more.get(timeout=BOUND)
+
+    speech = stage.context("a").speak(text(), split="sentence")
+    assert called.get(timeout=BOUND) == 0.5
+    stage.wire.send_rest()  # as the reader does
+    assert transcripts(stage.wire, 2) == ["One. ", "Two."]
+    more.put(" Three and")
+    assert called.get(timeout=BOUND) == 3.0
+    stage.wire.send_rest()
+    assert transcripts(stage.wire, 3) == ["One. ", "Two.", " Three and"]
+    more.put(" four")
+    assert transcripts(stage.wire, 5) == ["One. ", "Two.", " Three and", " four", ""]
+    speech.close()
+
+
+def test_another_way_to_split_is_refused_and_so_is_one_without_its_library(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = stage.context("a")
+    with pytest.raises(ValueError, match="split is None or 'sentence'; got 'word'"):
+        context.speak("One.", split="word")
+    monkeypatch.setitem(sys.modules, "sentencex", None)
+    with pytest.raises(ImportError, match=r"pip install 'cartesia-sync\[text\]'"):
+        context.speak("One.", split="sentence")
+    assert stage.wire.sent == []
