@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import cartesia_sync.types
-from cartesia_sync import APIResponse, Cartesia, Timeout
+from cartesia_sync import APIResponse, Cartesia, Cue, Frame, Phoneme, Timeout, Word, frames_of, text
 from cartesia_sync.local import LocalServer, ServerOptions, faults
 from cartesia_sync.protocol.requests import omit
 from cartesia_sync.resources.base import Resource
@@ -55,6 +55,11 @@ TYPES = """\
 
 `cartesia_sync.types` holds the types of events, answers and parameters, under the official client's names. A field with
 `= None` may be missing. Answers and events keep fields that they do not know in `extra`.
+"""
+TAGS = """\
+# Tags
+
+`cartesia_sync.text` makes the service's tags of values; see [captions.md](captions.md).
 """
 LOCAL = """\
 # The local server
@@ -98,6 +103,9 @@ def listing() -> str:
     client = Cartesia(api_key="none")
     parts = [BEGINNING, *(section(name, type(thing)) for name, thing in nouns("client", client))]
     parts += [section(kind.__name__, kind) for kind in OTHERS]
+    parts += [entry(kind.__name__, kind) for kind in (Cue, Frame, Phoneme, Word)]
+    parts += [functions("frames_of", frames_of), TAGS]
+    parts += [functions(name, getattr(text, name)) for name in text.__all__]
     parts += [TYPES, entry("Timeout", Timeout)]
     parts += [
         entry(name, vars(cartesia_sync.types).get(name) or getattr(cartesia_sync.types, name)) for name in types()
@@ -157,6 +165,13 @@ def section(name: str, kind: type) -> str:
     return f"## `{name}`\n\n{first_paragraph(kind)}\n\n```text\n{code}\n```\n"
 
 
+def functions(name: str, function: Any) -> str:
+    """Write down a function that belongs to no class."""
+    head = readable(f"{name}{inspect.signature(function)}".replace("'", ""))
+    lines = [head, *indented(details(function))]
+    return f"## `{name}`\n\n{first_paragraph(function)}\n\n```text\n" + "\n".join(lines) + "\n```\n"
+
+
 def details(thing: Any) -> list[str]:
     """Return the sections of a docstring about arguments and errors, as they stand there."""
     lines: list[str] = []
@@ -189,8 +204,8 @@ def entry(name: str, kind: Any) -> str:
     here = definition(cartesia_sync.types, name)
     statement = here or (definition(sys.modules[kind.__module__], name) if inspect.isclass(kind) else None)
     if statement is None or isinstance(statement, ast.Assign):
-        text = ast.unparse(statement.value) if statement is not None else kind.__name__
-        return f"## `{name}`\n\n`{name} = {readable(text)}`\n"
+        meaning = ast.unparse(statement.value) if statement is not None else kind.__name__
+        return f"## `{name}`\n\n`{name} = {readable(meaning)}`\n"
     lines = [*fields(kind), *property_lines(kind)]
     lines += [
         line for method, function in methods(kind) if method not in BEHIND for line in described(method, function)

@@ -437,6 +437,6 @@ def _harmless(text: str, kind: str) -> str:
     text = re.sub(r"\\(?=[nNh])", "\\\\\u2060", text)  # a line break there; parted by a sign without width
     if kind == "vtt":
         text = re.sub(r"&(?=#?\w+;)", "&amp;", text).replace("<", "&lt;").replace("-->", "--&gt;")
-    elif kind != "json":
+    elif kind == "srt":
         text = re.sub(r"<(?=/?[a-zA-Z])", "\u2039", text)
     return text
