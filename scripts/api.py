@@ -167,7 +167,7 @@ def section(name: str, kind: type) -> str:
 
 def functions(name: str, function: Any) -> str:
     """Write down a function that belongs to no class."""
-    head = readable(f"{name}{inspect.signature(function)}".replace("'", ""))
+    head = f"{name}{inspect.signature(function)}".replace("'", "")
     lines = [head, *indented(details(function))]
     return f"## `{name}`\n\n{first_paragraph(function)}\n\n```text\n" + "\n".join(lines) + "\n```\n"
 

@@ -237,8 +237,9 @@ def test_a_text_leaves_sentence_by_sentence_and_the_service_does_not_wait(stage:
 
 @splits
 def test_who_asks_for_a_delay_has_it(stage: Any) -> None:
-    stage.context("a", max_buffer_delay_ms=500).speak("One. Two.", split="sentence")
+    speech = stage.context("a", max_buffer_delay_ms=500).speak("One. Two.", split="sentence")
     assert [message["max_buffer_delay_ms"] for message in stage.wire.wait_sent(3)] == [500] * 3
+    speech.close()
 
 
 @splits
