@@ -34,6 +34,7 @@ from .errors import (
     MissingCredentialsError,
     NotFoundError,
     PermissionDeniedError,
+    PlaybackError,
     ProtocolError,
     ProxySettingError,
     RateLimitError,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from .resources.binary import BinaryAPIResponse
     from .resources.events import Stream
     from .resources.pages import SyncCursorIDPage
+    from .speech.player import Player
     from .streaming.connection import Connection, ConnectionManager
     from .streaming.context import Context
     from .streaming.pump import Speech
@@ -65,6 +67,7 @@ _LATER = {
     "ConnectionManager": "streaming.connection",
     "Context": "streaming.context",
     "Receiver": "streaming.receiver",
+    "Player": "speech.player",
     "RequestOptions": "parameters",
     "Speech": "streaming.pump",
     "Stream": "resources.events",
@@ -111,6 +114,8 @@ __all__ = [
     "NotGiven",
     "Omit",
     "PermissionDeniedError",
+    "PlaybackError",
+    "Player",
     "ProtocolError",
     "ProxySettingError",
     "RateLimitError",

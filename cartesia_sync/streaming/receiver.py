@@ -10,6 +10,7 @@ from typing import Optional, Union
 
 from ..errors import APIError, ConcurrencyError, status_error
 from ..protocol.events import Chunk, Error, Event
+from ..protocol.formats import RawFormat
 from ..protocol.timeouts import Timeout
 from ..transport.locks import NotAcquiredError, TimedLock, raise_unless_not_acquired
 from .channel import Channel
@@ -165,6 +166,20 @@ class Receiver:
 
     def _check(self, event: Event) -> None:
         """Raise what keeps an event from being given."""
+
+    @property
+    def audio_format(self) -> Optional[RawFormat]:
+        """What the context's audio is; None before the first push, and where the encoding is not documented."""
+        return self._channel.audio_format
+
+    @property
+    def transcripts(self) -> tuple[str, ...]:
+        """The pieces of text that were sent, in order."""
+        return tuple(self._channel.transcripts)
+
+    def cancel(self) -> None:
+        """Cancel the context, as ``Context.cancel`` does. Threads: any, at any time. Does not wait."""
+        self._turn.link.cancel(self._channel, discard=True)
 
     def close(self) -> None:
         """Let another thread receive, while somebody still holds this iterator."""
