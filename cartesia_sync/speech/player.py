@@ -405,13 +405,13 @@ class _Output:
     def heard_of(self, playback: Playback) -> int:
         """Return how many frames of a speech have left the device's buffer. Threads: any. Does not wait."""
         played = self._asked - self.device.buffer_frames
-        segments = self._segments
-        ends = [
-            each.taken - min(each.frames, max(0, each.ends_at - played))
-            for each in segments
-            if each.playback is playback
-        ]
-        return max([playback._heard, *ends])
+        segments, heard = self._segments, playback._heard
+        for each in segments:
+            if each.playback is playback:
+                heard = max(heard, each.taken - min(each.frames, max(0, each.ends_at - played)))
+                if each.ends_at > played:
+                    break  # what comes later is not heard either
+        return heard
 
     def fail(self, words: str, cause: Optional[BaseException] = None) -> None:
         """End all that is played here. Threads: any, the device's included. Does not wait."""
