@@ -1,4 +1,4 @@
-"""``cartesia-sync say``: speak a text into a WAV file, to standard output, or aloud."""
+"""``cartesia-sync say``: speak a text into a file, to standard output, or aloud."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional, Union
 
 from . import interrupts, service
 from .outcome import STANDARD_OUTPUT, SUCCEEDED, WRONG_USE, CommandError, tell
@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from ..audio.encoders import EncodedWriter, Kind
+    from ..audio.wav import WavWriter
     from ..protocol.formats import RawOutputFormatParam
+    from ..streaming.context import Context
 
 STANDARD = "-"
 STANDARD_INPUT = "standard input"
-WAV_SUFFIXES = ("", ".wav", ".wave")
 FORMAT: RawOutputFormatParam = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 44100}
+OPUS_FORMAT: RawOutputFormatParam = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 48000}
+"""Opus takes no 44.1 kHz."""
 PLAYERS = (
     ("afplay",),
     ("paplay",),
@@ -35,11 +39,19 @@ _BETWEEN_SHOWS = 0.1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("text", metavar="TEXT", help="what to say; - reads standard input, as UTF-8")
-    parser.add_argument("-o", "--output", metavar="FILE", help="the WAV file to write; - is standard output")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="the file to write, by its suffix WAV, MP3, Ogg, Opus or FLAC; - is a WAV file on standard output",
+    )
     parser.add_argument("--voice", metavar="ID", help="a voice's id; see cartesia-sync voices")
     parser.add_argument("--model", metavar="ID", help="a model's id (default: sonic-latest)")
     parser.add_argument("--language", metavar="CODE", help="the text's language, such as en")
-    parser.add_argument("--play", action="store_true", help="play it, with a player found on this machine")
+    parser.add_argument(
+        "--play", action="store_true", help="play it, while it arrives (or by a player found on this machine)"
+    )
+    parser.add_argument("--device", metavar="NAME", help="what to play it on: a device's name, or a part of it")
     service.add_local(parser)
 
 
@@ -50,9 +62,9 @@ def run(options: argparse.Namespace) -> int:
         CommandError: It cannot be done as it was asked for, or the player failed.
         CartesiaError, OSError: It failed.
     """
-    _check_output(options)
+    kind = _check_output(options)
     text = _text(options.text)
-    player = _player() if options.play else None
+    player = _player() if options.play and not _can_play(options) else None
     with interrupts.held_back():
         import tempfile
 
@@ -64,12 +76,16 @@ def run(options: argparse.Namespace) -> int:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="cartesia-sync-"))
             path = os.path.join(folder, "speech.wav")
         connection = stack.enter_context(stack.enter_context(service.client(options)).tts.websocket_connect())
+        output_format = OPUS_FORMAT if kind == "opus" else FORMAT
         context = connection.context(
             model_id=DEFAULT_MODEL_ID if options.model is None else options.model,
             voice=DEFAULT_VOICE_ID if options.voice is None else options.voice,
             language=options.language,
-            output_format=FORMAT,
+            output_format=output_format,
         )
+        if options.play and player is None:
+            _play_and_save(context, options, kind, output_format, text)
+            return SUCCEEDED
         context.push(text, continue_=False)
         with _named_as_typed(options.output), _progress() as show:
             seconds = context.save(sys.stdout.buffer if path == STANDARD else path, on_progress=show)
@@ -87,8 +103,8 @@ def run(options: argparse.Namespace) -> int:
 # ---- what was asked for
 
 
-def _check_output(options: argparse.Namespace) -> None:
-    """Find what is wrong with the target before the service is asked, which costs money.
+def _check_output(options: argparse.Namespace) -> Kind:
+    """Find what is wrong with the target before the service is asked, which costs money; return its kind.
 
     Raises:
         CommandError, OSError: It cannot be written to.
@@ -97,21 +113,31 @@ def _check_output(options: argparse.Namespace) -> None:
     if not target:
         if not options.play:
             raise CommandError("where should it go? Give -o FILE, or --play", WRONG_USE)
-        return
+        return "wav"
     if target == STANDARD:
         if sys.stdout is None:
             raise CommandError("-o -: standard output is closed", WRONG_USE)
         if sys.stdout.isatty():
             raise CommandError("-o -: standard output is a terminal; send it to a program or a file", WRONG_USE)
-        return
-    if os.path.splitext(target)[1].lower() not in WAV_SUFFIXES:
-        raise CommandError(f"-o {target}: only WAV can be written; give a name that ends in .wav", WRONG_USE)
+        return "wav"
+    with interrupts.held_back():
+        from ..audio.encoders import SUFFIXES, check
+    suffix = os.path.splitext(target)[1].lower()
+    if suffix and suffix not in SUFFIXES:
+        raise CommandError(f"-o {target}: give a name that ends in {', '.join(SUFFIXES)}", WRONG_USE)
+    kind = SUFFIXES.get(suffix, "wav")
+    try:
+        with interrupts.held_back():
+            check(kind, None)
+    except ImportError as error:
+        raise CommandError(f"-o {target}: {error}") from error
     if os.path.exists(target) and not os.path.isdir(target) and not os.path.isfile(target):
         raise CommandError(f"-o {target}: this is no ordinary file; -o - writes to standard output", WRONG_USE)
     with interrupts.held_back():
         from ..audio.files import WholeFile
     with contextlib.suppress(_TriedError), WholeFile(target):
         raise _TriedError  # so that nothing is made of it, nor changed
+    return kind
 
 
 class _TriedError(Exception):
@@ -189,13 +215,90 @@ def _progress() -> Iterator[Optional[Callable[[float], None]]]:
 # ---- aloud
 
 
+def _can_play(options: argparse.Namespace) -> bool:
+    """Whether the package can play by itself; without its extra a player of the machine's is looked for.
+
+    Raises:
+        CommandError: It cannot, and a device was asked for.
+    """
+    with interrupts.held_back():
+        from ..speech import device
+    try:
+        with interrupts.held_back():
+            device.miniaudio()
+    except ImportError as error:
+        if options.device is not None:
+            raise CommandError(f"--device: {error}") from error
+        return False
+    return True
+
+
+class _Pieces:
+    """Raw audio on its way to the player."""
+
+    def __init__(self) -> None:
+        import queue
+
+        self._pieces: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.put = self._pieces.put
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._pieces.get, b"")
+
+    def cancel(self) -> None:
+        """Be at the end."""
+        self.put(b"")
+
+
+def _play_and_save(
+    context: Context, options: argparse.Namespace, kind: Kind, output_format: RawOutputFormatParam, text: str
+) -> None:
+    """Play it while it arrives, and write it to the target that was asked for, if one was."""
+    with interrupts.held_back():
+        from ..audio.encoders import EncodedWriter
+        from ..audio.wav import WavWriter
+        from ..speech.player import Player
+    target = options.output
+    audio_format, pieces = context.audio_format, _Pieces()
+    with Player(options.device) as player, _progress() as show:
+        speech = player.play(pieces, output_format=output_format)
+        context.push(text, continue_=False)
+        seconds = 0.0
+        with contextlib.ExitStack() as stack:
+            writer: Union[WavWriter, EncodedWriter, None] = None
+            if target:
+                stack.enter_context(_named_as_typed(target))
+                to = sys.stdout.buffer if target == STANDARD else target
+                writer = WavWriter(to, audio_format) if kind == "wav" else EncodedWriter(to, kind, audio_format)
+                stack.enter_context(writer)
+            for piece in context.stream("raw"):
+                pieces.put(piece)
+                if writer is not None:
+                    writer.write(piece)
+                assert audio_format is not None
+                seconds += audio_format.seconds(len(piece))
+                if show is not None:
+                    show(seconds)
+            pieces.cancel()
+            if not seconds:
+                raise CommandError("there is no letter or digit in the text, and so no audio")
+        if target == STANDARD:
+            sys.stdout.buffer.flush()
+        elif target:
+            tell(f"{target}: {seconds:.2f} s")
+        speech.wait()
+
+
 def _player() -> tuple[str, ...]:
     import shutil
 
     for command in PLAYERS:
         if shutil.which(command[0]):
             return command
-    raise CommandError(f"--play needs one of {', '.join(command[0] for command in PLAYERS)}; none is installed")
+    raise CommandError(
+        "--play needs miniaudio (pip install 'cartesia-sync[play]') or one of "
+        f"{', '.join(command[0] for command in PLAYERS)}; none is installed"
+    )
 
 
 def _play(player: tuple[str, ...], path: str, target: Optional[str]) -> None:
