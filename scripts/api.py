@@ -26,6 +26,8 @@ from cartesia_sync.resources.base import Resource
 from cartesia_sync.resources.binary import BinaryAPIResponse
 from cartesia_sync.resources.events import Stream
 from cartesia_sync.resources.pages import SyncCursorIDPage
+from cartesia_sync.speech.player import Playback, Player
+from cartesia_sync.streaming.audio_stream import AudioStream
 from cartesia_sync.streaming.connection import Connection, ConnectionManager
 from cartesia_sync.streaming.context import Context
 from cartesia_sync.streaming.receiver import Receiver
@@ -66,7 +68,10 @@ Values for `LocalServer(faults=...)` and `server.inject(...)`, from `cartesia_sy
 """
 NOT_FOR_USERS = {"dialler", "link", "line", "clocks"}
 """Names that were never meant to be public, and warn until version 0.3."""
-OTHERS = (ConnectionManager, Connection, Context, Receiver, APIResponse, BinaryAPIResponse, Stream, SyncCursorIDPage)
+OTHERS = (
+    *(ConnectionManager, Connection, Context, Receiver, AudioStream, Player, Playback),
+    *(APIResponse, BinaryAPIResponse, Stream, SyncCursorIDPage),
+)
 
 
 def main() -> None:

@@ -15,9 +15,10 @@ from cartesia_sync.local import LocalServer
 from cartesia_sync.speech import device as room
 from cartesia_sync.speech.device import OutputDevice
 from cartesia_sync.speech.player import Player
+from cartesia_sync.types import RawOutputFormatParam
 
 BOUND = 20.0
-FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 24000}
+FORMAT: RawOutputFormatParam = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 24000}
 ROOT = Path(__file__).resolve().parents[2]
 
 
