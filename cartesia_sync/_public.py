@@ -34,6 +34,7 @@ from .errors import (
     MissingCredentialsError,
     NotFoundError,
     PermissionDeniedError,
+    PlaybackError,
     ProtocolError,
     ProxySettingError,
     RateLimitError,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from .resources.pages import SyncCursorIDPage
     from .speech.captions import Captions, Cue
     from .speech.frames import Frame, Frames, frames_of
+    from .speech.player import Player
     from .speech.recording import Recording
     from .speech.words import Phoneme, Word
     from .streaming.connection import Connection, ConnectionManager
@@ -73,6 +75,7 @@ _LATER = {
     "Frame": "speech.frames",
     "Frames": "speech.frames",
     "Phoneme": "speech.words",
+    "Player": "speech.player",
     "Receiver": "streaming.receiver",
     "Recording": "speech.recording",
     "RequestOptions": "parameters",
@@ -128,6 +131,8 @@ __all__ = [
     "Omit",
     "PermissionDeniedError",
     "Phoneme",
+    "PlaybackError",
+    "Player",
     "ProtocolError",
     "ProxySettingError",
     "RateLimitError",

@@ -31,6 +31,7 @@ in docs/errors.md.
      +-- ContextStateError                       also a ValueError: the method does not fit the context's state
      +-- ConcurrencyError                        also a RuntimeError: a second thread in one context's receive()
      +-- MissingCredentialsError                 also a ValueError: neither a key nor a token is given
+     +-- PlaybackError                           the device that speech is played on
 """
 
 from __future__ import annotations
@@ -529,6 +530,14 @@ class ConcurrencyError(CartesiaError, RuntimeError):
 
     The fault of the user's program: let one thread receive from a context. A signal handler that does more than
     ``cancel()`` and ``close()`` gets this too.
+    """
+
+
+class PlaybackError(CartesiaError):
+    """The device that speech is played on cannot be opened, has gone, or asks for no more audio.
+
+    What was heard until then is in ``heard`` of each speech; its context is cancelled. Another ``play()`` opens the
+    device anew.
     """
 
 

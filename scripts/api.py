@@ -28,7 +28,9 @@ from cartesia_sync.resources.events import Stream
 from cartesia_sync.resources.pages import SyncCursorIDPage
 from cartesia_sync.speech.captions import Captions
 from cartesia_sync.speech.frames import Frames
+from cartesia_sync.speech.player import Playback, Player
 from cartesia_sync.speech.recording import Recording
+from cartesia_sync.streaming.audio_stream import AudioStream
 from cartesia_sync.streaming.connection import Connection, ConnectionManager
 from cartesia_sync.streaming.context import Context
 from cartesia_sync.streaming.receiver import Receiver
@@ -75,17 +77,8 @@ Values for `LocalServer(faults=...)` and `server.inject(...)`, from `cartesia_sy
 NOT_FOR_USERS = {"dialler", "link", "line", "clocks"}
 """Names that were never meant to be public, and warn until version 0.3."""
 OTHERS = (
-    ConnectionManager,
-    Connection,
-    Context,
-    Receiver,
-    Recording,
-    Captions,
-    Frames,
-    APIResponse,
-    BinaryAPIResponse,
-    Stream,
-    SyncCursorIDPage,
+    *(ConnectionManager, Connection, Context, Receiver, AudioStream, Recording, Captions, Frames, Player, Playback),
+    *(APIResponse, BinaryAPIResponse, Stream, SyncCursorIDPage),
 )
 
 

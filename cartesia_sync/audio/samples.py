@@ -73,3 +73,10 @@ def to_integers(audio: Buffer, encoding: str) -> NDArray[np.int16]:
     scaled = np.rint(np.clip(samples, -1, 1) * np.float32(_FULL_SCALE))
     integers: NDArray[np.int16] = np.minimum(scaled, _FULL_SCALE - 1).astype(np.int16)
     return integers
+
+
+def scaled(samples: Buffer, gain: float) -> bytes:
+    """Multiply floating-point samples in native byte order, and clip them to -1 ... 1; NaN becomes 0."""
+    louder = np.frombuffer(samples, np.float32) * np.float32(gain)
+    clipped: NDArray[np.float32] = np.clip(np.nan_to_num(louder, copy=False, nan=0.0), -1, 1)
+    return clipped.tobytes()

@@ -184,6 +184,16 @@ def wav_bytes(audio: Buffer, fmt: RawFormat) -> bytes:
     return whole.getvalue()
 
 
+def streamed_wav_header(fmt: RawFormat) -> bytes:
+    """Make the head of a WAV file whose length nobody knows yet: open, which those who play it read to its end."""
+    header = bytearray(_wav_header(fmt, 0))
+    struct.pack_into("<I", header, 4, _UNKNOWN_LENGTH)
+    struct.pack_into("<I", header, len(header) - 4, _UNKNOWN_LENGTH)
+    if fmt.encoding != "pcm_s16le":
+        struct.pack_into("<I", header, len(header) - 12, _UNKNOWN_LENGTH)  # the number of samples ("fact")
+    return bytes(header)
+
+
 def read_wav(content: Buffer) -> tuple[RawFormat, bytes]:
     """Take the header off a WAV file; a streamed one, whose header has no true length, is read to the end.
 

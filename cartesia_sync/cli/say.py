@@ -1,4 +1,4 @@
-"""``cartesia-sync say``: speak a text into a WAV file, to standard output, or aloud."""
+"""``cartesia-sync say``: speak a text into a file, to standard output, or aloud."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from ..protocol.formats import RawOutputFormatParam
+    from ..audio.kinds import Kind
+    from ..protocol.formats import RawFormat, RawOutputFormatParam
+    from ..speech.recording import Recording
     from ..streaming.context import Context
 
 STANDARD = "-"
 STANDARD_INPUT = "standard input"
-WAV_SUFFIXES = ("", ".wav", ".wave")
 FORMAT: RawOutputFormatParam = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 44100}
+OPUS_FORMAT: RawOutputFormatParam = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 48000}
+"""Opus takes no 44.1 kHz."""
 PLAYERS = (
     ("afplay",),
     ("paplay",),
@@ -36,12 +39,20 @@ _BETWEEN_SHOWS = 0.1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("text", metavar="TEXT", help="what to say; - reads standard input, as UTF-8")
-    parser.add_argument("-o", "--output", metavar="FILE", help="the WAV file to write; - is standard output")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="the file to write, by its suffix WAV, MP3, Ogg, Opus or FLAC; - is a WAV file on standard output",
+    )
     parser.add_argument("--voice", metavar="ID", help="a voice's id; see cartesia-sync voices")
     parser.add_argument("--model", metavar="ID", help="a model's id (default: sonic-latest)")
     parser.add_argument("--language", metavar="CODE", help="the text's language, such as en")
     parser.add_argument("--captions", metavar="FILE", help="write captions too: .srt, .vtt, .ass or .json")
-    parser.add_argument("--play", action="store_true", help="play it, with a player found on this machine")
+    parser.add_argument(
+        "--play", action="store_true", help="play it, while it arrives (or by a player found on this machine)"
+    )
+    parser.add_argument("--device", metavar="NAME", help="what to play it on: a device's name, or a part of it")
     service.add_local(parser)
 
 
@@ -52,51 +63,43 @@ def run(options: argparse.Namespace) -> int:
         CommandError: It cannot be done as it was asked for, or the player failed.
         CartesiaError, OSError: It failed.
     """
-    _check_output(options)
+    kind = _check_output(options)
     _check_captions(options)
     text = _text(options.text)
-    player = _player() if options.play else None
+    player = _player() if options.play and not _can_play(options) else None
     with interrupts.held_back():
-        import tempfile
-
-        from ..audio import wav  # noqa: F401  # what save() loads
+        from ..audio import encoders, wav  # noqa: F401  # what save() loads
         from ..streaming.context import DEFAULT_MODEL_ID, DEFAULT_VOICE_ID
     with contextlib.ExitStack() as stack:
-        path = options.output
-        if path in (None, STANDARD) and player is not None:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="cartesia-sync-"))
-            path = os.path.join(folder, "speech.wav")
         connection = stack.enter_context(stack.enter_context(service.client(options)).tts.websocket_connect())
         context = connection.context(
             model_id=DEFAULT_MODEL_ID if options.model is None else options.model,
             voice=DEFAULT_VOICE_ID if options.voice is None else options.voice,
             language=options.language,
-            output_format=FORMAT,
+            output_format=OPUS_FORMAT if kind == "opus" else FORMAT,
             add_timestamps=True if options.captions else None,
         )
+        if options.play and player is None:
+            _play_and_save(context, options, text)
+            return SUCCEEDED
         context.push(text, continue_=False)
-        target = sys.stdout.buffer if path == STANDARD else path
-        if options.captions:
-            seconds = _save_both(context, target, options)
-        else:
+        if player is None and not options.captions:
             with _named_as_typed(options.output), _progress() as show:
-                seconds = context.save(target, on_progress=show)
-        if path != STANDARD and options.output == STANDARD:
-            with open(path, "rb") as file:
-                sys.stdout.buffer.write(file.read())
-            sys.stdout.buffer.flush()
-        elif path == options.output != STANDARD:
-            tell(f"{path}: {seconds:.2f} s")
+                _tell_length(options, context.save(_target(options), on_progress=show))
+            return SUCCEEDED
+        recording = context.record()
+        _hear(recording)
+        _save(recording, options)
         if player is not None:
-            _play(player, path, options.output)
+            _play(player, recording, options.output)
     return SUCCEEDED
 
 
 # ---- what was asked for
 
 
-def _check_output(options: argparse.Namespace) -> None:
-    """Find what is wrong with the target before the service is asked, which costs money.
+def _check_output(options: argparse.Namespace) -> Kind:
+    """Find what is wrong with the target before the service is asked, which costs money; return its kind.
 
     Raises:
         CommandError, OSError: It cannot be written to.
@@ -105,21 +108,32 @@ def _check_output(options: argparse.Namespace) -> None:
     if not target:
         if not options.play:
             raise CommandError("where should it go? Give -o FILE, or --play", WRONG_USE)
-        return
+        return "wav"
     if target == STANDARD:
         if sys.stdout is None:
             raise CommandError("-o -: standard output is closed", WRONG_USE)
         if sys.stdout.isatty():
             raise CommandError("-o -: standard output is a terminal; send it to a program or a file", WRONG_USE)
-        return
-    if os.path.splitext(target)[1].lower() not in WAV_SUFFIXES:
-        raise CommandError(f"-o {target}: only WAV can be written; give a name that ends in .wav", WRONG_USE)
+        return "wav"
+    with interrupts.held_back():
+        from ..audio.encoders import check
+        from ..audio.kinds import SOUNDS, suffix_of
+    suffix = suffix_of(target)
+    if suffix and suffix not in SOUNDS:
+        raise CommandError(f"-o {target}: give a name that ends in {', '.join(SOUNDS)}", WRONG_USE)
+    kind = SOUNDS.get(suffix, "wav")
+    try:
+        with interrupts.held_back():
+            check(kind, None)
+    except ImportError as error:
+        raise CommandError(f"-o {target}: {error}") from error
     if os.path.exists(target) and not os.path.isdir(target) and not os.path.isfile(target):
         raise CommandError(f"-o {target}: this is no ordinary file; -o - writes to standard output", WRONG_USE)
     with interrupts.held_back():
         from ..audio.files import WholeFile
     with contextlib.suppress(_TriedError), WholeFile(target):
         raise _TriedError  # so that nothing is made of it, nor changed
+    return kind
 
 
 def _check_captions(options: argparse.Namespace) -> None:
@@ -183,18 +197,37 @@ def _standard_input() -> str:
 # ---- while it is spoken
 
 
-def _save_both(context: Context, target: Union[str, BinaryIO], options: argparse.Namespace) -> float:
-    """Write the audio and the captions, once both are known to be whole; return the seconds of audio."""
-    recording = context.record()
+def _hear(recording: Recording, take: Callable[[bytes], object] = len) -> None:
+    """Receive all of it, and show how much there is."""
     with _progress() as show:
-        for _ in recording:
-            if show is not None:
-                show(recording.seconds)
-    captions = recording.captions()
-    with _named_as_typed(options.output):
-        seconds = recording.save(target)
-    captions.save(options.captions)
-    return seconds
+        for event in recording:
+            if event.type == "chunk":
+                take(event.audio)
+                if show is not None:
+                    show(recording.seconds)
+
+
+def _save(recording: Recording, options: argparse.Namespace) -> None:
+    """Write the audio and the captions that were asked for, once both are known to be whole."""
+    captions = recording.captions() if options.captions else None
+    if options.output:
+        with _named_as_typed(options.output):
+            seconds = recording.save(_target(options))
+        _tell_length(options, seconds)
+    if captions is not None:
+        captions.save(options.captions)
+
+
+def _target(options: argparse.Namespace) -> Union[str, BinaryIO]:
+    target: str = options.output
+    return sys.stdout.buffer if target == STANDARD else target
+
+
+def _tell_length(options: argparse.Namespace, seconds: float) -> None:
+    if options.output == STANDARD:
+        sys.stdout.buffer.flush()
+    else:
+        tell(f"{options.output}: {seconds:.2f} s")
 
 
 @contextlib.contextmanager
@@ -238,22 +271,83 @@ def _progress() -> Iterator[Optional[Callable[[float], None]]]:
 # ---- aloud
 
 
+def _can_play(options: argparse.Namespace) -> bool:
+    """Whether the package can play by itself; without its extra a player of the machine's is looked for.
+
+    Raises:
+        CommandError: It cannot, and a device was asked for.
+    """
+    with interrupts.held_back():
+        from ..speech import device
+    try:
+        with interrupts.held_back():
+            device.miniaudio()
+    except ImportError as error:
+        if options.device is not None:
+            raise CommandError(f"--device: {error}") from error
+        return False
+    return True
+
+
+class _Pieces:
+    """Raw audio on its way to the player."""
+
+    def __init__(self, audio_format: Optional[RawFormat]) -> None:
+        import queue
+
+        self.audio_format = audio_format
+        self._pieces: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.put = self._pieces.put
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._pieces.get, b"")
+
+    def cancel(self) -> None:
+        """Be at the end."""
+        self.put(b"")
+
+
+def _play_and_save(context: Context, options: argparse.Namespace, text: str) -> None:
+    """Play it while it arrives, and write what was asked for; where the device fails, that is there all the same."""
+    with interrupts.held_back():
+        from ..speech.player import Player
+    pieces, recording = _Pieces(context.audio_format), context.record()
+    with Player(options.device) as player:
+        speech = player.play(pieces)
+        context.push(text, continue_=False)
+        _hear(recording, pieces.put)
+        pieces.cancel()
+        if not recording.seconds:
+            raise CommandError("there is no letter or digit in the text, and so no audio")
+        _save(recording, options)
+        speech.wait()
+
+
 def _player() -> tuple[str, ...]:
     import shutil
 
     for command in PLAYERS:
         if shutil.which(command[0]):
             return command
-    raise CommandError(f"--play needs one of {', '.join(command[0] for command in PLAYERS)}; none is installed")
+    raise CommandError(
+        "--play needs miniaudio (pip install 'cartesia-sync[play]') or one of "
+        f"{', '.join(command[0] for command in PLAYERS)}; none is installed"
+    )
 
 
-def _play(player: tuple[str, ...], path: str, target: Optional[str]) -> None:
+def _play(player: tuple[str, ...], recording: Recording, target: Optional[str]) -> None:
+    """Have a player of the machine's play it, out of a file of its own: what it can play nobody knows, but WAV."""
     import subprocess
+    import tempfile
 
-    try:
-        played = subprocess.run([*player, path], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
-    except OSError as error:
-        raise CommandError(f"the player {player[0]} cannot be started: {error.strerror}") from error
+    with tempfile.TemporaryDirectory(prefix="cartesia-sync-") as folder:
+        path = os.path.join(folder, "speech.wav")
+        with _named_as_typed(None):
+            recording.save(path)
+        try:
+            played = subprocess.run([*player, path], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+        except OSError as error:
+            raise CommandError(f"the player {player[0]} cannot be started: {error.strerror}") from error
     if played.returncode:
         how = f"status {played.returncode}" if played.returncode > 0 else f"signal {-played.returncode}"
         said = played.stderr.decode(errors="replace").replace(path, target or "the audio").strip().splitlines()

@@ -16,6 +16,9 @@ ENCODINGS: Mapping[str, int] = MappingProxyType(
     {"pcm_f32le": 4, "pcm_s16le": 2, "pcm_mulaw": 1, "pcm_alaw": 1},
 )
 
+_SILENCE = {"pcm_f32le": b"\0", "pcm_s16le": b"\0", "pcm_mulaw": b"\xff", "pcm_alaw": b"\xd5"}
+"""A byte of silence in each encoding; G.711 does not write it as 0."""
+
 #: What is asked for when the user names no format: as the official client does. Copy it, never change it.
 # A plain dict, for the JSON encoder takes no mapping proxy; typed so that mypy refuses to change it.
 DEFAULT_OUTPUT_FORMAT: RawOutputFormatParam = {
@@ -138,6 +141,10 @@ class RawFormat:
     def seconds(self, audio_bytes: int) -> float:
         """Return how long so many bytes of audio play."""
         return audio_bytes / self.sample_bytes / self.sample_rate
+
+    def silence(self, audio_bytes: int) -> bytes:
+        """Return so many bytes of it."""
+        return _SILENCE[self.encoding] * audio_bytes
 
 
 def voice_on_the_wire(voice: str | Mapping[str, Any], version: str) -> str | dict[str, Any]:

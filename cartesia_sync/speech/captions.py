@@ -12,14 +12,16 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 from ..audio.files import WholeFile
-from .extras import missing
+from ..audio.kinds import CAPTIONS, kind_among
+from ..extras import missing
 from .words import Word
 
-KINDS = {".srt": "srt", ".vtt": "vtt", ".ass": "ass", ".ssa": "ssa", ".json": "json"}
-"""The suffixes of caption files, and what pysubs2 calls their formats."""
+if TYPE_CHECKING:
+    from ..audio.files import BinaryTarget
+    from ..audio.kinds import CaptionKind
 
 MAX_CHARS, MAX_LINES, MAX_SECONDS, MIN_SECONDS = 42, 2, 7.0, 5 / 6
 MAX_SPEED = 20.0
@@ -68,7 +70,7 @@ class Captions:
     def __getitem__(self, index: int) -> Cue:
         return self.cues[index]
 
-    def save(self, path: Union[str, os.PathLike[str]]) -> None:
+    def save(self, path: Union[str, os.PathLike[str], BinaryTarget], *, kind: Optional[CaptionKind] = None) -> None:
         """Write them to a file: ``.srt``, ``.vtt``, ``.ass``, ``.ssa`` or ``.json`` (that of pysubs2), in UTF-8.
 
         Signs that would be a player's commands are exchanged for others that look like them: braces for brackets,
@@ -76,15 +78,17 @@ class Captions:
 
         Args:
             path: Where the file is to be; it appears there when it is whole, in place of one that is there already.
+                Or a writable binary file object.
+            kind: ``srt``, ``vtt``, ``ass``, ``ssa`` or ``json``; None goes by the path's suffix.
 
         Raises:
-            ValueError: The suffix is none of these.
+            ValueError: The suffix or the kind is none of these.
             ImportError: pysubs2 is not installed; the extra ``captions`` brings it.
             OSError: The file cannot be written.
 
         Threads: any. Waits for the disk alone.
         """
-        content = self.content(kind_of(path))
+        content = self.content(kind_of(path) if kind is None else kind)
         with WholeFile(path) as file:
             file.write(content.encode())
 
@@ -94,8 +98,8 @@ class Captions:
         Raises:
             ValueError, ImportError: As ``save``.
         """
-        if kind not in KINDS.values():
-            raise ValueError(f"captions are of the kind {', '.join(KINDS.values())}; got {kind!r}")
+        if kind not in CAPTIONS.values():
+            raise ValueError(f"captions are of the kind {', '.join(CAPTIONS.values())}; got {kind!r}")
         pysubs2 = load_pysubs2()
         subtitles = pysubs2.SSAFile()
         for cue in self.cues:
@@ -107,16 +111,13 @@ class Captions:
         return text.getvalue()
 
 
-def kind_of(path: Union[str, os.PathLike[str]]) -> str:
-    """Return the kind of caption file that a path names by its suffix.
+def kind_of(path: object) -> CaptionKind:
+    """Return the kind of caption file that a path asks for by its suffix.
 
     Raises:
         ValueError: None of them.
     """
-    suffix = os.path.splitext(os.fsdecode(path))[1].lower()
-    if suffix not in KINDS:
-        raise ValueError(f"captions are written to {', '.join(KINDS)}; got {os.fsdecode(path)!r}")
-    return KINDS[suffix]
+    return kind_among(CAPTIONS, path, "captions are written to")
 
 
 def load_pysubs2() -> Any:
@@ -128,7 +129,7 @@ def load_pysubs2() -> Any:
     try:
         import pysubs2
     except ImportError as error:
-        raise missing("captions", "caption files need pysubs2") from error
+        raise missing("captions", "captions in files need pysubs2") from error
     return pysubs2
 
 

@@ -11,11 +11,8 @@ from ..audio.framing import format_of
 from ..closing import Closing
 from ..protocol.events import BaseEvent, Chunk, Event, Timestamps
 from ..protocol.formats import RawFormat
-from .timeline import Timeline
+from .timeline import Timeline, first_start
 from .words import Aligner, Word
-
-SILENCE = {"pcm_f32le": b"\0", "pcm_s16le": b"\0", "pcm_mulaw": b"\xff", "pcm_alaw": b"\xd5"}
-"""A byte of silence in each encoding; G.711 does not write it as 0."""
 
 _NO_WORDS: tuple[Word, ...] = ()
 
@@ -189,7 +186,7 @@ class Frames(Closing):
         size = 0 if audio_format is None else len(rest) - len(rest) % audio_format.sample_bytes
         if not size or audio_format is None or self._is_dropped():
             raise StopIteration
-        audio = rest[:size] + SILENCE[audio_format.encoding] * (self._size - size)
+        audio = rest[:size] + audio_format.silence(self._size - size)
         words = tuple(self._words[self._word :])
         flush_ids = self._flushes_of(self._at, len(self._waiting))
         frame = Frame(audio, self._given * self._seconds, words, flush_ids)
@@ -197,8 +194,8 @@ class Frames(Closing):
         return frame
 
     def _start_of_flush(self, flush_id: int) -> Optional[float]:
-        starts = [start for number, start in self._flush_starts.items() if number >= flush_id]
-        return None if not starts or self._format is None else self._format.seconds(min(starts))
+        start = first_start(self._flush_starts.items(), flush_id)
+        return None if start is None or self._format is None else self._format.seconds(start)
 
 
 def frames_of(events: Iterable[Event], ms: float = 20) -> Frames:

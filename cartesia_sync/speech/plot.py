@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Union
 
 from ..audio.files import WholeFile
-from .extras import missing
+from ..audio.kinds import PICTURES, kind_among
+from ..extras import missing
 from .words import Word
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..audio.files import BinaryTarget
+    from ..audio.kinds import PictureKind
 
-SUFFIXES = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 GAP_SECONDS = 0.25
 """Silence between two words that is drawn as a gap."""
 
@@ -90,19 +91,14 @@ def draw(
         file.write(picture.getvalue())
 
 
-def kind_of(path: Union[str, os.PathLike[str], BinaryTarget]) -> str:
-    """Return the kind of picture that a path names by its suffix; PNG for a file object.
+def kind_of(path: object) -> PictureKind:
+    """Return the kind of picture that a path asks for by its suffix; PNG for a file object.
 
     Raises:
         ValueError: None of them.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        return "png"
-    name = os.fsdecode(path)
-    suffix = os.path.splitext(name)[1].lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"a plot is written to {', '.join(SUFFIXES)}; got {name!r}")
-    return SUFFIXES[suffix]
+    is_name = isinstance(path, (str, os.PathLike))
+    return kind_among(PICTURES, path, "a plot is written to") if is_name else "png"
 
 
 def gaps(words: Sequence[Word], seconds: float) -> list[tuple[float, float]]:

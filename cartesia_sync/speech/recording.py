@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
-import weakref
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union, cast
 
+from ..audio.kinds import CAPTIONS, suffix_of
+from ..audio.spool import Spool
 from ..closing import Closing
 from ..errors import ContextStateError
 from ..protocol.events import BaseEvent, Chunk, Done, Event, FlushDone, PhonemeTimestampsEvent, Timestamps
 from ..protocol.formats import RawFormat
 from .captions import MAX_CHARS, MAX_LINES, MAX_SECONDS, MIN_SECONDS, Captions, captions_of
-from .timeline import Timeline
+from .timeline import Timeline, first_start
 from .words import Entry, Phoneme, Word, align
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..audio.files import BinaryTarget
+    from ..audio.kinds import CaptionKind, Kind
 
 SPOOL_BYTES = 32 << 20
 """How much audio is held in memory; what is more goes to a temporary file."""
-_PIECE_BYTES = 1 << 20
 
 
 class Flush(NamedTuple):
@@ -48,12 +48,14 @@ class Source(NamedTuple):
     Attributes:
         context_id: The user's.
         transcripts: Gives the pieces of text that were sent.
+        cancel: Cancels it.
         audio_format: Gives the encoding; None where it is none that we know, or nothing was sent.
         check_whole: Raises what keeps so many bytes, and this as the last event, from being the whole.
     """
 
     context_id: str
     transcripts: Callable[[], Sequence[str]]
+    cancel: Callable[[], None]
     audio_format: Callable[[], Optional[RawFormat]]
     check_whole: Callable[[int, Optional[Event]], None]
 
@@ -79,15 +81,15 @@ class Recording(Closing):
     An event that an interrupt kept from being given is in the recording all the same; and so is, once, an event that
     could not be kept and is given again, since it is kept first.
 
-    Threads: one at a time. Iterating waits as what it iterates does, all else for the disk alone.
+    Threads: one iterates, and any others may use what was kept meanwhile (on Windows one at a time, for long ones).
+    Iterating waits as what it iterates does, all else for the disk alone.
     """
 
     def __init__(self, events: Callable[[], Iterator[Event]], source: Source) -> None:
         self._begin = events
         self._events: Optional[Iterator[Event]] = None
         self._source = source
-        self._spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115  # it lives as long as this
-        weakref.finalize(self, self._spool.close)
+        self._spool = Spool(SPOOL_BYTES)
         self._audio_bytes = 0
         self._kept: Optional[Event] = None
         self._last: Optional[Event] = None
@@ -149,8 +151,7 @@ class Recording(Closing):
         if isinstance(event, Chunk):
             start = self._audio_bytes
             end = start + len(event.audio)
-            self._spool.seek(start)  # what an interrupted write left behind is written over
-            self._spool.write(event.audio)
+            self._spool.write(event.audio, start)
             piece = _Piece(start, end, event.flush_id)
             # One step: stores, and then one call of C code; an interrupt finds none of it or all.
             self._kept = self._last = event
@@ -173,6 +174,10 @@ class Recording(Closing):
         if close is not None:
             close()
 
+    def cancel(self) -> None:
+        """Cancel the context, as ``Context.cancel`` does. Threads: any, at any time. Does not wait."""
+        self._source.cancel()
+
     # ---- what was kept
 
     @property
@@ -181,21 +186,22 @@ class Recording(Closing):
         return self._source.context_id
 
     @property
+    def transcripts(self) -> tuple[str, ...]:
+        """The pieces of text that were sent until now, in order."""
+        return tuple(self._source.transcripts())
+
+    @property
     def transcript(self) -> str:
-        """The text that was sent until now, in which the words' places are."""
+        """All of them, joined: the text in which the words' places are."""
         return "".join(self._source.transcripts())
 
     @property
-    def encoding(self) -> Optional[str]:
-        """The audio's, such as ``pcm_s16le``; None where it is none that we know, or nothing was sent."""
-        audio_format = self._source.audio_format()
-        return None if audio_format is None else audio_format.encoding
+    def audio_format(self) -> Optional[RawFormat]:
+        """What its audio is: ``encoding``, and ``sample_rate`` in Hz; None where that is not documented, or not known.
 
-    @property
-    def sample_rate(self) -> Optional[int]:
-        """In Hz, or None as for ``encoding``."""
-        audio_format = self._source.audio_format()
-        return None if audio_format is None else audio_format.sample_rate
+        It is known with the first push, or before that from what ``context()`` was given.
+        """
+        return self._source.audio_format()
 
     @property
     def seconds(self) -> float:
@@ -238,29 +244,49 @@ class Recording(Closing):
         audio_format = self._known_format()
         return to_samples(self._read()[: self._whole_samples(audio_format)], audio_format.encoding)
 
-    def save(self, path: Union[str, os.PathLike[str], BinaryTarget], *, part: bool = False) -> float:
-        """Write the audio to a WAV file, in its encoding; return its length in seconds. It may be called again.
+    def save(
+        self,
+        path: Union[str, os.PathLike[str], BinaryTarget],
+        *,
+        kind: Union[Kind, CaptionKind, None] = None,
+        part: bool = False,
+    ) -> float:
+        """Write the audio, or captions, to a file; return the audio's length in seconds. It may be called again.
+
+        A WAV file keeps the encoding. MP3, Ogg Vorbis (``.ogg``), Ogg Opus (``.opus``) and FLAC (16 bits) need the
+        extra ``audio``. For ``.srt``, ``.vtt``, ``.ass``, ``.ssa`` and ``.json`` it writes ``captions()`` as they are
+        by default, with the extra ``captions``.
 
         Args:
             path: Where the file is to be; it appears there when it is whole, in place of one that is there already.
                 Or a writable binary file object.
+            kind: Such as ``mp3`` or ``srt``; None goes by the path's suffix, and writes WAV where that says nothing.
             part: Whether what there is will do, where it is not the whole.
 
         Raises:
             OSError: The file cannot be written.
-            ContextStateError: Also where there is no audio.
+            ImportError: The kind needs an extra, which the error names.
+            ValueError: There is no such kind, the suffix is that of one that is not written here, or it does not take
+                the sample rate.
+            ContextStateError: Also where there is no audio, or for captions no words.
             Others: As ``audio``.
         """
-        from ..audio.wav import WavWriter
+        from ..audio.encoders import writer
+        from ..audio.kinds import sound_kind_of
 
+        if kind in CAPTIONS.values() if kind is not None else suffix_of(path) in CAPTIONS:
+            self.captions(part=part).save(path, kind=cast("Optional[CaptionKind]", kind))
+            return self.seconds
+        chosen = sound_kind_of(path) if kind is None else cast("Kind", kind)
         self._check_whole(part=part)
         if not self._audio_bytes:
-            raise ContextStateError(f"context {self.context_id!r} has no audio to save; no file was made")
+            why = "none has come" if part else "there is no letter or digit in its text"
+            raise ContextStateError(f"context {self.context_id!r} has no audio to save: {why}; no file was made")
         audio_format = self._known_format()
-        with WavWriter(path, audio_format) as wav:
-            for piece in self._pieces(self._whole_samples(audio_format) if part else self._audio_bytes):
-                wav.write(piece)
-        return wav.seconds
+        with writer(path, chosen, audio_format) as file:
+            for piece in self._spool.pieces(self._whole_samples(audio_format) if part else self._audio_bytes):
+                file.write(piece)
+        return file.seconds
 
     @property
     def words(self) -> tuple[Word, ...]:
@@ -356,7 +382,7 @@ class Recording(Closing):
         draw(
             path,
             samples,
-            self.sample_rate or 1,
+            self._known_format().sample_rate if len(samples) else 1,
             words=self.words,
             flushes=[flush.start for flush in self.flushes[1:]],
             title=f"context {self.context_id}",
@@ -382,13 +408,7 @@ class Recording(Closing):
         return self._audio_bytes - self._audio_bytes % audio_format.sample_bytes
 
     def _read(self) -> bytes:
-        self._spool.seek(0)
-        return self._spool.read(self._audio_bytes)
-
-    def _pieces(self, audio_bytes: int) -> Iterator[bytes]:
-        for start in range(0, audio_bytes, _PIECE_BYTES):
-            self._spool.seek(start)
-            yield self._spool.read(min(_PIECE_BYTES, audio_bytes - start))
+        return self._spool.read(0, self._audio_bytes)
 
     def _alignment(self) -> tuple[tuple[Word, ...], int]:
         transcript = self.transcript
@@ -404,6 +424,6 @@ class Recording(Closing):
                 yield from timeline.feed(mark)
 
     def _start_of_flush(self, flush_id: int) -> Optional[float]:
-        pieces = [mark for mark in self._marks if isinstance(mark, _Piece)]
-        first = next((piece for piece in pieces if piece.flush_id is not None and piece.flush_id >= flush_id), None)
-        return None if first is None else self._seconds(first.start)
+        pieces = ((mark.flush_id, mark.start) for mark in self._marks if isinstance(mark, _Piece))
+        start = first_start(pieces, flush_id)
+        return None if start is None else self._seconds(start)

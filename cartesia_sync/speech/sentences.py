@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, Optional
 
-from ..protocol.text import TextGate
+from ..extras import missing
+from ..protocol.text import TAG, TextGate
 from ..protocol.words import has_words
-from .extras import missing
 
 FINISHED_SECONDS = 0.5
 """How long what ends like a sentence waits for more."""
@@ -19,10 +19,7 @@ LONG_FIRST = 40
 LONGEST = 1000
 """Characters without the end of a sentence; more is cut at a space."""
 
-_TAG = re.compile(
-    r"<spell\b[^<>]*>.*?</spell\s*>|</?(?:break|speed|volume|emotion|spell)\b[^<>]*>|\[laughter\]|<<[^<>\s]+>>",
-    re.IGNORECASE | re.DOTALL,
-)
+_TAG = re.compile(rf"<spell\b[^<>]*>.*?</spell\s*>|{TAG}|<<[^<>\s]+>>", re.IGNORECASE | re.DOTALL)
 _ENDS = re.compile(
     "[.!?\u2026\u061f\u06d4\u0964\u3002\uff01\uff1f][\"'\u201d\u2019\u00bb)\\]\u300d\u300f\uff09]*\\s*\\Z"
 )

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Callable, Optional
 
 from ..protocol.events import PhonemeTimestampsEvent, Timestamps
 from .words import Entry
 
 _RESTART_SECONDS = 0.2
+
+
+def first_start(starts: Iterable[tuple[Optional[int], int]], flush_id: int) -> Optional[int]:
+    """Return where the audio of a flush begins, or that of the first one after it; None where there is none yet.
+
+    Args:
+        starts: Numbers of flushes, and where audio of each begins, in the order of the audio.
+        flush_id: The flush.
+    """
+    return next((start for number, start in starts if number is not None and number >= flush_id), None)
 
 
 class Timeline:

@@ -8,8 +8,9 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Optional
 
-_TAG = r"</?(?:break|speed|volume|emotion|spell)\b[^<>]*>|\[laughter\]"
-_HIDDEN = re.compile(rf"(?P<tag>{_TAG})|<<(?P<phonemes>[^<>\s]+)>>", re.IGNORECASE)
+from ..protocol.text import TAG
+
+_HIDDEN = re.compile(rf"(?P<tag>{TAG})|<<(?P<phonemes>[^<>\s]+)>>", re.IGNORECASE)
 _WRAPPED = re.compile(r"<spell\b[^<>]*>.*?</spell\s*>|<<[^<>\s]+>>", re.IGNORECASE | re.DOTALL)
 _PARTS_WORDS = re.compile(r"<(?!/?spell)|\[", re.IGNORECASE)
 _BEGUN = re.compile(r"</?(?:break|speed|volume|emotion|spell)\b[^<>]*\Z", re.IGNORECASE)

@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..audio.files import BinaryTarget
+    from ..audio.kinds import EncodedKind, Kind, StreamKind
     from ..speech.frames import Frames
     from ..speech.recording import Recording
+    from .audio_stream import AudioStream
 
 T = TypeVar("T")
 
@@ -472,11 +474,11 @@ class Context:
         """
         from ..speech.recording import Recording, Source
 
-        channel = self._channel
         source = Source(
             self.context_id,
             transcripts=lambda: self.transcripts,
-            audio_format=lambda: channel.audio_format,
+            cancel=self.cancel,
+            audio_format=lambda: self.audio_format,
             check_whole=lambda audio_bytes, last: self._check_whole(audio_bytes=audio_bytes, last=last),
         )
         return Recording((lambda: self.receive(raise_on_error=True)) if events is None else (lambda: events), source)
@@ -498,10 +500,7 @@ class Context:
         """
         from ..speech.frames import Frames, checked_ms, frame_bytes
 
-        channel = self._channel
-        audio_format = channel.audio_format or RawFormat.if_known(
-            self._options.get("output_format", DEFAULT_OUTPUT_FORMAT)
-        )
+        channel, audio_format = self._channel, self.audio_format
         checked = checked_ms(ms)
         if audio_format is not None:
             frame_bytes(audio_format, checked)  # so that it is refused now, and not with the first audio
@@ -553,31 +552,46 @@ class Context:
         self,
         path: Union[str, os.PathLike[str], BinaryTarget],
         *,
+        kind: Optional[Kind] = None,
         on_progress: Optional[Callable[[float], object]] = None,
     ) -> float:
-        """Write the whole audio to a WAV file; return its length in seconds.
+        """Write the whole audio to a file; return its length in seconds.
 
-        The file appears under its name only when it is whole, and keeps the encoding that was asked for. It is opened
-        before anything is taken, so that a path that is no good costs no audio. Otherwise as ``audio``; the audio is
-        written as it comes, and never held as a whole; but where writing it fails or is interrupted, what was written
-        goes back to the context, so that ``save`` can be called again. Only where the very last step fails, by which
-        the file gets its name, is the audio gone, and asking again raises.
+        The file appears under its name only when it is whole. It is opened before anything is taken, so that a path
+        that is no good costs no audio. Otherwise as ``audio``; the audio is written as it comes.
+
+        A WAV file keeps the encoding that was asked for, and the audio is never held as a whole; but where writing it
+        fails or is interrupted, what was written goes back to the context, so that ``save`` can be called again. Only
+        where the very last step fails, by which the file gets its name, is the audio gone, and asking again raises.
+
+        MP3, Ogg Vorbis (``.ogg``), Ogg Opus (``.opus``) and FLAC (16 bits) need the extra ``audio``. They are encoded
+        as the audio comes, which stays with the context until the file is there: after whatever fails, ``save`` can be
+        called again.
 
         Args:
             path: Where the file is to be; one that is there already is replaced once the new one is whole. Or a
                 writable binary file object, which gets it in one piece at the end, and is left open.
+            kind: ``wav``, ``mp3``, ``ogg``, ``opus`` or ``flac``; None goes by the path's suffix, and writes WAV where
+                that says nothing.
             on_progress: Called in this thread with the seconds of audio that are there, each time that more came.
                 What it raises ends this call as an interrupt does.
 
         Raises:
             OSError: The file cannot be written.
+            ImportError: The kind needs the extra ``audio``.
+            ValueError: There is no such kind, the suffix is that of one that is not written here, or it does not take
+                the sample rate: MP3 takes 8 to 48 kHz, Opus 8, 12, 16, 24 and 48 kHz.
             ContextStateError: Also where there is no audio to save, since the text has no letter or digit.
             Others: As ``audio``.
 
         Threads: as ``receive``, and waits as it does, until the context's end.
         """
+        from ..audio.kinds import sound_kind_of
         from ..audio.wav import WavWriter
 
+        chosen = sound_kind_of(path) if kind is None else kind
+        if chosen != "wav":
+            return self._save_encoded(path, chosen, on_progress)
         mailbox = self._channel.mailbox
         self._check_nothing_was_given()
         receiver = self.receive(raise_on_error=True)
@@ -597,10 +611,7 @@ class Context:
                         on_progress(wav.seconds)
                 self._check_whole(audio_bytes=dropped_bytes, last=last)
                 if not dropped_bytes:
-                    raise ContextStateError(
-                        f"context {self.context_id!r} has no audio to save: there is no letter or digit in its text; "
-                        "no file was made"
-                    )
+                    raise self._nothing_to_save()
             except BaseException:  # an interrupt too: what was written goes back to the context
                 if dropped_bytes:
                     mailbox.give_back(Chunk(context_id=self.context_id, audio=wav.written()[:dropped_bytes]))
@@ -609,6 +620,94 @@ class Context:
         self._channel.has_given_audio = True
         mailbox.collected = nothing
         return wav.seconds
+
+    def _save_encoded(
+        self,
+        path: Union[str, os.PathLike[str], BinaryTarget],
+        kind: EncodedKind,
+        on_progress: Optional[Callable[[float], object]],
+    ) -> float:
+        """Save it as another kind than WAV: whose encoder cannot be asked for what it was given, so that it is kept."""
+        from ..audio.encoders import EncodedWriter
+
+        mailbox = self._channel.mailbox
+        self._check_nothing_was_given()
+        receiver = self.receive(raise_on_error=True)
+        last: Optional[Event] = None
+        with EncodedWriter(path, kind, self.audio_format) as writer:
+            while not (isinstance(receiver.peek(), End) or isinstance(last, Done)):
+                for event in mailbox.collect():
+                    last = raise_if_error(event)
+                    if isinstance(event, Chunk):
+                        writer.format = self._raw_format()
+                        writer.write(event.audio)
+                if on_progress is not None:
+                    on_progress(writer.seconds)
+            self._check_whole(audio_bytes=writer.audio_bytes, last=last)
+            if not writer.audio_bytes:
+                raise self._nothing_to_save()
+        nothing = deque[Event]()
+        self._channel.has_given_audio = True
+        mailbox.collected = nothing
+        return writer.seconds
+
+    def stream(self, kind: StreamKind) -> AudioStream:
+        """Iterate over the bytes of a file with the whole audio, as they are ready: the body of an HTTP answer.
+
+        They are right as they leave: nothing at the beginning is written again at the end. ``wav`` has a head of open
+        length, and keeps the encoding; ``mp3`` has a constant bit rate (128 kbit/s from 32 kHz on, 64 from 16 kHz on,
+        24 below); ``ogg`` is Ogg Vorbis, ``opus`` Ogg Opus, whose pages may hold a few seconds; ``raw`` is the audio as
+        it came. FLAC cannot be streamed so. All but ``wav`` and ``raw`` need the extra ``audio``.
+
+        To leave it before its end (``close()``, a ``with`` block, or a generator or framework that drops it) cancels
+        the context, and so gives its slot back. Its ``content_type`` is for the answer's head. Ends without bytes
+        where the text has no letter or digit.
+
+        Args:
+            kind: ``wav``, ``mp3``, ``ogg``, ``opus`` or ``raw``.
+
+        Raises, here or at the first bytes where the sample rate is not known before:
+            ImportError: The kind needs the extra ``audio``.
+            ValueError: The kind cannot be streamed, or does not take the sample rate.
+
+        Raises, in the iteration, after the bytes that were whole:
+            As ``audio``: so the answer breaks off, and nobody takes a part for the whole.
+
+        Threads: the iteration as ``receive``; it may be in another thread at each step. Does not wait itself.
+        """
+        from ..audio.encoders import check_stream
+        from .audio_stream import AudioStream
+
+        check_stream(kind, self.audio_format)
+        self._check_nothing_was_given()
+
+        def end() -> None:
+            if not self._channel.mailbox.is_sealed:
+                self.cancel()
+
+        return AudioStream(
+            kind,
+            self.receive(raise_on_error=True),
+            audio_format=self._raw_format,
+            check_whole=lambda audio_bytes, last: self._check_whole(audio_bytes=audio_bytes, last=last),
+            end=end,
+        )
+
+    @property
+    def audio_format(self) -> Optional[RawFormat]:
+        """What its audio is: ``encoding``, and ``sample_rate`` in Hz; None where that is not documented, or not known.
+
+        It is known with the first push, or before that from what ``context()`` was given.
+        """
+        if self._channel.audio_format is not None:
+            return self._channel.audio_format
+        return RawFormat.if_known(_first_given(None, self._options.get("output_format"), DEFAULT_OUTPUT_FORMAT))
+
+    def _nothing_to_save(self) -> ContextStateError:
+        return ContextStateError(
+            f"context {self.context_id!r} has no audio to save: there is no letter or digit in its text; "
+            "no file was made"
+        )
 
     def _check_nothing_was_given(self) -> None:
         self._link.check_process()

@@ -8,8 +8,10 @@ import weakref
 from threading import get_ident
 from typing import Optional, Union
 
-from ..errors import APIError, ConcurrencyError, status_error
+from ..errors import ConcurrencyError
 from ..protocol.events import Chunk, Error, Event
+from ..protocol.failures import error_of
+from ..protocol.formats import RawFormat
 from ..protocol.timeouts import Timeout
 from ..transport.locks import NotAcquiredError, TimedLock, raise_unless_not_acquired
 from .channel import Channel
@@ -166,6 +168,20 @@ class Receiver:
     def _check(self, event: Event) -> None:
         """Raise what keeps an event from being given."""
 
+    @property
+    def audio_format(self) -> Optional[RawFormat]:
+        """What the context's audio is; None before the first push, and where the encoding is not documented."""
+        return self._channel.audio_format
+
+    @property
+    def transcripts(self) -> tuple[str, ...]:
+        """The pieces of text that were sent, in order."""
+        return tuple(self._channel.transcripts)
+
+    def cancel(self) -> None:
+        """Cancel the context, as ``Context.cancel`` does. Threads: any, at any time. Does not wait."""
+        self._turn.link.cancel(self._channel, discard=True)
+
     def close(self) -> None:
         """Let another thread receive, while somebody still holds this iterator."""
         self.has_ended = True
@@ -179,18 +195,3 @@ def raise_if_error(event: Event) -> Event:
     if isinstance(event, Error) and event.context_id is not None:
         raise error_of(event)
     return event
-
-
-def error_of(event: Error) -> APIError:
-    """Make the exception of an error event."""
-    if event.status_code is None:
-        return APIError(event.error, body=event)
-    return status_error(
-        event.status_code,
-        event.error,
-        body=event,
-        error_code=event.error_code,
-        title=event.title,
-        request_id=event.request_id,
-        doc_url=event.doc_url,
-    )

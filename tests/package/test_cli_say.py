@@ -127,6 +127,7 @@ def test_a_disk_that_is_full_is_named_by_what_was_typed(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("cartesia_sync.audio.wav.WavWriter.write", refuse)
     assert run("say", "x", "-o", "x.wav", "--local") == (1, "", "cartesia-sync: x.wav: No space left on device\n")
+    monkeypatch.setitem(sys.modules, "miniaudio", None)
     monkeypatch.setattr(say, "_player", lambda: ("true",))
     expected = "cartesia-sync: the audio for the player: No space left on device\n"
     assert run("say", "x", "--play", "--local") == (1, "", expected)
@@ -186,6 +187,7 @@ def make_player(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) ->
     player.write_text(f"#!/bin/sh\nshift\n{script}\n")
     player.chmod(player.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/bin{os.pathsep}/usr/bin")
+    monkeypatch.setitem(sys.modules, "miniaudio", None)
     monkeypatch.setattr(say, "PLAYERS", (("aplay", "-q"),))
 
 
@@ -237,8 +239,10 @@ def test_without_a_player_play_says_which_it_knows(
     run: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "miniaudio", None)
     status, _, err = run("say", "x", "--play", "--local")
     assert status == 1
+    assert "cartesia-sync[play]" in err
     assert "aplay" in err
 
 
@@ -290,4 +294,67 @@ def test_captions_that_cannot_be_written_cost_no_speech(
 def test_captions_do_not_go_where_the_audio_goes(run: Command, tmp_path: Path) -> None:
     path = str(tmp_path / "a.srt")
     assert run("say", "Hello.", "--captions", path, "-o", path, "--local")[0] == 2
+
+
+# ---- by the package's own player, and other kinds of files
+
+
+def test_play_plays_while_it_arrives_and_what_is_played_can_be_kept(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cartesia_sync.speech.player import Player
+
+    made: list[Player] = []
+    play = Player.play
+
+    def seen(player: Player, *given: object, **options: object) -> object:
+        made.append(player)
+        return play(player, *given, **options)  # type: ignore[arg-type]  # whatever came
+
+    monkeypatch.setattr(Player, "play", seen)
+    assert run("say", "Play me.", "--play", "--device", "null", "--local") == (0, "", "")
+    for name, begins in (("x.wav", b"RIFF"), ("x.mp3", b"\xff"), ("x.opus", b"OggS")):
+        path = tmp_path / name
+        status, out, err = run("say", "Me.", "--play", "--device", "null", "--local", "-o", str(path))
+        assert (status, out.split(":")[0], err) == (0, str(path), "")
+        assert path.read_bytes().startswith(begins)
+    assert len(made) == 4
+
+
+def test_a_device_that_is_not_there_fails_in_one_line_and_leaves_the_file(run: Command, tmp_path: Path) -> None:
+    path = tmp_path / "x.wav"
+    status, out, err = run("say", "Me.", "--play", "--device", "no such device", "--local", "-o", str(path))
+    assert (status, out.split(":")[0], len(err.splitlines())) == (1, str(path), 1)
+    assert "device" in err
+    assert seconds_of(path.read_bytes()) > 0.1
+
+
+def test_a_device_without_the_extra_says_which(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "miniaudio", None)
+    status, _, err = run("say", "Me.", "--play", "--device", "null", "--local")
+    assert status == 1
+    assert err.startswith("cartesia-sync: --device: playing needs miniaudio: pip install 'cartesia-sync[play]'")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "begins"), [("mp3", b"\xff"), ("ogg", b"OggS"), ("opus", b"OggS"), ("flac", b"fLaC")]
+)
+def test_the_suffix_says_the_kind_of_file(run: Command, tmp_path: Path, suffix: str, begins: bytes) -> None:
+    path = tmp_path / f"x.{suffix}"
+    status, out, err = run("say", "Hello.", "-o", str(path), "--local")
+    assert (status, err) == (0, "")
+    assert out.startswith(f"{path}: ")
+    assert path.read_bytes().startswith(begins)
+
+
+def test_a_kind_whose_extra_is_missing_is_said_before_anything_is_spoken(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    path = tmp_path / "x.mp3"
+    status, out, err = run("say", "Hello.", "-o", str(path), "--local")
+    assert (status, out) == (1, "")
+    assert err.startswith(
+        f"cartesia-sync: -o {path}: MP3, Ogg, Opus and FLAC need soundfile: pip install 'cartesia-sync[audio]'"
+    )
     assert list(tmp_path.iterdir()) == []

@@ -12,9 +12,10 @@ from typing import Any
 
 import pysubs2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cartesia_sync.audio.kinds import CAPTIONS
 from cartesia_sync.speech import captions as room
 from cartesia_sync.speech.captions import Captions, Cue, captions_of
 from cartesia_sync.speech.words import Entry, Word, align
@@ -166,6 +167,7 @@ _tokens = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(_tokens, st.floats(0, 3), st.floats(0, 3)), max_size=40),
     st.integers(4, 42),
@@ -204,7 +206,7 @@ def captions() -> Captions:
 def test_a_file_is_read_back_by_the_library(captions: Captions, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     captions.save(path)
-    read = pysubs2.load(str(path), format_=room.KINDS[suffix.lower()])
+    read = pysubs2.load(str(path), format_=CAPTIONS[suffix.lower()])
     assert [event.plaintext for event in read] == texts(captions)
     for event, cue in zip(read, captions):
         assert (event.start / 1000, event.end / 1000) == pytest.approx((cue.start, cue.end), abs=0.0051)

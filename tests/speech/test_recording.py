@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cartesia_sync import Cartesia, ContextStateError, Frame
+from cartesia_sync.audio import spool
 from cartesia_sync.audio.framing import SampleFramer
 from cartesia_sync.errors import APIError
 from cartesia_sync.local import LocalServer
@@ -67,7 +68,7 @@ def test_one_pass_gives_the_file_the_samples_the_words_and_the_captions(connecti
     assert [word.start for word in recording.words] == sorted(word.start for word in recording.words)
     assert len(recording.phonemes) > 10
     assert recording.flushes == (Flush(1, 0.0, seconds),)
-    assert (recording.encoding, recording.sample_rate, recording.context_id) == ("pcm_s16le", 16000, context.context_id)
+    assert (recording.audio_format, recording.context_id) == (RawFormat("pcm_s16le", 16000), context.context_id)
     recording.captions().save(tmp_path / "a.srt")
     assert [cue.text for cue in recording.captions()] == ['Hello there, "you" two.', "My code is A1, it is."]
 
@@ -222,7 +223,7 @@ def recording_of(events: Any, transcript: str = "") -> Recording:
         if last is None:
             raise ContextStateError("not whole")
 
-    source = Source("a", lambda: [transcript], lambda: RawFormat("pcm_mulaw", 8000), check_whole)
+    source = Source("a", lambda: [transcript], lambda: None, lambda: RawFormat("pcm_mulaw", 8000), check_whole)
     return Recording(lambda: events, source)
 
 
@@ -235,12 +236,12 @@ def chunk(audio: bytes, flush_id: int | None = None) -> Chunk:
 def test_a_long_one_is_held_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert room.SPOOL_BYTES == 32 << 20
     monkeypatch.setattr(room, "SPOOL_BYTES", 1000)
-    monkeypatch.setattr(room, "_PIECE_BYTES", 300)
+    monkeypatch.setattr(spool, "PIECE_BYTES", 300)
     pieces = [bytes([number]) * 700 for number in range(5)]
     recording = recording_of(iter([*map(chunk, pieces), Done(context_id="a")]))
     rolled = []
     for _ in recording:
-        rolled.append(recording._spool._rolled)  # type: ignore[attr-defined]  # the question is whether it is in memory
+        rolled.append(recording._spool.is_in_file)
     assert rolled == [False, True, True, True, True, True]
     assert recording.audio == b"".join(pieces)
     recording.save(tmp_path / "a.wav")
@@ -265,18 +266,18 @@ def test_the_same_event_is_kept_once_and_flushes_are_parted_by_their_numbers() -
 
 
 def test_a_disk_that_is_full_is_said_and_the_event_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "SPOOL_BYTES", 3)
     recording = recording_of(iter([]))
     recording.keep(chunk(b"12"))
 
-    class Full:
-        def seek(self, place: int) -> None:
-            raise OSError(28, "No space left on device")
+    def full(file: object, content: bytes, at: int) -> int:
+        raise OSError(28, "No space left on device")
 
-    spool, recording._spool = recording._spool, Full()  # type: ignore[assignment]  # a full disk
     third = chunk(b"34")
-    with pytest.raises(OSError, match="No space"):
-        recording.keep(third)
-    recording._spool = spool
+    with monkeypatch.context() as patch:
+        patch.setattr(spool._File, "_write", full)
+        with pytest.raises(OSError, match="No space"):
+            recording.keep(third)
     recording.keep(third)
     recording.keep(Done(context_id="a"))
     assert recording.audio == b"1234"
@@ -320,13 +321,13 @@ def test_an_interrupt_anywhere_keeps_each_event_once() -> None:
 def test_nothing_is_left_open(recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "SPOOL_BYTES", 1)
     opened: list[Any] = []
-    make = tempfile.SpooledTemporaryFile
+    make = tempfile.TemporaryFile
 
     def watched(*arguments: Any, **named: Any) -> Any:
         opened.append(make(*arguments, **named))
         return opened[-1]
 
-    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", watched)
+    monkeypatch.setattr(tempfile, "TemporaryFile", watched)
     recording = recording_of(iter([chunk(b"12345")]))
     list(recording)
     recording.close()
