@@ -129,7 +129,7 @@ def load_pysubs2() -> Any:
     try:
         import pysubs2
     except ImportError as error:
-        raise missing("captions", "captions in files need pysubs2") from error
+        raise missing("captions", "captions in files need pysubs2", cause=error) from error
     return pysubs2
 
 

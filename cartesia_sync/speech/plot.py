@@ -115,7 +115,7 @@ def _load_matplotlib() -> tuple[Any, Any]:
         from matplotlib.collections import LineCollection
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise missing("plot", "a plot needs matplotlib") from error
+        raise missing("plot", "a plot needs matplotlib", cause=error) from error
     return Figure, LineCollection
 
 

@@ -39,7 +39,7 @@ def load_segment() -> Segment:
     try:
         import sentencex
     except ImportError as error:
-        raise missing("text", "split='sentence' needs sentencex 1 and Python 3.10 or newer") from error
+        raise missing("text", "split='sentence' needs sentencex 1 and Python 3.10 or newer", cause=error) from error
     segment: Any = sentencex.segment
     probe = "One.  Two. "
     if "".join(segment("en", probe)) != probe:

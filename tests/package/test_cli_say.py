@@ -321,6 +321,30 @@ def test_play_plays_while_it_arrives_and_what_is_played_can_be_kept(
     assert len(made) == 4
 
 
+def test_one_speech_is_heard_kept_and_captioned(run: Command, tmp_path: Path) -> None:
+    path, captions = tmp_path / "a.opus", tmp_path / "a.vtt"
+    options = ("--play", "--device", "null", "-o", str(path), "--captions", str(captions), "--local")
+    status, out, err = run("say", "Hello there. It is me, again.", *options)
+    assert (status, out.split(":")[0], err) == (0, str(path), "")
+    assert path.read_bytes().startswith(b"OggS")
+    assert captions.read_text().count(" --> ") == 2
+    assert run("say", "Hello.", "--play", "--device", "null", "--captions", str(captions), "--local") == (0, "", "")
+    assert captions.read_text().count(" --> ") == 1
+
+
+def test_a_player_of_the_machines_gets_wav_whatever_is_kept(
+    run: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    make_player(tmp_path, monkeypatch, f'cp "$1" {tmp_path}/played.wav')
+    path, captions = tmp_path / "a.mp3", tmp_path / "a.srt"
+    options = ("--play", "--local", "-o", str(path), "--captions", str(captions))
+    status, out, err = run("say", "Play me.", *options)
+    assert (status, out.split(":")[0], err) == (0, str(path), "")
+    assert seconds_of((tmp_path / "played.wav").read_bytes()) > 0.3
+    assert path.read_bytes().startswith(b"\xff")
+    assert "Play me." in captions.read_text()
+
+
 def test_a_device_that_is_not_there_fails_in_one_line_and_leaves_the_file(run: Command, tmp_path: Path) -> None:
     path = tmp_path / "x.wav"
     status, out, err = run("say", "Me.", "--play", "--device", "no such device", "--local", "-o", str(path))

@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from cartesia_sync import APIError, ForkedError, PlaybackError, TruncatedError
 from cartesia_sync.audio.samples import to_samples
 from cartesia_sync.speech import player as room
 from cartesia_sync.speech.player import Heard, Player
+from cartesia_sync.speech.words import Word
 
 from .conftest import BUFFER_FRAMES, Sound
 
@@ -304,19 +306,13 @@ def test_the_volume_is_in_decibels_and_may_change_while_it_plays(sound: Sound) -
 # ---- words
 
 
-def timestamps(*words: tuple[str, float, float]) -> dict[str, Any]:
-    names, start, end = zip(*words)
-    return {"words": list(names), "start": list(start), "end": list(end)}
-
-
 def playing(sound: Sound, stage: Any, text: str, words: Any, seconds: float) -> tuple[Any, Any]:
     """Begin a context of the service's, all of whose audio and words have arrived."""
     context = stage.context("a", add_timestamps=True)
     speech = sound.player.play(context)
     context.push(text, continue_=False)
     if words:
-        event = {"type": "timestamps", "context_id": "a", "done": False, "word_timestamps": timestamps(*words)}
-        stage.wire.feed(event)
+        stage.wire.feed_times("a", *words)
     stage.wire.feed_chunk("a", frames(int(seconds * 44100)))
     stage.wire.feed_done("a")
     wait_fed(speech)
@@ -392,10 +388,14 @@ def spoken(context: Any) -> Any:
     return context.speak(["Hello."])
 
 
-PUSHED = {received: ["Hello."], spoken: ["Hello.", ""]}
+def recorded(context: Any) -> Any:
+    return context.record(context.speak(["Hello."]))
 
 
-@pytest.mark.parametrize("take", [received, spoken])
+PUSHED = {received: ["Hello."], spoken: ["Hello.", ""], recorded: ["Hello.", ""]}
+
+
+@pytest.mark.parametrize("take", [received, spoken, recorded])
 def test_an_iterator_over_events_can_be_played_and_stopped(sound: Sound, stage: Any, take: Any) -> None:
     context = stage.context("a", add_timestamps=True)
     speech = sound.player.play(take(context))
@@ -406,6 +406,41 @@ def test_an_iterator_over_events_can_be_played_and_stopped(sound: Sound, stage: 
     stage.wire.feed_chunk("a", frames(4410))
     speech.stop()
     assert stage.wire.wait_sent(pushed + 1)[-1].get("cancel") is True
+
+
+def test_what_is_recorded_can_be_played_and_is_saved_after_an_interruption(
+    sound: Sound, stage: Any, tmp_path: Path
+) -> None:
+    """One pass for the ear and the file: the words heard are the recording's first ones."""
+    context = stage.context("a", add_timestamps=True)
+    context.push("Hello  there, friend.", continue_=False)
+    recording = context.record()
+    speech = sound.player.play(recording)
+    stage.wire.feed_times("a", *WORDS)
+    stage.wire.feed_chunk("a", frames(2 * 44100))
+    stage.wire.feed_done("a")
+    wait_fed(speech)
+    sound.device.step(44100)
+    heard = speech.stop()
+    assert (heard.text, heard.words, len(recording.words)) == ("Hello  there,", recording.words[:2], 3)
+    assert heard.words[1] == Word("there,", 0.4, 0.8, 7, 13)
+    assert recording.save(tmp_path / "a.flac") == 2.0
+    recording.save(tmp_path / "a.srt")
+    assert "Hello there, friend." in (tmp_path / "a.srt").read_text()
+
+
+def test_times_that_begin_again_after_a_flush_go_on(sound: Sound, stage: Any) -> None:
+    """As those of recordings and frames do."""
+    context = stage.context("a", add_timestamps=True)
+    speech = sound.player.play(context)
+    context.push("One two.", continue_=False)
+    for flush, (word, seconds) in enumerate((("One", 0.5), ("two.", 0.4)), 1):
+        stage.wire.feed_chunk("a", frames(int(seconds * 44100)), flush_id=flush)
+        stage.wire.feed_times("a", (word, 0.0, 0.3), flush_id=flush)
+    stage.wire.feed_done("a")
+    wait_fed(speech)
+    sound.device.step(44100)
+    assert [(word.text, word.start) for word in speech.wait(BOUND).words] == [("One", 0.0), ("two.", 0.5)]
 
 
 @pytest.mark.parametrize("receives", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 import tempfile
 import wave
 from collections.abc import Iterator
@@ -91,6 +92,75 @@ def test_what_speak_gives_is_recorded_and_what_receive_any_gives_is_kept(connect
     assert all(each.is_whole for each in recordings.values())
     with pytest.raises(ValueError, match="this recording is of context"):
         recordings[contexts[0]].keep(Done(context_id=contexts[1].context_id))
+
+
+BEGINS = {
+    **{"a.wav": b"RIFF", "a.mp3": b"\xff", "a.ogg": b"OggS", "a.opus": b"OggS", "a.flac": b"fLaC", "a": b"RIFF"},
+    **{"a.srt": b"1\n00:00:00,000 --> ", "a.vtt": b"WEBVTT", "a.ass": b"[Script Info]", "a.json": b"{"},
+}
+
+
+def test_every_kind_of_file_comes_out_of_one_recording(connection: Connection, tmp_path: Path) -> None:
+    context = context_of(connection)
+    context.push(TEXT, continue_=False)
+    recording = context.record()
+    list(recording)
+    for name, begins in BEGINS.items():
+        assert recording.save(tmp_path / name) == recording.seconds
+        assert (tmp_path / name).read_bytes().startswith(begins)
+    assert {path.name for path in tmp_path.iterdir()} == {*BEGINS}
+    elsewhere, named = io.BytesIO(), tmp_path / "cues.txt"
+    recording.save(elsewhere, kind="opus")
+    assert elsewhere.getvalue().startswith(b"OggS")
+    recording.save(named, kind="srt")
+    assert named.read_bytes() == (tmp_path / "a.srt").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [
+        ("a.m4a", None, "sound is written to"),
+        ("a.png", None, "is a picture"),
+        ("a", "mp4", "expected 'wav', 'mp3'"),
+        ("a.opus", None, "opus takes the sample rates"),
+    ],
+)
+def test_a_file_of_no_kind_is_refused_and_nothing_is_made(
+    connection: Connection, tmp_path: Path, name: str, kind: Any, words: str
+) -> None:
+    context = context_of(connection, output_format={**FORMAT, "sample_rate": 22050})
+    context.push("Hello.", continue_=False)
+    recording = context.record()
+    list(recording)
+    with pytest.raises(ValueError, match=words):
+        recording.save(tmp_path / name, kind=kind)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "library", "extra"), [("a.mp3", "soundfile", "audio"), ("a.srt", "pysubs2", "captions")]
+)
+def test_a_kind_whose_extra_is_missing_says_which(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, library: str, extra: str
+) -> None:
+    context = context_of(connection)
+    context.push("Hello.", continue_=False)
+    recording = context.record()
+    list(recording)
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ImportError, match=rf"pip install 'cartesia-sync\[{extra}\]'") as raised:
+        recording.save(tmp_path / name)
+    assert raised.value.name == library
+    assert list(tmp_path.iterdir()) == []
+    assert recording.save(tmp_path / "a.wav") > 0
+
+
+def test_captions_are_not_saved_by_a_context_and_it_says_what_does(connection: Connection, tmp_path: Path) -> None:
+    context = context_of(connection)
+    context.push("Hello.", continue_=False)
+    with pytest.raises(ValueError, match=r"\.srt is a file of captions, which context\.record\(\) saves"):
+        context.save(tmp_path / "a.srt")
+    assert context.save(tmp_path / "a.wav") > 0
 
 
 def test_times_go_on_over_pushes_and_flushes(connection: Connection) -> None:

@@ -58,8 +58,14 @@ class StepWire:
         """Let messages arrive at once, as those that one recv brings."""
         self._inbox.put([json.dumps(event).encode() for event in events])
 
-    def feed_chunk(self, context_id: str, audio: bytes) -> None:
-        self.feed({"type": "chunk", "context_id": context_id, "data": base64.b64encode(audio).decode(), "done": False})
+    def feed_chunk(self, context_id: str, audio: bytes, **fields: Any) -> None:
+        data = base64.b64encode(audio).decode()
+        self.feed({"type": "chunk", "context_id": context_id, "data": data, "done": False, **fields})
+
+    def feed_times(self, context_id: str, *words: tuple[str, float, float], **fields: Any) -> None:
+        names, start, end = zip(*words)
+        times = {"words": list(names), "start": list(start), "end": list(end)}
+        self.feed({"type": "timestamps", "context_id": context_id, "done": False, "word_timestamps": times, **fields})
 
     def feed_done(self, context_id: str) -> None:
         self.feed({"type": "done", "context_id": context_id, "done": True, "status_code": 206})
