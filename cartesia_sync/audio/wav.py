@@ -15,7 +15,7 @@ from .files import BinaryTarget, WholeFile
 Buffer = Union[bytes, bytearray, memoryview]
 
 # RIFF counts in 32 bits. 64 bytes below that leave room for the longest header and the padding byte.
-_MAX_AUDIO_BYTES = 2**32 - 64
+MAX_AUDIO_BYTES = 2**32 - 64
 
 _WAV_FORMAT_TAGS = {"pcm_s16le": 1, "pcm_f32le": 3, "pcm_alaw": 6, "pcm_mulaw": 7}
 _EXTENSIBLE = 0xFFFE
@@ -107,8 +107,8 @@ class WavWriter:
         """
         file, fmt = self._open_file(), self._known_format()
         audio_bytes = self.audio_bytes + memoryview(audio).nbytes
-        if audio_bytes > _MAX_AUDIO_BYTES:
-            raise ValueError(f"a WAV file holds at most {_MAX_AUDIO_BYTES} bytes of audio, got {audio_bytes}")
+        if audio_bytes > MAX_AUDIO_BYTES:
+            raise ValueError(f"a WAV file holds at most {MAX_AUDIO_BYTES} bytes of audio, got {audio_bytes}")
         self._go_to_end(file, fmt)
         self._is_at_end = False  # until it is known how much of it is there
         file.write(audio)
@@ -227,7 +227,7 @@ def with_true_lengths(head: bytes, file_bytes: int) -> bytes:
         return head
     audio_bytes = file_bytes - layout.data_start
     is_true = layout.data_bytes is not None and layout.data_bytes <= audio_bytes
-    if is_true or not 0 <= audio_bytes <= _MAX_AUDIO_BYTES:
+    if is_true or not 0 <= audio_bytes <= MAX_AUDIO_BYTES:
         return head
     corrected = bytearray(head)
     struct.pack_into("<I", corrected, 4, file_bytes - 8)

@@ -11,9 +11,6 @@ from typing import Optional
 
 from .words import has_words
 
-TAG = r"</?(?:break|speed|volume|emotion|spell)\b[^<>]*>|\[laughter\]"
-"""A pattern for one whole tag, in any case of letters; phonemes, ``<<p|h>>``, are none."""
-
 TAG_SECONDS = 0.5
 """How long the beginning of a tag waits for its rest."""
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-_TAGS = re.compile(r"</?(?:break|speed|volume|emotion|spell)\b[^<>]*>|\[laughter\]", re.IGNORECASE)
+TAG = r"</?(?:break|speed|volume|emotion|spell)\b[^<>]*>|\[laughter\]"
+"""A pattern for one whole tag, in any case of letters; phonemes, ``<<p|h>>``, are none."""
+
+_TAGS = re.compile(TAG, re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]")
 
 

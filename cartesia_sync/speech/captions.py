@@ -293,20 +293,14 @@ class _Layout:
         for index, unit in enumerate(units):
             last = index + 1
             following = units[last] if last < len(units) else None
-            if following is None or self._is_end(unit, following):
+            if following is None or _is_end(unit, following):
                 yield first, last
                 first = last
-
-    @staticmethod
-    def _is_end(unit: _Unit, following: _Unit) -> bool:
-        if following.space == "\n" or following.start - unit.end > LONG_PAUSE:
-            return True
-        return _SENTENCE_END.search(unit.text) is not None and not _goes_on(unit.text, following.text)
 
     def _cut_cost(self, index: int) -> float:
         """Return how bad it is to end a cue behind a unit."""
         units = self._units
-        if index + 1 == len(units) or _CLAUSE_END.search(units[index].text) or _SENTENCE_END.search(units[index].text):
+        if index + 1 == len(units) or ends_clause(units[index].text, units[index + 1].text):
             return 0.0
         return 40.0 if units[index + 1].start - units[index].end >= _SHORT_PAUSE else 100.0
 
@@ -422,6 +416,22 @@ class _Layout:
 
 
 _ABBREVIATED = re.compile(r"(?:^|[\W_])(?:mr|mrs|ms|dr|st|vs|prof|sr|jr|no|etc|[^\W\d_])\.\Z", re.IGNORECASE)
+
+
+def _is_end(unit: _Unit, following: _Unit) -> bool:
+    if following.space == "\n" or following.start - unit.end > LONG_PAUSE:
+        return True
+    return ends_sentence(unit.text, following.text)
+
+
+def ends_sentence(text: str, following: str) -> bool:
+    """Whether a sentence ends with a text, which has no white space at its end, before what follows."""
+    return _SENTENCE_END.search(text) is not None and not _goes_on(text, following)
+
+
+def ends_clause(text: str, following: str) -> bool:
+    """Whether a clause, or a sentence, ends with a text; see ``ends_sentence``."""
+    return _CLAUSE_END.search(text) is not None or ends_sentence(text, following)
 
 
 def _goes_on(text: str, following: str) -> bool:

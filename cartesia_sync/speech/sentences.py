@@ -6,8 +6,8 @@ import re
 from typing import Any, Callable, Optional
 
 from ..extras import missing
-from ..protocol.text import TAG, TextGate
-from ..protocol.words import has_words
+from ..protocol.text import TextGate
+from ..protocol.words import TAG, has_words
 
 FINISHED_SECONDS = 0.5
 """How long what ends like a sentence waits for more."""
@@ -84,7 +84,7 @@ class SentenceGate(TextGate):
         """Return the lengths of the sentences that have ended: all but the last one."""
         sizes: list[int] = []
         start = end = 0
-        for part in self._parts(_masked(self._buffer)):
+        for part in self._parts(masked(self._buffer)):
             # Blank lines and marks are parts of their own; they leave with what stands before them.
             if has_words(self._buffer[end : end + len(part)]) and has_words(self._buffer[start:end]):
                 sizes.append(end - start)
@@ -94,7 +94,7 @@ class SentenceGate(TextGate):
 
     def _early(self) -> list[int]:
         """Return the length of the first sentence, where nothing of the next is there; or of its first clause."""
-        text = _masked(self._buffer)
+        text = masked(self._buffer)
         if text[-1:].isspace() and _ENDS.search(text) and len(self._parts(text + "Xx.")) > len(self._parts(text)):
             return [len(text)]
         clause = _CLAUSE.search(text, LONG_FIRST)
@@ -128,7 +128,7 @@ class SentenceGate(TextGate):
         return text
 
 
-def _masked(text: str) -> str:
+def masked(text: str) -> str:
     """Put letters in the place of tags, so that no sentence ends in one; the length stays."""
     return _TAG.sub(lambda found: _MASK * len(found.group()), text)
 

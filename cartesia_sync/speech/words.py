@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Optional
 
-from ..protocol.text import TAG
+from ..protocol.words import TAG
 
 _HIDDEN = re.compile(rf"(?P<tag>{TAG})|<<(?P<phonemes>[^<>\s]+)>>", re.IGNORECASE)
 _WRAPPED = re.compile(r"<spell\b[^<>]*>.*?</spell\s*>|<<[^<>\s]+>>", re.IGNORECASE | re.DOTALL)

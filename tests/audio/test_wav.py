@@ -248,9 +248,9 @@ def test_a_piece_that_was_interrupted_is_written_whole_or_not_at_all(monkeypatch
 
 def test_header_of_the_longest_audio_fits_into_32_bits() -> None:
     for encoding in ENCODINGS:
-        header = wav._wav_header(RawFormat(encoding, 48000), wav._MAX_AUDIO_BYTES)
+        header = wav._wav_header(RawFormat(encoding, 48000), wav.MAX_AUDIO_BYTES)
         (riff_bytes,) = struct.unpack("<I", header[4:8])
-        assert riff_bytes == len(header) - 8 + wav._MAX_AUDIO_BYTES
+        assert riff_bytes == len(header) - 8 + wav.MAX_AUDIO_BYTES
 
 
 # ---- read
