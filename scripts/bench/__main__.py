@@ -17,6 +17,8 @@ The parts:
   first     from a push to the first chunk in hand: on a warm connection, and with client and connection to be made
   import    time and memory of the import
   memory    what is held for audio that waits, and for contexts and connections that are idle (ours alone)
+  speech    captions, frames, players, encoders, long texts, beside the bare libraries (ours alone; ``speech.py`` says
+            what each figure is)
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ TRIES = 3
 OFFICIAL = ("sync", "async")
 IN_THREADS = ("ours_apart", "sync_apart", "async_threads")
 PERCENTILES = ("p50_ms", "p99_ms", "max_ms")
-PARTS = ("cost", "latency", "first", "import", "memory")
+PARTS = ("cost", "latency", "first", "import", "memory", "speech")
 
 
 class Case(NamedTuple):
@@ -195,6 +197,20 @@ def run(options: argparse.Namespace, found: dict[str, Any]) -> None:
         tell("memory")
         with serving(tls=False) as (url, environment):
             found["memory"] = {"ours": measure(environment, job="memory", url=url, contexts=1000)}
+    if "speech" in options.parts:
+        tell("speech")
+        found["speech"] = {"ours": speaking(rounds, options.share)}
+
+
+def speaking(rounds: int, share: float) -> dict[str, list[float]]:
+    """Do what is done with speech that has come, each time in a process of its own."""
+    found: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        command = [sys.executable, str(HERE / "speech.py"), str(share)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=BOUND)
+        for what, figure in json.loads(done.stdout).items():
+            found.setdefault(what, []).append(figure)
+    return found
 
 
 def tell(what: str) -> None:
@@ -290,6 +306,12 @@ def report(found: dict[str, Any]) -> None:
     if "memory" in found:
         table(
             "memory", ["figure", "ours"], [[what, f"{figure:.4g}"] for what, figure in found["memory"]["ours"].items()]
+        )
+    if "speech" in found:
+        table(
+            "speech",
+            ["figure", "ours"],
+            [[what, middle(figures)] for what, figures in found["speech"]["ours"].items()],
         )
 
 

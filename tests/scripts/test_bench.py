@@ -63,9 +63,17 @@ def test_a_queued_second_and_an_idle_context_cost_what_they_may() -> None:
     assert figures["idle_threads"] <= 1
 
 
+@pytest.mark.timeout(BOUND)
+def test_what_is_done_with_speech_is_measured() -> None:
+    figures = json.loads(bench("--quick", "--json", "speech"))["speech"]["ours"]
+    assert {"mp3_ratio", "captions_s", "queue_ms", "frame_us", "book_mib", "opus_size_kib", "srt_save_ms"} <= {*figures}
+    assert all(len(each) == 1 for each in figures.values())
+    assert figures["captions_s"][0] < 1
+
+
 def test_the_help_names_every_part_and_a_part_that_is_none_is_refused() -> None:
     printed = bench("--help")
-    for part in ("cost", "latency", "first", "import", "memory"):
+    for part in ("cost", "latency", "first", "import", "memory", "speech"):
         assert f"\n  {part} " in printed
     done = subprocess.run([sys.executable, str(BENCH), "speed"], capture_output=True, text=True)
     assert done.returncode == 2
