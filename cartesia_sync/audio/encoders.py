@@ -32,6 +32,8 @@ _STREAM_LEVEL = 0.65
 
 _SLICE_BYTES = 1 << 17
 """What is encoded at a time: some versions of libvorbis keep all that they are given on the stack."""
+_LEAST_BYTES = 1 << 14
+"""And of a file at least: a call costs as much as encoding a tenth of a small chunk."""
 
 
 def check(kind: str, fmt: Optional[RawFormat]) -> None:
@@ -171,6 +173,7 @@ class EncodedWriter:
         self._whole = WholeFile(target)
         self._kind = kind
         self._encoder: Optional[_Encoder] = None
+        self._waiting = bytearray()  # for more, so that the encoder is not called for each chunk
         self._file: Optional[IO[bytes]] = None  # inside the block
         self.format = fmt
         #: How much audio has been written, in bytes.
@@ -182,7 +185,7 @@ class EncodedWriter:
         return 0.0 if self.format is None else self.format.seconds(self.audio_bytes)
 
     def __enter__(self) -> EncodedWriter:
-        self.audio_bytes, self._encoder = 0, None
+        self.audio_bytes, self._encoder, self._waiting = 0, None, bytearray()
         self._file = self._whole.__enter__()
         return self
 
@@ -195,8 +198,12 @@ class EncodedWriter:
         """
         if self._file is None:
             raise ValueError("an EncodedWriter writes only inside its `with` block")
-        self._begun(self._file).write(audio)
+        encoder = self._begun(self._file)
+        self._waiting += audio
         self.audio_bytes += memoryview(audio).nbytes
+        if len(self._waiting) >= _LEAST_BYTES:
+            waiting, self._waiting = self._waiting, bytearray()
+            encoder.write(waiting)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -207,6 +214,7 @@ class EncodedWriter:
                 encoder = self._begun(file)
                 assert self.format is not None
                 require_whole_samples(self.audio_bytes, self.format.encoding)
+                encoder.write(self._waiting)
                 encoder.finish()
         except BaseException as failure:  # Ctrl-C too: what is not finished is no file
             self._whole.__exit__(type(failure), failure, failure.__traceback__)
