@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from .resources.pages import SyncCursorIDPage
     from .speech.captions import Captions, Cue
     from .speech.frames import Frame, Frames, frames_of
-    from .speech.player import Player
+    from .speech.player import Heard, Playback, Player
     from .speech.recording import Recording
     from .speech.words import Phoneme, Word
     from .streaming.connection import Connection, ConnectionManager
@@ -74,7 +74,9 @@ _LATER = {
     "Cue": "speech.captions",
     "Frame": "speech.frames",
     "Frames": "speech.frames",
+    "Heard": "speech.player",
     "Phoneme": "speech.words",
+    "Playback": "speech.player",
     "Player": "speech.player",
     "Receiver": "streaming.receiver",
     "Recording": "speech.recording",
@@ -119,6 +121,7 @@ __all__ = [
     "Frame",
     "Frames",
     "GapTimeoutError",
+    "Heard",
     "IncompleteAnswerError",
     "InternalServerError",
     "MailboxFullError",
@@ -131,6 +134,7 @@ __all__ = [
     "Omit",
     "PermissionDeniedError",
     "Phoneme",
+    "Playback",
     "PlaybackError",
     "Player",
     "ProtocolError",

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import cartesia_sync.types
-from cartesia_sync import APIResponse, Cartesia, Cue, Frame, Phoneme, Timeout, Word, frames_of, text
+from cartesia_sync import APIResponse, Cartesia, Cue, Frame, Heard, Phoneme, Timeout, Word, frames_of, text
 from cartesia_sync.local import LocalServer, ServerOptions, faults
 from cartesia_sync.protocol.requests import omit
 from cartesia_sync.resources.base import Resource
@@ -96,7 +96,7 @@ def listing() -> str:
     client = Cartesia(api_key="none")
     parts = [BEGINNING, *(section(name, type(thing)) for name, thing in nouns("client", client))]
     parts += [section(kind.__name__, kind) for kind in OTHERS]
-    parts += [entry(kind.__name__, kind) for kind in (Cue, Frame, Phoneme, Word)]
+    parts += [entry(kind.__name__, kind) for kind in (Cue, Frame, Heard, Phoneme, Word)]
     parts += [functions("frames_of", frames_of), TAGS]
     parts += [functions(name, getattr(text, name)) for name in text.__all__]
     parts += [TYPES, entry("Timeout", Timeout)]
