@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Generator, Iterator
 from typing import Any, Callable
 
+import hypothesis
 import pytest
 
 from cartesia_sync.streaming import forks as process
@@ -32,6 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell's background job ignores Ctrl-C, and so would the processes that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.add_cleanup(leaks.install(leaks.SUITE))
+    hypothesis.settings.register_profile("suite", deadline=None)  # how long an example takes is the machine's matter
+    hypothesis.settings.load_profile("suite")
 
 
 def pytest_collection_finish() -> None:

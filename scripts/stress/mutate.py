@@ -118,7 +118,7 @@ speech/words.py | speech/test_words
     if not self._all_signs.startswith(following, at): => if False:
     if hidden["phonemes"]: => if False:
     if self._is_boundary(at): => if True:
-speech/timeline.py | speech/test_recording speech/test_player
+speech/timeline.py | speech/test_timeline
     if first < before - _RESTART_SECONDS: => if False:
     , self._last_start) => , 0.0)
     number is not None and number >= flush_id => number is not None

@@ -12,7 +12,7 @@ from typing import Any
 
 import pysubs2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cartesia_sync.audio.kinds import CAPTIONS
@@ -167,7 +167,6 @@ _tokens = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(_tokens, st.floats(0, 3), st.floats(0, 3)), max_size=40),
     st.integers(4, 42),
@@ -191,6 +190,19 @@ def test_what_holds_for_all_cues(
         assert len(lines) <= max_lines
         assert all(sum(map(room._columns, line)) <= max_chars for line in lines)
         assert all(line == line.strip() and line for line in lines)
+
+
+def test_no_word_stands_alone_where_others_are_near() -> None:
+    transcript = "Well, nobody knew him there at all"
+    cues = captions_of(spoken(transcript, pauses={"Well,": 0.3}), transcript, max_chars=16)
+    assert texts(cues) == ["Well,\nnobody knew", "him there at all"]  # and not behind the comma
+
+
+def test_an_abbreviation_is_no_better_place_than_another() -> None:
+    transcript = "It was the old captain himself who came in the night and Mr. Smith saw him there"
+    cues = captions_of(spoken(transcript), transcript, max_chars=30)
+    wanted = ["It was the old captain\nhimself who came", "in the night and Mr.\nSmith saw him there"]
+    assert texts(cues) == wanted  # and not behind "Mr.", where no sentence ends
 
 
 # ---- files

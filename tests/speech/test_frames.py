@@ -120,6 +120,7 @@ def test_dropped_is_dropped() -> None:
     next(frames)
     is_dropped = True
     assert list(frames) == []
+    assert list(Frames(iter(chunks([100])), 20, is_dropped=lambda: True)) == []  # nor what would be filled up
 
 
 class Looking:

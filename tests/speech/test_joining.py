@@ -15,7 +15,7 @@ from typing import Any
 import pysubs2
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cartesia_sync import Cartesia, Word
@@ -74,7 +74,6 @@ _parts = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(_parts, max_size=40).map("".join), st.integers(1, 60))
 def test_no_word_is_lost_no_tag_is_cut_and_the_places_are_true(text: str, longest: int) -> None:
     pieces = list(pieces_of(text, longest))

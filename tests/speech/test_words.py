@@ -6,8 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cartesia_sync.protocol.events import PhonemeTimestamps, PhonemeTimestampsEvent, Timestamps, WordTimestamps
-from cartesia_sync.speech.timeline import Timeline
 from cartesia_sync.speech.words import Aligner, Entry, Word, align
 
 
@@ -117,34 +115,3 @@ def test_words_are_in_order_do_not_overlap_and_leave_nothing_but_spaces(pieces: 
         at = word.text_end
     if words:
         assert transcript[at:].strip() == ""
-
-
-def timestamps(flush_id: int | None, *times: tuple[float, float]) -> Timestamps:
-    words = WordTimestamps(words=["w"] * len(times), start=[a for a, _ in times], end=[b for _, b in times])
-    return Timestamps(word_timestamps=words, flush_id=flush_id)
-
-
-def starts(*events: object, flush_at: float | None = None) -> list[float]:
-    timeline = Timeline(lambda _: flush_at)
-    return [round(entry.start, 6) for event in events for entry in timeline.feed(event)]
-
-
-def test_times_that_begin_again_after_a_flush_count_from_its_audio() -> None:
-    before, after = timestamps(1, (0.1, 1.0), (1.0, 2.0)), timestamps(2, (0.1, 0.5), (0.6, 1))
-    assert starts(before, after, flush_at=2.5) == [0.1, 1.0, 2.6, 3.1]
-    assert starts(before, after) == [0.1, 1.0, 2.1, 2.6]  # the flush's audio has no number
-
-
-def test_times_that_go_on_are_left_alone() -> None:
-    assert starts(timestamps(1, (0.1, 1.0)), timestamps(2, (1.0, 1.5)), flush_at=1.2) == [0.1, 1.0]
-    assert starts(timestamps(None, (0.1, 1.0)), timestamps(None, (0.05, 0.9))) == [0.1, 0.1]
-
-
-def test_no_time_goes_back_and_no_end_is_before_its_start() -> None:
-    timeline = Timeline(lambda _: None)
-    found = timeline.feed(timestamps(1, (1.0, 0.5), (0.9, 2.0), (float("nan"), float("inf")), (-1.0, -1.0)))
-    assert all(entry.end >= entry.start for entry in found)
-    assert [entry.start for entry in found] == sorted(entry.start for entry in found)
-    assert timeline.feed(Timestamps(word_timestamps=None)) == []
-    sounds = PhonemeTimestamps(phonemes=["k"], start=[2.0], end=[3.0])
-    assert timeline.feed(PhonemeTimestampsEvent(phoneme_timestamps=sounds)) == [Entry("k", 2.0, 3.0)]
