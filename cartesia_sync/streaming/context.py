@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ..audio.encoders import EncodedWriter
     from ..audio.files import BinaryTarget
     from ..audio.kinds import EncodedKind, Kind, StreamKind
     from ..speech.frames import Frames
@@ -633,16 +634,8 @@ class Context:
         mailbox = self._channel.mailbox
         self._check_nothing_was_given()
         receiver = self.receive(raise_on_error=True)
-        last: Optional[Event] = None
         with EncodedWriter(path, kind, self.audio_format) as writer:
-            while not (isinstance(receiver.peek(), End) or isinstance(last, Done)):
-                for event in mailbox.collect():
-                    last = raise_if_error(event)
-                    if isinstance(event, Chunk):
-                        writer.format = self._raw_format()
-                        writer.write(event.audio)
-                if on_progress is not None:
-                    on_progress(writer.seconds)
+            last = self._write_what_comes(receiver, writer, on_progress)
             self._check_whole(audio_bytes=writer.audio_bytes, last=last)
             if not writer.audio_bytes:
                 raise self._nothing_to_save()
@@ -650,6 +643,21 @@ class Context:
         self._channel.has_given_audio = True
         mailbox.collected = nothing
         return writer.seconds
+
+    def _write_what_comes(
+        self, receiver: Receiver, writer: EncodedWriter, on_progress: Optional[Callable[[float], object]]
+    ) -> Optional[Event]:
+        """Write the audio until the context's end; return the last event. No loop of this kind in a ``with`` block."""
+        last: Optional[Event] = None
+        while not (isinstance(receiver.peek(), End) or isinstance(last, Done)):
+            for event in self._channel.mailbox.collect():
+                last = raise_if_error(event)
+                if isinstance(event, Chunk):
+                    writer.format = self._raw_format()
+                    writer.write(event.audio)
+            if on_progress is not None:
+                on_progress(writer.seconds)
+        return last
 
     def stream(self, kind: StreamKind) -> AudioStream:
         """Iterate over the bytes of a file with the whole audio, as they are ready: the body of an HTTP answer.
