@@ -123,6 +123,7 @@ def test_an_mp3_stream_is_frames_of_one_bit_rate_from_its_first_byte_on_and_none
     assert rates == {9}  # 128 kbit/s
     assert b"Xing" not in content
     assert b"Info" not in content
+    assert any(content[4 : frame_bytes(content[:4])])  # nor is there an empty one, which kept its place
 
 
 def test_a_stream_leaves_as_it_is_made() -> None:
