@@ -44,6 +44,7 @@ from .errors import (
     WebSocketConnectionClosedError,
     WriteTimeoutError,
 )
+from .protocol.metrics import Metrics, SpokenContext
 from .protocol.timeouts import Timeout
 
 __all__ = [
@@ -69,11 +70,13 @@ __all__ = [
     "MailboxFullError",
     "MalformedEventError",
     "MessageTooBigError",
+    "Metrics",
     "MissingCredentialsError",
     "NotFoundError",
     "PermissionDeniedError",
     "ProtocolError",
     "RateLimitError",
+    "SpokenContext",
     "Timeout",
     "TruncatedError",
     "UnfinishedError",

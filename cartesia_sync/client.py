@@ -15,6 +15,7 @@ from .resources.base import Requester, RequestOptions
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from .protocol.metrics import SpokenContext
     from .protocol.models.core import GetStatusResponse
     from .resources.access_token import AccessTokenResource
     from .resources.agents import AgentsResource
@@ -51,6 +52,9 @@ class Cartesia(Core, Closing):
             machine. To this machine it may.
         ssl_context: How to verify the service, in place of the system's and certifi's authorities, or those that
             REQUESTS_CA_BUNDLE or SSL_CERT_FILE name; shared by all connections.
+        on_spoken: Called with a ``SpokenContext`` (ids, texts, how it ended, ``Metrics``) when the end of a context of
+            a WebSocket connection has been received: once for each, in the thread that receives it, which waits for it.
+            What it raises is logged and dropped. A context that nobody receives to its end is not told of.
 
     Raises:
         MissingCredentialsError: Neither a key nor a token is given, and the environment has no key.
@@ -83,6 +87,7 @@ class Cartesia(Core, Closing):
         max_retries: Union[int, Omit] = omit,
         max_answer_bytes: Union[int, Omit, None] = omit,
         allow_insecure: Optional[bool] = None,
+        on_spoken: Union[Callable[[SpokenContext], object], Omit, None] = omit,
     ) -> Cartesia:
         """Make a client with some settings changed; the two share their connections, and closing one closes both.
 
@@ -100,6 +105,7 @@ class Cartesia(Core, Closing):
             max_retries: As for the client.
             max_answer_bytes: As for the client.
             allow_insecure: As for the client.
+            on_spoken: As for the client.
 
         Raises:
             ValueError: Both an addition and a replacement are given, or a setting is not valid.
@@ -127,6 +133,7 @@ class Cartesia(Core, Closing):
             max_retries=self.max_retries if isinstance(max_retries, Omit) else max_retries,
             max_answer_bytes=self.max_answer_bytes if isinstance(max_answer_bytes, Omit) else max_answer_bytes,
             allow_insecure=self._allow_insecure if allow_insecure is None else allow_insecure,
+            on_spoken=self.on_spoken if isinstance(on_spoken, Omit) else on_spoken,
         )
         made._shared = self._shared
         return made
@@ -136,11 +143,12 @@ class Cartesia(Core, Closing):
     # ---- the end
 
     def close(self) -> None:
-        """Close the idle connections for HTTP, and refuse further requests; each WebSocket has its own ``close``.
+        """Close the idle connections for HTTP, the pools and ``tts.connection()``, and refuse further requests.
 
-        Requests under way in other threads are finished; one that waits for its next attempt fails. Idempotent.
+        Requests under way in other threads are finished; one that waits for its next attempt fails. What a pool or that
+        connection is speaking is cancelled. A connection of ``websocket_connect`` has its own ``close``. Idempotent.
 
-        Threads: any. Does not wait.
+        Threads: any. Waits for the goodbye of pools' connections alone, at most twice the close timeout for each.
         """
         self._shared.close()
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import os
 import re
+import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, TypeVar, Union
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from ._version import __version__
@@ -17,6 +18,7 @@ from .transport.loopback import is_this_machine
 if TYPE_CHECKING:
     import ssl
 
+    from .protocol.metrics import SpokenContext
     from .transport.deadline import Deadline
     from .transport.http.session import Http
     from .transport.websocket.wire import Wire
@@ -44,6 +46,7 @@ _SETTINGS = {
     "max_retries": "max_retries",
     "max_answer_bytes": "max_answer_bytes",
     "_allow_insecure": "allow_insecure",
+    "on_spoken": "on_spoken",
 }
 """The attributes that hold what the user gave, and the arguments that these came by."""
 _LIVE = ("_shared", "_resources")
@@ -76,7 +79,11 @@ class Core:
         max_answer_bytes: Optional[int] = MAX_ANSWER_BYTES,
         allow_insecure: bool = False,
         ssl_context: Optional[ssl.SSLContext] = None,
+        on_spoken: Optional[Callable[[SpokenContext], object]] = None,
     ) -> None:
+        if on_spoken is not None and not callable(on_spoken):
+            raise TypeError(f"on_spoken: expected a callable, got {on_spoken!r}")
+        self.on_spoken = on_spoken
         if api_key is None and token is None:
             api_key = os.environ.get("CARTESIA_API_KEY")
         credential = api_key or token
@@ -146,6 +153,8 @@ class Core:
 
     def __deepcopy__(self: _C, memo: dict[int, Any]) -> _C:
         def copied(name: str, value: Any) -> Any:
+            if name == "on_spoken":
+                return value  # a copy of whoever listens would hear nothing
             try:
                 return copy.deepcopy(value, memo)
             except Exception:  # what the value's own class raises
@@ -208,6 +217,13 @@ class Core:
         return dial
 
 
+class Ending(Protocol):
+    """What ends with its client: a pool, or the connection of ``client.tts.connection()``."""
+
+    def end_with_client(self) -> None:
+        """End. Imports nothing: a signal handler may use it."""
+
+
 class _Trust:
     """The one TLS context of all connections; made when it is first needed, since that reads the whole trust store."""
 
@@ -231,6 +247,7 @@ class _Shared:
     def __init__(self, trust: _Trust) -> None:
         self.trust = trust
         self._made: dict[str, Http] = {}
+        self._kept: dict[weakref.ref[Ending], None] = {}  # each change is one call of C code
         self._closed_in: set[int] = set()  # processes: a forked child of a closed client has connections of its own
 
     @property
@@ -245,6 +262,11 @@ class _Shared:
                 http.close()  # either this sees that it was closed meanwhile, or close() sees what was made
         return http
 
+    def keep(self, what: Ending) -> None:
+        """Have something end with the client, for as long as anybody else holds it."""
+        kept = self._kept
+        kept[weakref.ref(what, lambda gone: kept.pop(gone, None))] = None
+
     @property
     def is_closed(self) -> bool:
         """Whether ``close`` was called in this process."""
@@ -253,6 +275,9 @@ class _Shared:
     def close(self) -> None:
         """Close the connections, and those that are made later. Imports nothing: a signal handler may use it."""
         self._closed_in.add(os.getpid())
+        for what in [each() for each in list(self._kept)]:
+            if what is not None:
+                what.end_with_client()
         http = self._made.get("http")
         if http is not None:
             http.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -26,9 +27,10 @@ from ..errors import (
     WebSocketConnectionClosedError,
 )
 from ..protocol import codec
-from ..protocol.events import Chunk, Error, Event, shift
+from ..protocol.events import Chunk, Done, Error, Event, shift
 from ..protocol.formats import RawFormat
 from ..protocol.lifecycle import REPLAY, ChannelMove, ChannelState, ReplayMove, ReplayState, followed, step
+from ..protocol.metrics import Metrics, Outcome, SpokenContext
 from ..protocol.timeouts import Timeout
 from ..protocol.words import has_words
 from ..transport.websocket.wire import Wire
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from ..transport.websocket.duplex import Frame
 
 _LIVE = (ChannelState.OPEN, ChannelState.FINISHING)
+
+log = logging.getLogger("cartesia_sync")
 
 MAX_QUEUED_BYTES = 64 << 20
 """What may wait in one context: six minutes of the largest format there is, and an hour of telephone audio and more.
@@ -133,7 +137,8 @@ class Channel:
     Guarded by the link's lock: ``wire_id``, ``messages``, ``spoken``, ``leading``, ``frames``, ``wire``, ``_state``,
     ``_replay``, ``sent_at``, ``first_sent_at``, ``began_at``, ``audio_format``, ``loss``, ``ended_by``, ``unspoken``,
     ``had_no_words``, ``held_done``. Written by the reader alone: ``heard_at``, ``audio_at``, ``notice``, and under that
-    lock ``earlier``. By the receiver: ``has_given_audio``. By the thread that takes the text: ``waits_for_text``; and
+    lock ``earlier``, ``first_audio_at`` and ``longest_gap``. By the pusher that waits: ``waited_for_slot`` and
+    ``connected_in``. By the receiver: ``has_given_audio``. By the thread that takes the text: ``waits_for_text``; and
     ``continues`` before anything was sent. By ``cancel()``, in any thread and without a lock: ``is_cancel_requested``.
     To read one of these without a lock gives a value that was true a moment ago, which is enough for a timeout or an
     error's text.
@@ -169,6 +174,14 @@ class Channel:
         self.ended_by: Optional[Error] = None
         self.unspoken: Optional[tuple[str, ...]] = None  # where the service's done came too early
         self.loss: Optional[CartesiaError] = None
+        self.waited_for_slot = 0.0
+        self.refusals = 0
+        self.connected_in = 0.0
+        self.found_wire: Optional[bool] = None  # its first push found an open one
+        self.first_audio_at: Optional[float] = None
+        self.longest_gap = 0.0
+        # Whom to tell of the end; whoever takes it out tells, so that it is told once.
+        self.tellers: list[Callable[[SpokenContext], object]] = []
         self.has_given_audio = False
         self.waits_for_text = False  # the user's iterable is slow, and the service cannot be blamed for it
 
@@ -499,11 +512,68 @@ class Channel:
 
     def leave_to_parent(self, forked: ForkedError) -> None:
         """In a forked child: end this context here."""
+        self.tellers = []
         if self._state is ChannelState.ENDED:
             self._store(loss=forked, wire=None)
         else:
             self.move(ChannelMove.END, loss=forked, wire=None)
         self.mailbox.replace_end(End(lambda: ForkedError(str(forked)), discards=True))
+
+    # ---- what was measured: any thread, at any time
+
+    @property
+    def metrics(self) -> Metrics:
+        """What was measured until now."""
+        first_audio = None
+        if self.first_audio_at is not None and self.began_at is not None:
+            first_audio = max(self.first_audio_at - self.began_at, 0.0)
+        is_refused = self.ended_by is not None and self.ended_by.status_code == 429
+        return Metrics(
+            waited_for_slot=self.waited_for_slot,
+            connected_in=self.connected_in,
+            first_audio=first_audio,
+            longest_gap=self.longest_gap,
+            audio_seconds=self.audio_seconds,
+            characters=sum(map(len, self.transcripts)),
+            reused_connection=bool(self.found_wire),
+            refused=self.refusals + is_refused,
+        )
+
+    @property
+    def request_id(self) -> Optional[str]:
+        """The service's identifier: of its error, else of the handshake, where it gives one."""
+        if self.ended_by is not None and self.ended_by.request_id is not None:
+            return self.ended_by.request_id
+        headers = {} if self.wire is None else self.wire.response_headers
+        return next((value for name, value in headers.items() if name.lower() == "x-request-id"), None)
+
+    def tell_of_end(self, last: Union[Event, End]) -> None:
+        """Tell whoever wants to know that the receiver has met the end; only the first call does.
+
+        Threads: the receiver's, with no lock held: users' code is called, and its exceptions are logged and dropped.
+        """
+        try:
+            tell = self.tellers.pop()
+        except IndexError:
+            return  # nobody wants to, or it was told
+        spoken = SpokenContext(
+            self.context_id, self.request_id, self._outcome(last), tuple(self.transcripts), self.metrics
+        )
+        try:
+            tell(spoken)
+        except Exception:  # users' code: it may fail, and the speech must not
+            log.exception("on_spoken failed for context %s", self.context_id)
+
+    def _outcome(self, last: Union[Event, End]) -> Outcome:
+        if isinstance(last, Done):
+            return "done"
+        if isinstance(last, Error) or self.ended_by is not None:
+            return "error"
+        if self.is_cancel_requested and (not isinstance(last, End) or last.make_error is None):
+            return "cancelled"
+        if self.loss is not None:
+            return "lost"
+        return "done" if isinstance(last, End) and last.make_error is None else "failed"
 
     def _received(self) -> str:
         return f"received: {self.mailbox.audio_bytes} bytes of audio, {self.audio_seconds:.2f} s"

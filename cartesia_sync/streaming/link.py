@@ -6,6 +6,7 @@ import logging
 import os
 import queue
 import threading
+import time
 import warnings
 from collections import deque
 from typing import Callable, Optional
@@ -101,6 +102,7 @@ class Link:
         self._wire: Optional[Wire] = None
         self._reader: Optional[Reader] = None
         self._loss: CartesiaError = WebSocketConnectionClosedError("The connection was never opened.")
+        self.opened_at: Optional[float] = None  # when the wire in use, or the last one, was
         # No lock guards these: each is changed by one call of C code.
         self._closers: list[tuple[int, str]] = []  # what close() was called with; whoever came first counts
         self._closing: queue.SimpleQueue[None] = queue.SimpleQueue()  # cuts a wait before another try to connect short
@@ -131,6 +133,8 @@ class Link:
         assert is_owned(self.registry.lock)
         state = followed(CONNECTION, self._state, move)
         self._state, self._wire, self._loss = state, wire, loss
+        if move is ConnectionMove.CONNECT:
+            self.opened_at = time.monotonic()
 
     # ---- connecting
 
@@ -387,6 +391,8 @@ class Link:
                 raise self._closed()
             channel.state_after(move)  # nobody connects for a context that has ended
             if self._wire is not None and channel.wire in (None, self._wire):
+                if channel.found_wire is None:
+                    channel.found_wire = True
                 return self._wire
             if channel.wire is not None:
                 if not self._may_be_set_aside_locked(channel, self._lost()):
@@ -395,7 +401,17 @@ class Link:
             if not self._may_reconnect:
                 raise self._lost()
         log.debug("context %s: opening a new connection", channel.context_id)
-        return self.connect()
+        return self._connect_for(channel)
+
+    def _connect_for(self, channel: Channel) -> Wire:
+        """Do what ``connect`` does, and take note of how long a channel waited for it."""
+        began_at = time.monotonic()
+        if channel.found_wire is None:
+            channel.found_wire = False
+        try:
+            return self.connect()
+        finally:
+            channel.connected_in += time.monotonic() - began_at
 
     def _lost(self) -> WebSocketConnectionClosedError:
         """Make the exception of a caller who needs a connection that is gone."""
@@ -418,7 +434,7 @@ class Link:
         wire: Optional[Wire] = None
         try:
             while True:
-                wire = self.connect()
+                wire = self._connect_for(channel)
                 messages = list(channel.messages)
                 frames = [wire.frame(message.payload) for message in messages]
                 with self.registry.lock:

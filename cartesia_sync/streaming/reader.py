@@ -243,7 +243,11 @@ class Reader:
             if isinstance(event, Chunk):
                 weight = max(len(event.audio), FEWEST_WEIGHED_BYTES)
                 if event.audio:
-                    channel.audio_at = self._read_at
+                    before, channel.audio_at = channel.audio_at, self._read_at
+                    if before is None:
+                        channel.first_audio_at = channel.first_audio_at or self._read_at
+                    elif self._read_at - before > channel.longest_gap:
+                        channel.longest_gap = self._read_at - before
             else:
                 weight = max(len(message), FEWEST_WEIGHED_BYTES)
                 if _is_last(event):

@@ -9,7 +9,7 @@ from threading import get_ident
 from typing import Optional, Union
 
 from ..errors import APIError, ConcurrencyError, status_error
-from ..protocol.events import Chunk, Error, Event
+from ..protocol.events import Chunk, Done, Error, Event
 from ..protocol.timeouts import Timeout
 from ..transport.locks import NotAcquiredError, TimedLock, raise_unless_not_acquired
 from .channel import Channel
@@ -144,6 +144,8 @@ class Receiver:
                     self._channel.prepare(found)
             else:
                 found = turn.await_next(self, self._timeout)
+            if self._channel.tellers and is_end(found):
+                self._channel.tell_of_end(found)
             if isinstance(found, End):
                 self._channel.mailbox.is_used_up = True
                 if found.make_error is not None:
@@ -160,6 +162,8 @@ class Receiver:
             raise
         except Exception:  # whatever ends it; after Ctrl-C one may go on
             self.has_ended = True
+            if self._channel.mailbox.is_sealed:
+                self._channel.tell_of_end(_OVER_EARLY)  # a timeout, which no event and no end has told of
             raise
         return found
 
@@ -172,6 +176,12 @@ class Receiver:
 
 
 _OVER = End()
+_OVER_EARLY = End(lambda: APIError())
+
+
+def is_end(found: Union[Event, End]) -> bool:
+    """Whether this is the last that a receiver of its context is given."""
+    return isinstance(found, (End, Done)) or (isinstance(found, Error) and found.done and found.context_id is not None)
 
 
 def raise_if_error(event: Event) -> Event:
