@@ -220,7 +220,7 @@ class Core:
 class Ending(Protocol):
     """What ends with its client: a pool, or the connection of ``client.tts.connection()``."""
 
-    def end_with_client(self) -> None:
+    def _end_with_client(self) -> None:
         """End. Imports nothing: a signal handler may use it."""
 
 
@@ -277,7 +277,7 @@ class _Shared:
         self._closed_in.add(os.getpid())
         for what in [each() for each in list(self._kept)]:
             if what is not None:
-                what.end_with_client()
+                what._end_with_client()
         http = self._made.get("http")
         if http is not None:
             http.close()

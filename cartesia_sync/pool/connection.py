@@ -77,7 +77,7 @@ class ProcessConnection(Connection):
         for connection in self._here.peek():
             connection.close(code=code, reason=reason)
 
-    def end_with_client(self) -> None:
+    def _end_with_client(self) -> None:
         """Close, since the client is closed."""
         self.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import queue
 import weakref
@@ -301,7 +302,7 @@ class Pool(Closing):
             finally:  # Ctrl-C while it waits: nothing goes on behind its back
                 here.end()
 
-    def end_with_client(self) -> None:
+    def _end_with_client(self) -> None:
         """End, since the client is closed: what is spoken is cancelled."""
         for here in self._per_process.peek():
             here.end()
@@ -352,15 +353,16 @@ def _in_turn(
             if os.getpid() != process:
                 waiting.clear()  # they are the parent's
                 raise ForkedError("This iteration was begun before a fork and belongs to the parent; call map() here.")
-            while not is_at_end and len(waiting) < window():
-                for transcript in transcripts:
+            if not is_at_end:
+                wanted = max(window() - len(waiting), 0)
+                taken = 0
+                for transcript in itertools.islice(transcripts, wanted):
                     task = _submitted(here_of(), transcript, options)
                     waiting.append(task)
                     if not in_order:
                         task.future.add_done_callback(done.put)
-                    break
-                else:
-                    is_at_end = True
+                    taken += 1
+                is_at_end = taken < wanted
             if not waiting:
                 return
             if in_order:

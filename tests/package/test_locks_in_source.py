@@ -23,7 +23,7 @@ import pytest
 import cartesia_sync
 
 PACKAGE = Path(cartesia_sync.__file__).parent
-FILES = [path for room in ("streaming", "transport") for path in sorted((PACKAGE / room).rglob("*.py"))]
+FILES = [path for room in ("streaming", "transport", "pool") for path in sorted((PACKAGE / room).rglob("*.py"))]
 NAMES = [path.relative_to(PACKAGE).as_posix() for path in FILES]
 TREES = {name: ast.parse(path.read_bytes()) for name, path in zip(NAMES, FILES)}
 

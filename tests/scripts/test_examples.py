@@ -121,10 +121,17 @@ def gunicorn(
     """Run it on a socket that listens already, so that nobody has to look whether it does."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         command = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{listener.fileno()}", "--workers", str(workers)]
-        command += ["--no-control-socket", "--graceful-timeout", "5", *options, application]
+        command += ["--graceful-timeout", "5", *_without_control_socket(), *options, application]
         given = {"env": environment(server), "pass_fds": (listener.fileno(),)}
         with Program(command, folder / "log", **given) as program:
             yield program, f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _without_control_socket() -> list[str]:
+    """Return the option by which newer versions leave no socket in the user's folder."""
+    from gunicorn.config import KNOWN_SETTINGS  # type: ignore[import,unused-ignore]  # no type hints are published
+
+    return ["--no-control-socket"] * any(setting.name == "control_socket_disable" for setting in KNOWN_SETTINGS)
 
 
 WORKERS = {
