@@ -2,69 +2,26 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Mapping
-from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures import CancelledError, Future
+from contextlib import AbstractContextManager
 from typing import Any, Callable, Optional
 
 from ..errors import CartesiaError, WebSocketConnectionClosedError
 from ..streaming.context import Context
+from ..transport.deadline import Deadline
 from .members import Members
 from .spoken import Spoken, spoken_of
 from .workers import Workers
 
 
-class Task:
-    """One text that is to be spoken whole.
+class Speaking:
+    """One text that is spoken, or is to be.
 
-    Attributes:
-        future: Its answer.
-    """
-
-    def __init__(self, here: Here, transcript: str, options: Mapping[str, Any]) -> None:
-        self.future: Future[Spoken] = Future()
-        self._here = here
-        self._speaking = _Speaking(here, transcript, options)
-        self._thread: Optional[int] = None
-
-    @property
-    def is_in_this_thread(self) -> bool:
-        """Whether the calling thread is the one that speaks it."""
-        return self._thread == threading.get_ident()
-
-    def run(self) -> None:
-        """Speak it, and settle the future. Threads: one. Waits for the service, as long as the timeouts allow."""
-        try:
-            if self.future.set_running_or_notify_cancel():
-                self._thread = threading.get_ident()
-                self._settle()
-        finally:
-            self._here.forget(self)
-
-    def _settle(self) -> None:
-        try:
-            spoken = self._speaking()
-        except BaseException as error:  # whatever it is, is the future's owner's to see
-            failure: BaseException = error
-            if self._speaking.is_dropped and isinstance(error, CartesiaError):
-                failure = CancelledError("the pool was closed, or the map was left, before this text was spoken")
-                failure.__cause__ = error
-            self.future.set_exception(failure)
-            del failure, self  # a cycle, by the traceback, would keep the context until the collector comes
-        else:
-            self.future.set_result(spoken)
-
-    def drop(self) -> None:
-        """Take it out if it has not begun; else cancel its context. Threads: any. Does not wait."""
-        if not self.future.cancel():
-            self._speaking.drop()
-
-
-class _Speaking:
-    """Speaks one text. It does not know the future, which holds the exception that holds the frames of this.
-
-    Attributes:
-        is_dropped: Whether nobody wants it any more.
+    It does not know its future, which holds the exception, which holds the frames of this. Nor does anybody wait for
+    the future here: an interrupt may leave the lock of one taken.
     """
 
     def __init__(self, here: Here, transcript: str, options: Mapping[str, Any]) -> None:
@@ -72,26 +29,119 @@ class _Speaking:
         self._transcript = transcript
         self._options = options
         self._context: Optional[Context] = None
-        self.is_dropped = False
+        self._is_dropped = False
+        self._thread: Optional[int] = None
+        self._ends: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def __call__(self) -> Spoken:
-        with self._here.begin_context(self._options) as context:
-            try:
+        """Speak it. Threads: one, once. Waits for the service, as long as the timeouts allow.
+
+        Raises:
+            CancelledError: It was dropped.
+            Others: As ``Pool.say``.
+        """
+        self._thread = threading.get_ident()
+        try:
+            with self._here.begin_context(self._options) as context:
                 self._context = context
-                if self.is_dropped:  # either this sees it, or drop() sees the context
+                if self._is_dropped:  # either this sees it, or drop() sees the context
                     context.cancel()
                 context.push(self._transcript, continue_=False)
                 audio, events = context._whole()
                 return spoken_of(context, self._transcript, audio, events)
-            finally:
-                self._context = None
+        except CartesiaError as error:
+            if self._is_dropped:
+                message = "the pool was closed, or the map was left, before this text was spoken"
+                raise CancelledError(message) from error
+            raise
+        finally:
+            self._context = None
+
+    def until_over(self) -> AbstractContextManager[int]:
+        """Return a ``with`` block at whose end it is over, spoken or not."""
+        block: Any = _UntilOver(self._ends)  # to a type checker its methods are attributes
+        return block  # type: ignore[no-any-return]  # see above
+
+    def note_end(self) -> None:
+        """Say that it is over, and was never begun. Threads: any. Does not wait."""
+        self._ends.put(None)
+        self._here.forget(self)
+
+    def forget(self) -> None:
+        """Let the pool hold it no longer. Threads: any. Does not wait."""
+        self._here.forget(self)
+
+    def await_end(self, deadline: Deadline) -> bool:
+        """Wait for that; not in the thread that speaks it. Return whether it came in time."""
+        if self._thread == threading.get_ident():
+            return True
+        try:
+            self._ends.get(timeout=deadline.left())
+        except queue.Empty:
+            return False
+        self._ends.put(None)  # for others who wait
+        return True
 
     def drop(self) -> None:
-        """Cancel the context. Threads: any. Does not wait."""
-        self.is_dropped = True
+        """Cancel the context, now or when there is one; not of the calling thread. Threads: any. Does not wait."""
+        if self._thread == threading.get_ident():
+            return
+        self._is_dropped = True
         context = self._context
         if context is not None:
             context.cancel()
+
+
+class _UntilOver:
+    """What ``with`` needs, as C callables in slots, so that nothing can strike before the end is noted; see locks.py.
+
+    The queue's ``put`` takes what ``with`` gives to its end: an item, and two arguments that a queue without a bound
+    ignores.
+    """
+
+    __slots__ = ("__enter__", "__exit__")
+
+    __enter__: Callable[[], int]
+    __exit__: Callable[..., None]
+
+    def __init__(self, ends: queue.SimpleQueue[None]) -> None:
+        self.__enter__ = threading.get_ident
+        self.__exit__ = ends.put
+
+
+class Task:
+    """One text that one of the pool's threads is to speak.
+
+    Attributes:
+        future: Its answer.
+    """
+
+    def __init__(self, speaking: Speaking) -> None:
+        self.future: Future[Spoken] = Future()
+        self._speaking = speaking
+
+    def run(self) -> None:
+        """Speak it, and settle the future. Threads: one. Waits for the service, as long as the timeouts allow."""
+        try:
+            with self._speaking.until_over():
+                if self.future.set_running_or_notify_cancel():
+                    self._settle()
+        finally:
+            self._speaking.forget()
+
+    def _settle(self) -> None:
+        try:
+            spoken = self._speaking()
+        except BaseException as error:  # whatever it is, is the future's owner's to see
+            self.future.set_exception(error)
+            del self  # a cycle, by the traceback, would keep the context until the collector comes
+        else:
+            self.future.set_result(spoken)
+
+    def drop(self) -> None:
+        """Take it out if it has not begun; else cancel its context. Threads: any. Does not wait."""
+        if not self.future.cancel():
+            self._speaking.drop()
 
 
 class Here:
@@ -105,7 +155,7 @@ class Here:
     def __init__(self, members: Members, most: Callable[[], int]) -> None:
         self.members = members
         self.workers = Workers(most)
-        self._tasks: dict[Task, None] = {}  # each change is one call of C code
+        self._taken: dict[Speaking, Optional[Task]] = {}  # each change is one call of C code
         self.is_closed = False
 
     def begin_context(self, options: Mapping[str, Any]) -> Context:
@@ -123,50 +173,51 @@ class Here:
 
     def say(self, transcript: str, options: Mapping[str, Any]) -> Spoken:
         """Speak a text in the calling thread."""
-        task = self._begin(transcript, options)
+        check_transcript(transcript)
+        self.check_open()
+        speaking = Speaking(self, transcript, options)
         try:
-            task.run()
-            return task.future.result()
+            with speaking.until_over():
+                self._taken[speaking] = None
+                return speaking()
         finally:
-            self.forget(task)
-            del task
+            self.forget(speaking)
 
     def submit(self, transcript: str, options: Mapping[str, Any]) -> Task:
         """Have a text spoken by one of the threads."""
-        task = self._begin(transcript, options)
+        check_transcript(transcript)
+        self.check_open()
+        speaking = Speaking(self, transcript, options)
+        task = Task(speaking)
         try:
+            self._taken[speaking] = task
             self.workers.put(task.run)
-        except CartesiaError:
-            task.drop()
-            self.forget(task)
+        except BaseException:  # an interrupt too: nobody has the future
+            if task.future.cancel():
+                speaking.note_end()
             raise
         if self.is_closed and task.future.cancel():  # it may stand behind the end of the queue
-            self.forget(task)
+            speaking.note_end()
             raise _closed()
         return task
 
-    def _begin(self, transcript: str, options: Mapping[str, Any]) -> Task:
-        check_transcript(transcript)
-        self.check_open()
-        task = Task(self, transcript, options)
-        self._tasks[task] = None
-        return task
-
-    def forget(self, task: Task) -> None:
-        """Hold a task no longer."""
-        self._tasks.pop(task, None)
+    def forget(self, speaking: Speaking) -> None:
+        """Hold a text no longer."""
+        self._taken.pop(speaking, None)
 
     def finish(self, timeout: Optional[float]) -> None:
         """Take nothing more, and wait until what was taken is done, but for what the calling thread itself is at."""
         self.is_closed = True
-        wait([task.future for task in list(self._tasks) if not task.is_in_this_thread], timeout)
+        deadline = Deadline(timeout)
+        for speaking in list(self._taken):
+            if not speaking.await_end(deadline):
+                return
 
     def end(self) -> None:
         """Take nothing more, cancel what is not done, and close the connections."""
         self.is_closed = True
-        for task in list(self._tasks):
-            if not task.is_in_this_thread:
-                task.drop()
+        for speaking, task in list(self._taken.items()):
+            (task or speaking).drop()
         self.members.close()
         self.workers.stop()
 

@@ -63,19 +63,24 @@ class Workers:
 
     def _grow(self) -> None:
         mine = object()
-        self._threads.append(mine)
-        if self._threads.index(mine) >= self._most():
-            self._threads.remove(mine)  # those that are there look into the queue before they wait or end
-            return
-        thread = threading.Thread(
-            target=self._run, args=(mine,), name=f"cartesia-sync-pool-{next(_numbers)}", daemon=True
-        )
         try:
-            thread.start()
-        except RuntimeError as error:  # no more threads: the system's limit, or the interpreter is at its end
-            self._threads.remove(mine)
+            self._threads.append(mine)
+            if self._threads.index(mine) >= self._most():
+                self._leave(mine)  # those that are there look into the queue before they wait or end
+                return
+            name = f"cartesia-sync-pool-{next(_numbers)}"
+            threading.Thread(target=self._run, args=(mine,), name=name, daemon=True).start()
+        except BaseException as error:  # an interrupt too: the thread may run, and is not counted
+            self._leave(mine)
+            if not isinstance(error, RuntimeError):
+                raise
+            # No more threads: the system's limit, or the interpreter is at its end.
             if not self._threads:
                 raise APIConnectionError(f"The pool's thread cannot be started: {error}") from error
+
+    def _leave(self, mine: object) -> None:
+        with contextlib.suppress(ValueError):
+            self._threads.remove(mine)
 
     # ---- the threads
 
@@ -93,11 +98,11 @@ class Workers:
                     break
             if work is None:
                 self._work.put(None)  # for the others
-                self._threads.remove(mine)
+                self._leave(mine)
                 return
             work()
             del work  # or it would be held until the next one
-        self._threads.remove(mine)
+        self._leave(mine)
         if not self._work.empty():  # whoever put it may have counted on this thread
             with contextlib.suppress(APIConnectionError):  # the interpreter is at its end
                 self._grow()
