@@ -495,3 +495,17 @@ def test_a_service_that_is_not_there_is_said_by_each_way(tmp_path: Path) -> None
     got = list(pool.map(["One.", "Two."], errors="give"))
     assert [isinstance(each, APIConnectionError) for each in got] == [True, True]
     pool.close()
+
+
+def test_a_text_that_comes_just_as_the_pool_is_closed_is_refused(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands behind the end of the queue, and no thread would come to it."""
+    here = pool._here()
+    put = here.workers.put
+
+    def put_late(work: Callable[[], None]) -> None:
+        here.end()
+        put(work)
+
+    monkeypatch.setattr(here.workers, "put", put_late)
+    with pytest.raises(WebSocketConnectionClosedError, match="The pool was closed"):
+        pool.submit("Hello.")

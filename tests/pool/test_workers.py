@@ -74,3 +74,48 @@ def test_one_thread_alone_never_leaves_work_behind(monkeypatch: pytest.MonkeyPat
         workers.put(done.set)
         assert done.wait(BOUND)
     workers.stop()
+
+
+def test_what_is_put_just_as_the_only_thread_leaves_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.0)
+    workers, done = Workers(lambda: 1), threading.Event()
+    leave = workers._leave
+
+    def leave_late(mine: object) -> None:
+        monkeypatch.setattr(workers, "_leave", leave)
+        workers.put(done.set)  # finds no token, and as many threads as may be
+        leave(mine)
+
+    monkeypatch.setattr(workers, "_leave", leave_late)
+    workers.put(lambda: None)
+    assert done.wait(BOUND)
+    workers.stop()
+
+
+def test_one_stop_ends_all_threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IDLE_SECONDS", 600.0)
+    workers, meeting = Workers(lambda: 3), threading.Barrier(4)
+    before = set(threading.enumerate())
+    for _ in range(3):
+        workers.put(lambda: [meeting.wait(BOUND)].clear())
+    meeting.wait(BOUND)
+    mine = [thread for thread in threading.enumerate() if thread not in before]
+    workers.stop()
+    for thread in mine:
+        thread.join(BOUND)
+        assert not thread.is_alive()
+
+
+def test_a_start_that_is_interrupted_costs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers, done = Workers(lambda: 1), threading.Event()
+
+    def interrupt(thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            workers.put(lambda: None)
+    workers.put(done.set)
+    assert done.wait(BOUND)
+    workers.stop()
