@@ -36,14 +36,24 @@ class Source(Protocol):
     """Where slots come from that others take too.
 
     Attributes:
-        is_local: Whether ``take(0)`` and ``give_back`` cost microseconds, never wait, and may be interrupted.
+        is_local: Whether ``take_now`` and ``give_back`` cost microseconds, never wait, and may be interrupted. If not,
+            both are called in threads of the gate, or not at all.
     """
 
     @property
     def is_local(self) -> bool: ...  # noqa: D102  # see above
 
+    def take_now(self) -> Any:
+        """Take a lease, if one is free and nobody waits for it; else something false."""
+
     def take(self, timeout: float) -> Any:
-        """Take a lease; something false where none is free within so many seconds. 0: do not wait."""
+        """Be in line, if there is one, and take a lease; something false where none was free within so many seconds.
+
+        Threads: one of the gate's.
+        """
+
+    def leave(self) -> None:
+        """Leave the line, if ``take`` is in one: nobody waits here any more. Threads: that one."""
 
     def give_back(self, lease: Any) -> None:
         """Give back a lease. Where the source is local: a second time does nothing."""
@@ -297,7 +307,7 @@ class Gate:
             place.untold.append(weakref.ref(ticket))
         source = self._source
         if source is not None and source.is_local and self._is_free(state):
-            lease = source.take(0)  # which releases itself, where we are interrupted now
+            lease = source.take_now()  # which releases itself, where we are interrupted now
             if lease:
                 state.spare.append(lease)
         with state.lock:
@@ -461,6 +471,7 @@ class Gate:
         if place is None or self._states.get(os.getpid()) is not state:
             if state.returned:
                 self._return(state)
+            self._leave()
             return False
         seconds = state.paused_until - time.monotonic()
         if seconds > 0 or not self._has_width(state):
@@ -483,6 +494,13 @@ class Gate:
         elif time.monotonic() - began < timeout / 10:
             state.taker.nap(timeout / 10)  # a limit that does not wait as it is asked to
         return True
+
+    def _leave(self) -> None:
+        assert self._source is not None
+        try:
+            self._source.leave()
+        except Exception as error:  # of a limit whose files or server are gone; nobody waits for it
+            log.debug("the limit's line could not be left: %r", error)
 
     def _fail(self, state: _State, error: BaseException) -> None:
         """Tell everybody in line that nothing can be granted."""

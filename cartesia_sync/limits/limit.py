@@ -134,6 +134,12 @@ class Foreign:
     def __init__(self, limit: Any) -> None:
         self.limit = limit
 
+    def take_now(self) -> None:
+        """Take nothing: that might wait."""
+
+    def leave(self) -> None:
+        """Leave nothing: it has no line."""
+
     def take(self, timeout: float) -> Any:
         """Take a slot within so many seconds."""
         got = self.limit.acquire(timeout=timeout)
@@ -172,9 +178,7 @@ def gate_of(limit: Limited) -> Gate:
     if isinstance(limit, Limit):
         return limit.gate
     if isinstance(limit, int) and not isinstance(limit, bool):
-        if limit < 1:
-            raise ValueError(f"limit must be at least 1, not {limit}")
-        return Gate(Width(limit))
+        return Gate(Width(checked_count("limit", limit)))
     _check_foreign(limit)
     with _foreign_lock:
         gate = _foreign.get(id(limit))
@@ -199,6 +203,17 @@ def _check_foreign(limit: Any) -> None:
         return
     if not any(each.name == "timeout" or each.kind is each.VAR_KEYWORD for each in parameters):
         raise TypeError(f"{wanted}; the acquire() of {type(limit).__name__} takes no timeout=")
+
+
+def checked_count(what: str, number: Any) -> int:
+    """Return a number of slots.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ValueError(f"{what} must be a number of slots that is at least 1, not {number!r}")
+    return number
 
 
 def account_name(key: str) -> str:

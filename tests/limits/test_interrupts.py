@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 import pytest
 
+from cartesia_sync.limits import SameMachine
 from cartesia_sync.limits.gate import Gate
 from cartesia_sync.limits.limit import gate_of
 
@@ -31,13 +32,18 @@ def make_foreign(_folder: Path) -> Gate:
     return gate_of(threading.Semaphore(2))
 
 
+def make_machine(folder: Path) -> Gate:
+    pytest.importorskip("portalocker")
+    return SameMachine(2, directory=folder).gate
+
+
 @pytest.fixture(autouse=True)
 def _unraisable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where an interrupt strikes in a finalizer Python says so, and goes on. pytest would keep what was finalized."""
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
 
 
-KINDS: list[Callable[[Path], Gate]] = [make_count, make_foreign]
+KINDS: list[Callable[[Path], Gate]] = [make_count, make_foreign, make_machine]
 
 
 def goes_on(gate: Gate, place: object) -> None:
