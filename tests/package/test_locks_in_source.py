@@ -23,7 +23,7 @@ import pytest
 import cartesia_sync
 
 PACKAGE = Path(cartesia_sync.__file__).parent
-FILES = [path for room in ("streaming", "transport") for path in sorted((PACKAGE / room).rglob("*.py"))]
+FILES = [path for room in ("limits", "streaming", "transport") for path in sorted((PACKAGE / room).rglob("*.py"))]
 NAMES = [path.relative_to(PACKAGE).as_posix() for path in FILES]
 TREES = {name: ast.parse(path.read_bytes()) for name, path in zip(NAMES, FILES)}
 
@@ -41,6 +41,13 @@ ALLOWED = {
 """Where one of these may be named all the same, and why."""
 
 NO_LOCKS = {
+    ("limits/gate.py", "self.release"): "a slot's, of which a second release does nothing",
+    ("limits/gate.py", "ticket.release"): "likewise",
+    ("limits/limit.py", "limit.acquire"): "a foreign limit's, which is looked at",
+    ("limits/limit.py", "self.gate.acquire"): "gives a slot that nobody can lose",
+    ("limits/limit.py", "self.limit.acquire"): "a foreign limit's, called in a thread that nothing interrupts",
+    ("limits/limit.py", "self.limit.release"): "likewise",
+    ("limits/limit.py", "ticket.release"): "a slot's, of which a second release does nothing",
     ("streaming/connection.py", "self._link.registry.release"): "keeps a channel no longer",
     ("streaming/link.py", "wire.release"): "closes a socket",
     ("streaming/reader.py", "wire.release"): "closes a socket",
