@@ -15,6 +15,7 @@ from .resources.base import Requester, RequestOptions
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from .limits.limit import Limited
     from .protocol.models.core import GetStatusResponse
     from .resources.access_token import AccessTokenResource
     from .resources.agents import AgentsResource
@@ -51,6 +52,15 @@ class Cartesia(Core, Closing):
             machine. To this machine it may.
         ssl_context: How to verify the service, in place of the system's and certifi's authorities, or those that
             REQUESTS_CA_BUNDLE or SSL_CERT_FILE name; shared by all connections.
+        limit: How many may be spoken at once: a number, an object of ``cartesia_sync.limits``, or any with
+            ``acquire(timeout=)`` and ``release()``, such as a ``threading.Semaphore``. Contexts wait for a slot at
+            their first push, and ``tts.generate``, ``generate_sse``, ``infill`` and the voice changer before they are
+            sent; first come, first served. A context that the service refuses with 429 all the same is said again, and
+            its user sees nothing but time. A slot is held until the service's last event, whoever receives. None:
+            nothing waits, and 429 raises ``RateLimitError``.
+        limit_wait: Seconds that each may wait for its slot; ``SlotTimeoutError`` then. None is no limit.
+        limit_idle: Seconds after which a context that is left open, without a push or an event, gives its slot back;
+            its next push takes another. None: it keeps it.
 
     Raises:
         MissingCredentialsError: Neither a key nor a token is given, and the environment has no key.
@@ -83,6 +93,9 @@ class Cartesia(Core, Closing):
         max_retries: Union[int, Omit] = omit,
         max_answer_bytes: Union[int, Omit, None] = omit,
         allow_insecure: Optional[bool] = None,
+        limit: Union[Limited, Omit, None] = omit,
+        limit_wait: Union[float, Omit, None] = omit,
+        limit_idle: Union[float, Omit, None] = omit,
     ) -> Cartesia:
         """Make a client with some settings changed; the two share their connections, and closing one closes both.
 
@@ -100,9 +113,14 @@ class Cartesia(Core, Closing):
             max_retries: As for the client.
             max_answer_bytes: As for the client.
             allow_insecure: As for the client.
+            limit: As for the client. The two share it, unless one is given here. It belongs to an account: with another
+                key a number counts anew, and an object must be given, or None.
+            limit_wait: As for the client.
+            limit_idle: As for the client.
 
         Raises:
-            ValueError: Both an addition and a replacement are given, or a setting is not valid.
+            ValueError: Both an addition and a replacement are given, or a setting is not valid; or the key is another
+                one's, and the limit an object that counts for this one's account.
         """
         for added, replaced, name in (
             (default_headers, set_default_headers, "default_headers"),
@@ -111,6 +129,9 @@ class Cartesia(Core, Closing):
             if added is not None and replaced is not None:
                 raise ValueError(f"{name} and set_{name} exclude each other")
         keeps_credential = api_key is None and token is None
+        keeps_limit = isinstance(limit, Omit)
+        if keeps_limit and not keeps_credential and not isinstance(self._limit, (int, type(None))):
+            raise ValueError("this client's limit counts for its own account: give limit= for the other key, or None")
         made = Cartesia(
             api_key=self.api_key if keeps_credential else api_key,
             token=self.token if keeps_credential else token,
@@ -127,7 +148,12 @@ class Cartesia(Core, Closing):
             max_retries=self.max_retries if isinstance(max_retries, Omit) else max_retries,
             max_answer_bytes=self.max_answer_bytes if isinstance(max_answer_bytes, Omit) else max_answer_bytes,
             allow_insecure=self._allow_insecure if allow_insecure is None else allow_insecure,
+            limit=self._limit if isinstance(limit, Omit) else limit,
+            limit_wait=self.limit_wait if isinstance(limit_wait, Omit) else limit_wait,
+            limit_idle=self.limit_idle if isinstance(limit_idle, Omit) else limit_idle,
         )
+        if keeps_limit and keeps_credential:
+            made._gate = self._gate
         made._shared = self._shared
         return made
 

@@ -35,6 +35,7 @@ from ..transport.websocket.wire import Wire
 from .mailbox import End, Item, Mailbox
 
 if TYPE_CHECKING:
+    from ..limits.gate import Ticket
     from ..transport.websocket.duplex import Frame
 
 _LIVE = (ChannelState.OPEN, ChannelState.FINISHING)
@@ -132,11 +133,11 @@ class Channel:
 
     Guarded by the link's lock: ``wire_id``, ``messages``, ``spoken``, ``leading``, ``frames``, ``wire``, ``_state``,
     ``_replay``, ``sent_at``, ``first_sent_at``, ``began_at``, ``audio_format``, ``loss``, ``ended_by``, ``unspoken``,
-    ``had_no_words``, ``held_done``. Written by the reader alone: ``heard_at``, ``audio_at``, ``notice``, and under that
-    lock ``earlier``. By the receiver: ``has_given_audio``. By the thread that takes the text: ``waits_for_text``; and
-    ``continues`` before anything was sent. By ``cancel()``, in any thread and without a lock: ``is_cancel_requested``.
-    To read one of these without a lock gives a value that was true a moment ago, which is enough for a timeout or an
-    error's text.
+    ``had_no_words``, ``held_done``, ``slot``, ``awaits_slot``. Written by the reader alone:
+    ``heard_at``, ``audio_at``, ``notice``, and under that lock ``earlier``. By the receiver: ``has_given_audio``. By
+    the thread that takes the text: ``waits_for_text``; and ``continues`` before anything was sent. By ``cancel()``, in
+    any thread and without a lock: ``is_cancel_requested``. To read one of these without a lock gives a value that was
+    true a moment ago, which is enough for a timeout or an error's text.
     """
 
     def __init__(self, context_id: str, *, replays: bool = False, limit_bytes: int = MAX_QUEUED_BYTES) -> None:
@@ -153,6 +154,10 @@ class Channel:
             None  # the service's word on the last id, while there is nothing to go on with
         )
         self.earlier: Optional[Earlier] = None  # what was heard under those ids
+        self.slot: Optional[Ticket] = None  # of the client's limit, from the first message to the end
+        self.awaits_slot = False  # refused, and to be said again once there is one; its messages wait in order
+        self.waited_for_slot = 0.0
+        self.refusals = 0
         self.frames: list[Frame] = []  # of the messages, on the wire in use or the last one
         self.wire: Optional[Wire] = None
         self._state = ChannelState.OPEN
@@ -253,10 +258,10 @@ class Channel:
         now = time.monotonic()
         for message in messages:
             message.sent_at = now
-        is_new = not self.messages
+        is_new = not self.messages or self.awaits_slot
         has_left = any(frame.has_left for frame in self.frames)
         facts: dict[str, Any] = {"messages": messages, "frames": frames, "wire": wire}
-        facts.update(leading=[], held_done=None, first_sent_at=now, sent_at=now)
+        facts.update(leading=[], held_done=None, first_sent_at=now, sent_at=now, awaits_slot=False)
         if not is_new:
             facts.update(self._move_replay(ReplayMove.REPLAY if has_left else ReplayMove.MOVE))
         facts["audio_format"] = self.audio_format or messages[0].audio_format
@@ -267,6 +272,21 @@ class Channel:
             self._store(unsent, **facts)
         else:
             self.move(move, then=unsent, **facts)
+
+    @property
+    def can_be_said_again(self) -> bool:
+        """Whether the service's refusal may be gone over: nothing was heard under this id, nor is it cancelled."""
+        return self.heard_at is None and self.state in _LIVE
+
+    def hold(self, message: Message) -> None:
+        """Put one more message behind those that wait for a slot; ``send_all`` sends them all. As ``send``."""
+        append: Callable[[Any, Any], None] = list.append
+        self.move(message.move, then=map(append, (self.messages,), (message,)))
+
+    def await_slot(self) -> None:
+        """Begin again under a new id, with all messages, once there is a slot. Under the link's lock, as ``go_on``."""
+        messages = [each.under(self.wire_id) for each in self.messages]
+        self._store(messages=messages, frames=[], wire=None, awaits_slot=True, first_sent_at=None, slot=None)
 
     def set_aside(self) -> None:
         """Leave a wire that was lost; ``send_all`` goes on with another one. The caller holds the link's lock."""
@@ -315,9 +335,8 @@ class Channel:
         if not items:
             return
         now = time.monotonic()
-        if self.heard_at is None and not self.continues:
-            for message in self.messages:
-                message.payload = b""  # which will not be sent again
+        if self.heard_at is None:
+            self._note_first(items[0][1])
         self.heard_at = now
         audio_bytes = 0
         for _, event, _ in items:
@@ -327,6 +346,15 @@ class Channel:
                 self.notice = event
             event.context_id = self.context_id  # one string for all: each event has brought one of its own, of 85 bytes
         self.mailbox.deliver(items, audio_bytes=audio_bytes)
+
+    def _note_first(self, event: Event) -> None:
+        """Take note of the first event: the service has accepted it."""
+        if not self.continues:
+            for message in self.messages:
+                message.payload = b""  # which will not be sent again
+        slot = self.slot
+        if slot is not None and not isinstance(event, Error):
+            slot.succeeded()
 
     def deliver_notice(self, event: Error, item: Item) -> None:
         """Deliver what concerns the whole connection. It is no event of this context, so its timeouts run on."""
@@ -500,9 +528,9 @@ class Channel:
     def leave_to_parent(self, forked: ForkedError) -> None:
         """In a forked child: end this context here."""
         if self._state is ChannelState.ENDED:
-            self._store(loss=forked, wire=None)
+            self._store(loss=forked, wire=None, slot=None)
         else:
-            self.move(ChannelMove.END, loss=forked, wire=None)
+            self.move(ChannelMove.END, loss=forked, wire=None, slot=None)
         self.mailbox.replace_end(End(lambda: ForkedError(str(forked)), discards=True))
 
     def _received(self) -> str:
