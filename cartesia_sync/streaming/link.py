@@ -290,6 +290,8 @@ class Link:
         except BaseException:  # an interrupt: what stands in line is the reader's from now on
             if wire is not None:
                 wire.wake()
+            if channel.slot is not None:
+                self._free_unused_slot(channel)
             raise
 
     def _waits_with(self, channel: Channel, message: Message, slots: Slots) -> bool:
@@ -315,6 +317,13 @@ class Link:
                 if self._takes_slot_locked(channel, slot):
                     return False
             release(slot)
+
+    def _free_unused_slot(self, channel: Channel) -> None:
+        """Give back the slot of a channel of which nothing stands in line."""
+        with self.registry.lock:
+            if not channel.messages:
+                self.registry.free_slot_locked(channel)
+        self.registry.give_slots_back()
 
     def _takes_slot_locked(self, channel: Channel, slot: Ticket) -> bool:
         """Give a channel the slot that was waited for, if it needs it still."""

@@ -11,7 +11,7 @@ from typing import Any, Callable, Optional
 import pytest
 
 from cartesia_sync import ContextStateError, Timeout, TruncatedError, WebSocketConnectionClosedError
-from cartesia_sync.errors import LimitError, SlotDeadlockError, SlotTimeoutError
+from cartesia_sync.errors import ConnectTimeoutError, LimitError, SlotDeadlockError, SlotTimeoutError
 from cartesia_sync.limits.gate import Gate
 from cartesia_sync.limits.limit import gate_of
 from cartesia_sync.streaming import registry, slots
@@ -230,6 +230,17 @@ def test_a_limit_that_fails_is_told_to_who_pushes(limited: Callable[..., Any]) -
     with pytest.raises(LimitError, match="no such server"):
         stage.context("a").push("One.")
     assert stage.wire.sent == []
+
+
+def test_a_push_that_finds_no_connection_gives_its_slot_back(limited: Callable[..., Any]) -> None:
+    stage = limited(1)
+    stage.refuse = ConnectTimeoutError("no", timeout=1.0)
+    stage.wire.lose()
+    assert stage.wires[0].is_free.wait(BOUND)
+    context = stage.context("a")
+    with pytest.raises(ConnectTimeoutError):
+        context.push("One.")
+    assert stage.gate.in_use == 0
 
 
 # ---- said again
