@@ -58,6 +58,7 @@ class Link:
         _connect_lock    one thread opens a wire, the others wait for it; held while dialling, by no reader
         Registry.lock    the state, _wire, _reader, _loss, the registry, and what a channel says that it guards; never
                          held across I/O, users' code, or a wait
+        Gate's lock      (leaf) the line in front of the client's limit
         Duplex._io_lock  (leaf) one send or recv that cannot block
 
     Each is taken by ``with`` over C code alone (see locks.py), and what is done under Registry.lock is done in one step
@@ -70,6 +71,9 @@ class Link:
         receiver  waits on its mailbox      woken by the reader, cancel() or close()   bound: its timeouts, or the end
         sender    waits for its frame       woken by the reader, at the frame's end    bound: the write timeout
                                             or its own
+        pusher    waits for its slot        woken by whoever gives one back            bound: limit_wait, and a look
+                                                                                       each 250 ms
+        repeater  waits for a slot          woken by whoever gives one back            bound: likewise
         pusher    waits on _connect_lock    woken by the thread that connects          bound: the connect timeout
         reader    waits on the socket       woken by a frame, the stream's end, wake() bound: the ping interval, or
                                             or shutdown()                              a millisecond while there are

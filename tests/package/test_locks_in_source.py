@@ -50,7 +50,11 @@ NO_LOCKS = {
     ("limits/limit.py", "ticket.release"): "a slot's, of which a second release does nothing",
     ("streaming/connection.py", "self._link.registry.release"): "keeps a channel no longer",
     ("streaming/link.py", "wire.release"): "closes a socket",
+    ("streaming/link.py", "slots.acquire"): "gives a slot that nobody can lose",
     ("streaming/reader.py", "wire.release"): "closes a socket",
+    ("streaming/slots.py", "self.gate.acquire"): "gives a slot that nobody can lose",
+    ("streaming/slots.py", "slot.release"): "a slot's, of which a second release does nothing",
+    ("streaming/slots.py", "ticket.release"): "likewise",
     ("transport/http/response.py", "self.release"): "gives an HTTP connection back to its pool",
 }
 """What is named like a lock's method, and is none."""
