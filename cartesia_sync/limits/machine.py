@@ -118,7 +118,8 @@ class _Slot:
         opened = self._opened
         if opened.claims.get(self.index) is not self._key or opened.process != os.getpid():
             return
-        _portalocker().unlock(opened.slots[self.index])
+        if not opened.slots[self.index].closed:
+            _portalocker().unlock(opened.slots[self.index])
         opened.claims.pop(self.index, None)
 
     def __del__(self) -> None:
@@ -146,6 +147,8 @@ class _Opened:
         except BaseException:
             self.close()
             raise
+        # Held by this, the files are not the collector's, which would find them open.
+        weakref.finalize(self, _close_all, self._all).atexit = False
         _remember(self)
 
     def _open(self, name: str, *, create: bool = False) -> io.FileIO:
@@ -291,11 +294,12 @@ class _Opened:
 
     def close(self) -> None:
         """Close the files. Locks that a parent process has too stay its own."""
-        for file in self._all:
-            file.close()
+        _close_all(self._all)
 
-    def __del__(self) -> None:
-        self.close()
+
+def _close_all(files: list[io.FileIO]) -> None:
+    for file in files:
+        file.close()
 
 
 def _tickets(text: bytes, now: float) -> dict[bytes, float]:

@@ -9,6 +9,7 @@ import random
 import re
 import time
 import uuid
+import weakref
 from typing import Any, Literal, Optional
 
 from ..errors import LimitError, LimitUnreachableError
@@ -51,7 +52,7 @@ else
   look = math.min(((place or waiting) - free + 1) * look, longest)
   redis.call('ZADD', seen, now + 2.6 * look + patience, id)
 end
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, math.max(lease, 2.6 * longest + patience)) end
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, math.floor(math.max(lease, 3 * longest + patience))) end
 if (place or waiting) < free then return {1, 0} end
 return {0, look}
 """
@@ -96,7 +97,7 @@ class Redis(Limit):
 
     Attributes:
         excess: How many slots too many were in use, at the last renewal.
-        lost: How many leases the server had lost when they were to be renewed, all in all.
+        lost: How many leases the server did not know when they were to be renewed, all in all.
 
     Raises:
         ValueError: An argument is none of these.
@@ -143,7 +144,7 @@ class Redis(Limit):
 
     @property
     def lost(self) -> int:
-        """How many leases the server had lost when they were to be renewed, all in all."""
+        """How many leases the server did not know when they were to be renewed, all in all."""
         return self._leases.lost
 
     def __repr__(self) -> str:
@@ -162,10 +163,10 @@ class _Process:
     """What one process has of the limit: a client, and the leases to renew."""
 
     def __init__(self, leases: _Leases) -> None:
-        self.client = leases.connect()
-        self.take = self.client.register_script(_TAKE)
-        self.renew = self.client.register_script(_RENEW)
-        self.give = self.client.register_script(_GIVE)
+        client = leases.connect()
+        self.take = client.register_script(_TAKE)
+        self.renew = client.register_script(_RENEW)
+        self.give = client.register_script(_GIVE)
         self.held: dict[str, None] = {}
         self.unreturned: dict[str, None] = {}  # the server was not there to take them back
         self.ticket = ""
@@ -173,6 +174,8 @@ class _Process:
         self.next_renewal = 0.0
         self.away_until = 0.0  # the server did not answer; not asked by those who can do without
         self.renewer = Worker(lambda: leases.renew(self), "renew")
+        # Held by this, its sockets are not the collector's, which would find them open.
+        weakref.finalize(self, client.close).atexit = False
 
 
 class _Leases:
@@ -198,15 +201,18 @@ class _Leases:
         from redis.retry import Retry
 
         try:
-            return redis.Redis.from_url(
+            client = redis.Redis.from_url(
                 self._url,
+                protocol=2,  # which asks the server for nothing more when it connects
                 socket_timeout=self._lease / 3,  # it has none of its own, and a frozen server would hold us for ever
                 socket_connect_timeout=self._lease / 3,
                 retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),  # a server that has restarted
             )
         except (ValueError, TypeError, AttributeError):
-            # Not what it says: a part of a password may stand in it.
-            raise ValueError("Redis() needs a URL such as redis://127.0.0.1:6379/0; this one cannot be read") from None
+            client = None  # not what it says: a part of a password may stand in it
+        if client is None:
+            raise ValueError("Redis() needs a URL such as redis://127.0.0.1:6379/0; this one cannot be read")
+        return client
 
     def take_now(self) -> None:
         """Take nothing: the server may be slow."""
@@ -282,6 +288,8 @@ class _Leases:
         process = self._process()
         if lease in process.held:
             process.held.pop(lease, None)
+            if not process.held:
+                process.renewer.ring()  # its thread may end
             self._give(process, [lease])
 
     def _give(self, process: _Process, ids: list[str]) -> None:
@@ -320,10 +328,11 @@ class _Leases:
             process.next_renewal = time.monotonic() + self._lease / 10
             return True
         process.next_renewal = time.monotonic() + self._lease / 3
+        lost = max(lost - len(late), 0)  # the server may have had those back already
         self.lost += lost
         self.excess = max(excess, 0)
         if lost:
-            log.warning("the limit's Redis at %s had lost %d slots that are in use", self.address, lost)
+            log.warning("the limit's Redis at %s did not know %d slots that are in use", self.address, lost)
         if excess > 0:
             log.warning("%d slots more than the limit's %d are in use", excess, self._most)
         return True

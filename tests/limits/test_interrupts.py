@@ -33,7 +33,6 @@ def make_foreign(_folder: Path) -> Gate:
 
 
 def make_machine(folder: Path) -> Gate:
-    pytest.importorskip("portalocker")
     return SameMachine(2, directory=folder).gate
 
 

@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("portalocker")
-
 from cartesia_sync.errors import LimitError
 from cartesia_sync.limits import SameMachine, machine
 
