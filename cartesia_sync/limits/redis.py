@@ -17,12 +17,12 @@ from .limit import Limit, checked_count
 from .worker import Worker
 
 LOOK = 0.02
-"""Seconds after which whoever is first in line asks again; the second asks after twice as long, and so on."""
+"""Seconds after which whoever is first in the queue asks again; the second asks after twice as long, and so on."""
 
 LONGEST_LOOK = 5.0
 JITTER = 0.3
 PATIENCE = 1.0
-"""Seconds, beyond twice its interval, after which one in line that does not ask is passed by."""
+"""Seconds, beyond twice its interval, after which one in the queue that does not ask is passed by."""
 
 log = logging.getLogger("cartesia_sync")
 
@@ -31,24 +31,24 @@ _NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] /
 _TAKE = (
     _NOW
     + """
-local leases, line, seen, facts = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local leases, queue, seen, facts = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local id, most, lease, look, longest, patience = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 redis.call('ZREMRANGEBYSCORE', leases, '-inf', now)
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', seen, '-inf', now)) do
-  redis.call('ZREM', line, gone) redis.call('ZREM', seen, gone)
+  redis.call('ZREM', queue, gone) redis.call('ZREM', seen, gone)
 end
-local taken, waiting = redis.call('ZCARD', leases), redis.call('ZCARD', line)
+local taken, waiting = redis.call('ZCARD', leases), redis.call('ZCARD', queue)
 local theirs = tonumber(redis.call('HGET', facts, 'most') or most)
 if theirs ~= most and taken + waiting > 0 then return {-1, theirs} end
 if redis.call('ZSCORE', leases, id) then return {1, 0} end
-local place = redis.call('ZRANK', line, id)
+local place = redis.call('ZRANK', queue, id)
 local free = math.max(most - taken, 0)
 redis.call('HSET', facts, 'most', most)
 if (place or waiting) < free then
-  redis.call('ZREM', line, id) redis.call('ZREM', seen, id)
+  redis.call('ZREM', queue, id) redis.call('ZREM', seen, id)
   redis.call('ZADD', leases, now + lease, id)
 else
-  if not place then redis.call('ZADD', line, redis.call('HINCRBY', facts, 'asked', 1), id) end
+  if not place then redis.call('ZADD', queue, redis.call('HINCRBY', facts, 'asked', 1), id) end
   look = math.min(((place or waiting) - free + 1) * look, longest)
   redis.call('ZADD', seen, now + 2.6 * look + patience, id)
 end
@@ -57,7 +57,7 @@ if (place or waiting) < free then return {1, 0} end
 return {0, look}
 """
 )
-"""Take a lease if it is this one's turn, else join the line or stay in it: {1, 0}; {0, milliseconds to wait}.
+"""Take a lease if it is this one's turn, else join the queue or stay in it: {1, 0}; {0, milliseconds to wait}.
 
 {-1, number} says that others use the limit with that number.
 """
@@ -75,7 +75,7 @@ return {lost, redis.call('ZCARD', KEYS[1]) - ARGV[2]}
 """Renew leases; how many the server did not know, and how many there are too many."""
 
 _GIVE = "for _, key in ipairs(KEYS) do redis.call('ZREM', key, unpack(ARGV)) end"
-"""Give back leases and places in line."""
+"""Give back leases and places in the queue."""
 
 
 class Redis(Limit):
@@ -218,7 +218,7 @@ class _Leases:
         """Take nothing: the server may be slow."""
 
     def take(self, timeout: float) -> Optional[str]:
-        """Be in line, and take a lease when it is our turn. Threads: the gate's one."""
+        """Be in the queue, and take a lease when it is our turn. Threads: the gate's one."""
         process = self._process()
         if not process.ticket:
             process.ticket = f"{os.getpid()}-{uuid.uuid4().hex}"
@@ -250,7 +250,7 @@ class _Leases:
         durations = (self._lease, LOOK, LONGEST_LOOK, PATIENCE)
         try:
             state, number = process.take(
-                keys=self._keys("leases", "line", "seen", "facts"),
+                keys=self._keys("leases", "queue", "seen", "facts"),
                 args=[process.ticket, self._most, *(int(1000 * seconds) for seconds in durations)],
             )
         except (redis.ConnectionError, redis.TimeoutError) as error:
@@ -277,7 +277,7 @@ class _Leases:
         return lease
 
     def leave(self) -> None:
-        """Leave the line. Threads: the gate's one."""
+        """Leave the queue. Threads: the gate's one."""
         process = self._process()
         ticket, process.ticket = process.ticket, ""
         if ticket:
@@ -297,7 +297,7 @@ class _Leases:
         redis = _redis()
         try:
             if process.away_until <= time.monotonic():
-                process.give(keys=self._keys("leases", "line", "seen"), args=ids)
+                process.give(keys=self._keys("leases", "queue", "seen"), args=ids)
                 return
         except redis.RedisError as error:
             log.debug("the limit's Redis did not take back a slot: %s", error)
@@ -321,7 +321,7 @@ class _Leases:
             process.unreturned.clear()
             process.away_until = 0.0
             if ids:
-                process.give(keys=self._keys("leases", "line", "seen"), args=ids)
+                process.give(keys=self._keys("leases", "queue", "seen"), args=ids)
         except redis.RedisError as error:
             log.warning("the limit's Redis at %s did not renew %d slots: %s", self.address, len(held), error)
             process.away_until = time.monotonic() + self._lease / 3

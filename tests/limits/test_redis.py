@@ -244,7 +244,7 @@ def test_200_who_wait_cost_the_server_at_most_500_calls_a_second(shared: RedisSe
     with ThreadPoolExecutor(200) as threads:
         end = time.monotonic() + 8
         futures = [threads.submit(limit.gate.acquire, end - time.monotonic()) for limit in limits]
-        wait_until(lambda: count(shared, name, "line") == 200)
+        wait_until(lambda: count(shared, name, "queue") == 200)
         time.sleep(1)  # each has been told how long to wait
         calls, began = shared.calls(), time.monotonic()
         time.sleep(2)
