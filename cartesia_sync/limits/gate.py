@@ -1,4 +1,4 @@
-"""The line in front of a limit, in this process: first come, first served."""
+"""The queue in front of a limit, in this process: first come, first served."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ class Source(Protocol):
         """Take a lease, if one is free and nobody waits for it; else something false."""
 
     def take(self, timeout: float) -> Any:
-        """Be in line, if there is one, and take a lease; something false where none was free within so many seconds.
+        """Be in the queue, if there is one, and take a lease; something false where none was free in so many seconds.
 
         Threads: one of the gate's.
         """
 
     def leave(self) -> None:
-        """Leave the line, if ``take`` is in one: nobody waits here any more. Threads: that one."""
+        """Leave the queue, if ``take`` is in one: nobody waits here any more. Threads: that one."""
 
     def give_back(self, lease: Any) -> None:
         """Give back a lease. Where the source is local: a second time does nothing."""
 
 
 class _Place:
-    """A place in the line, and then a slot. It is granted while it is among ``_State.held``, and at no other time."""
+    """A place in the queue, and then a slot. It is granted while it is among ``_State.held``, and at no other time."""
 
     __slots__ = ("_is_elsewhere", "error", "is_over", "notify", "openers", "untold", "was_tried", "watch")
 
@@ -92,8 +92,8 @@ class _State:
 
     def __init__(self, gate: Gate) -> None:
         self.lock = threading.RLock()
-        self.first: deque[_Place] = deque()  # those that have been in line before
-        self.line: deque[_Place] = deque()
+        self.first: deque[_Place] = deque()  # those that have been in the queue before
+        self.later: deque[_Place] = deque()
         self.held: dict[_Place, Any] = {}  # and the lease of each
         self.spare: deque[Any] = deque()  # leases that nobody has yet
         self.returned: deque[Any] = deque()  # leases that the source is to have back
@@ -108,7 +108,7 @@ class _State:
 
 
 class Ticket:
-    """A place in a gate's line, and, once it is granted, a slot.
+    """A place in a gate's queue, and, once it is granted, a slot.
 
     Whoever holds it may release it; the first time counts. One that nobody holds any more releases itself, so that
     nothing is lost where an exception from outside strikes between the grant and its receiver.
@@ -167,7 +167,7 @@ class Ticket:
                 if check is not None:
                     check()
             if gate._state() is not state:
-                raise ForkedError("This was in line before a fork, and belongs to the parent process.")
+                raise ForkedError("This was in the queue before a fork, and belongs to the parent process.")
             if place.error is not None:
                 raise _own(place.error)
             if place in state.held:
@@ -176,7 +176,7 @@ class Ticket:
                 return False
 
     def release(self) -> None:
-        """Give the slot back, or leave the line. A second time does nothing, nor does it in a forked child.
+        """Give the slot back, or leave the queue. A second time does nothing, nor does it in a forked child.
 
         Threads: any, at any time, a finalizer or a signal's handler included. Does not wait.
         """
@@ -213,10 +213,26 @@ class Ticket:
 
 
 class Gate:
-    """The line of this process in front of a limit.
+    """The queue of this process in front of a limit.
 
-    First come, first served; whoever has been in line before comes first. Waiting threads do not poll the limit: where
-    it is shared one thread of this process asks for the one at the head. A forked child has an empty gate.
+    First come, first served; whoever has been in the queue before comes first. Waiting threads do not poll the limit:
+    where it is shared one thread of this process asks for the one at the head. A forked child has an empty gate.
+
+    Locks, in the only order in which they may be taken:
+
+        Gate.lock        (leaf) the queue of a limit, who has which slot, and what a refusal has narrowed; never held
+                         across I/O, a wait, users' code, or a foreign limit
+        Worker.lock      (leaf) whether a thread of a limit is there, which may be about to end
+
+    Who wakes whom:
+
+        slot's waiter    waits for a slot        woken by who releases one, or release()    bound: its timeout; it looks
+                                                 of its own ticket                          every 0.25 s
+        limit's taker    waits for a lease       woken by nobody: others' limit is          bound: 0.25 s
+                                                 asked
+        limit's renewer  waits for its time      woken by the last release                  bound: a third of the lease
+        limit's worker   waits for work          woken by ring()                            bound: a second; then it
+                                                                                            ends
 
     Args:
         width: How many slots there are for this process.
@@ -233,9 +249,9 @@ class Gate:
 
     @property
     def waiting(self) -> int:
-        """How many are in line."""
+        """How many are in the queue."""
         state = self._state()
-        return len(state.first) + len(state.line)
+        return len(state.first) + len(state.later)
 
     @property
     def in_use(self) -> int:
@@ -269,7 +285,7 @@ class Gate:
 
         Args:
             timeout: How many seconds; None: without a bound.
-            at_head: For what has been in line before: what is said again, continued or replayed.
+            at_head: For what has been in the queue before: what is said again, continued or replayed.
             check: As for ``Ticket.wait``.
 
         Raises:
@@ -289,7 +305,7 @@ class Gate:
         return None
 
     def ask(self, *, at_head: bool = False, notify: Optional[_Notify] = None) -> Ticket:
-        """Join the line, and return at once.
+        """Join the queue, and return at once.
 
         Args:
             at_head: As for ``acquire``.
@@ -311,7 +327,7 @@ class Gate:
             if lease:
                 state.spare.append(lease)
         with state.lock:
-            (state.first if at_head else state.line).append(place)
+            (state.first if at_head else state.later).append(place)
             self._settle_locked(state)
         if state.notes or state.returned:
             self._settle(state)
@@ -343,7 +359,7 @@ class Gate:
             return
         with state.lock:
             state.pause = 0.0
-            self._width.widen(len(state.held), len(state.first) + len(state.line))
+            self._width.widen(len(state.held), len(state.first) + len(state.later))
             self._settle_locked(state)  # there may be room for more
 
     # ---- the steps
@@ -368,7 +384,7 @@ class Gate:
                 break
         if state.returned:
             self._return(state)
-        if self._source is not None and (state.first or state.line):
+        if self._source is not None and (state.first or state.later):
             state.taker.ring()
 
     def _settle_locked(self, state: _State) -> None:
@@ -386,10 +402,10 @@ class Gate:
         is_shared, allowed = self._source is not None, self._width.allowed
         is_paused = self._is_paused(state)
         while True:
-            line = state.first or state.line
-            if not line:
+            places = state.first or state.later
+            if not places:
                 break
-            place = line[0]
+            place = places[0]
             if not place.is_over and place not in held:
                 if is_paused or (allowed is not None and len(held) >= allowed) or (is_shared and not spare):
                     break
@@ -398,8 +414,8 @@ class Gate:
                 else:
                     held[place] = None
             place.tell()
-            line.popleft()
-        if spare and not line:  # nobody wants them any more
+            places.popleft()
+        if spare and not places:  # nobody wants them any more
             state.returned.extend(itertools.islice(iter(spare.popleft, None), len(spare)))
 
     def _end(self, state: _State, place: _Place) -> None:
@@ -427,9 +443,9 @@ class Gate:
             else:
                 state.held.pop(place)
         elif not was_over:
-            for line in (state.first, state.line):
+            for places in (state.first, state.later):
                 try:
-                    line.remove(place)
+                    places.remove(place)
                 except ValueError:  # not in this one
                     pass
             if place.error is None:
@@ -454,7 +470,7 @@ class Gate:
                 return False
             try:
                 self._source.give_back(lease)
-            except Exception as error:  # a limit of somebody else's may raise anything; the line goes on
+            except Exception as error:  # a limit of somebody else's may raise anything; the queue goes on
                 log.warning("the limit did not take a slot back: %r", error)
             try:
                 state.returned.remove(lease)
@@ -466,8 +482,8 @@ class Gate:
         assert self._source is not None
         with state.lock:
             self._settle_locked(state)
-            line = state.first or state.line
-            place = line[0] if line else None
+            places = state.first or state.later
+            place = places[0] if places else None
         if place is None or self._states.get(os.getpid()) is not state:
             if state.returned:
                 self._return(state)
@@ -481,7 +497,7 @@ class Gate:
         timeout = SLICE if place.was_tried else 0.0
         try:
             lease = self._source.take(timeout)
-        except Exception as error:  # a limit of somebody else's may raise anything; those in line are told
+        except Exception as error:  # a limit of somebody else's may raise anything; those in the queue are told
             self._fail(state, error)
             return True
         if lease:
@@ -500,16 +516,16 @@ class Gate:
         try:
             self._source.leave()
         except Exception as error:  # of a limit whose files or server are gone; nobody waits for it
-            log.debug("the limit's line could not be left: %r", error)
+            log.debug("the limit's queue could not be left: %r", error)
 
     def _fail(self, state: _State, error: BaseException) -> None:
-        """Tell everybody in line that nothing can be granted."""
+        """Tell everybody in the queue that nothing can be granted."""
         if not isinstance(error, LimitError):
             failed = LimitError(f"The limit's acquire() failed: {type(error).__name__}: {error}")
             failed.__cause__ = error
             error = failed
         with state.lock:
-            for place in (*state.first, *state.line):
+            for place in (*state.first, *state.later):
                 place.error = error
                 self._end_locked(state, place)
 
@@ -519,7 +535,7 @@ class Gate:
 
     def _is_free(self, state: _State) -> bool:
         """Whether whoever comes now may have a slot at once, if the source has one."""
-        return not (state.first or state.line) and self._has_width(state) and not self._is_paused(state)
+        return not (state.first or state.later) and self._has_width(state) and not self._is_paused(state)
 
     def _is_paused(self, state: _State) -> bool:
         return state.paused_until > 0 and state.paused_until > time.monotonic()
@@ -535,8 +551,8 @@ class Gate:
 
     def _is_next_to_be_tried(self, state: _State, place: _Place) -> bool:
         """Whether the taker has yet to look for a slot for this place, and does so next."""
-        line = state.first or state.line
-        is_head = bool(line) and line[0] is place
+        places = state.first or state.later
+        is_head = bool(places) and places[0] is place
         return self._source is not None and is_head and not place.was_tried and self._has_width(state)
 
     def _check_deadlock(self, state: _State, place: _Place) -> None:

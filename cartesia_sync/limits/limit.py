@@ -138,7 +138,7 @@ class Foreign:
         """Take nothing: that might wait."""
 
     def leave(self) -> None:
-        """Leave nothing: it has no line."""
+        """Leave nothing: it has no queue."""
 
     def take(self, timeout: float) -> Any:
         """Take a slot within so many seconds."""

@@ -22,12 +22,12 @@ from ..errors import LimitError
 from .limit import Limit, checked_count
 
 LOOK = 0.01
-"""Seconds after which whoever is first in line looks again; the second looks after twice as long, and so on."""
+"""Seconds after which whoever is first in the queue looks again; the second looks after twice as long, and so on."""
 
 LONGEST_LOOK = 0.5
 JITTER = 0.3
 PATIENCE = 1.0
-"""Seconds, beyond twice its interval, after which one in line that does not look is passed by: killed, or stopped."""
+"""Seconds, beyond twice its interval, after which one in the queue that does not look is passed by: it was killed."""
 
 OPENING = 5.0
 """Seconds within which another process has set the files up."""
@@ -118,7 +118,8 @@ class _Slot:
         opened = self._opened
         if opened.claims.get(self.index) is not self._key or opened.process != os.getpid():
             return
-        _portalocker().unlock(opened.slots[self.index])
+        if not opened.slots[self.index].closed:
+            _portalocker().unlock(opened.slots[self.index])
         opened.claims.pop(self.index, None)
 
     def __del__(self) -> None:
@@ -142,10 +143,12 @@ class _Opened:
             self._number = self._open(f"{name}.most", create=True)
             self._agree()
             self.slots = [self._open(f"{name}.{index}.slot") for index in range(most)]
-            self.line = self._open(f"{name}.line")
+            self.queue = self._open(f"{name}.queue")
         except BaseException:
             self.close()
             raise
+        # Held by this, the files are not the collector's, which would find them open.
+        weakref.finalize(self, _close_all, self._all).atexit = False
         _remember(self)
 
     def _open(self, name: str, *, create: bool = False) -> io.FileIO:
@@ -177,9 +180,9 @@ class _Opened:
             if self._is_locked(self._number, flags.EXCLUSIVE):
                 for index in range(self._most):
                     self._all.remove(self._close(self._open(f"{self._name}.{index}.slot", create=True)))
-                line = self._open(f"{self._name}.line", create=True)
-                line.truncate(0)
-                self._all.remove(self._close(line))
+                file = self._open(f"{self._name}.queue", create=True)
+                file.truncate(0)
+                self._all.remove(self._close(file))
                 _write(self._number, b"%d\n" % self._most)
             if self._is_locked(self._number, flags.SHARED):
                 text = _read(self._number)
@@ -241,10 +244,10 @@ class _Opened:
             raise self._gone(self._directory / f"{self._name}.{suffix}")
 
     def is_nobody_waiting(self) -> bool:
-        """Whether the line of processes is empty."""
-        status = os.fstat(self.line.fileno())
+        """Whether the queue of processes is empty."""
+        status = os.fstat(self.queue.fileno())
         if not status.st_nlink:
-            raise self._gone(self._directory / f"{self._name}.line")
+            raise self._gone(self._directory / f"{self._name}.queue")
         return not status.st_size
 
     def visit(self, ticket: bytes) -> Union[_Slot, float]:
@@ -252,12 +255,12 @@ class _Opened:
 
         The file is locked for as long as it takes to read and write it, and nobody waits meanwhile.
         """
-        if not self._is_line_locked():
+        if not self._is_queue_locked():
             return LOOK  # somebody is at it
         try:
-            self._check_there(self.line, "line")
+            self._check_there(self.queue, "queue")
             now = time.monotonic()
-            tickets = _tickets(_read(self.line), now)
+            tickets = _tickets(_read(self.queue), now)
             position = list(tickets).index(ticket) if ticket in tickets else len(tickets)
             interval = min(LOOK * (position + 1), LONGEST_LOOK)
             slot = self.try_slots(position)
@@ -265,41 +268,42 @@ class _Opened:
                 tickets.pop(ticket, None)
             else:
                 tickets[ticket] = now + 2 * interval * (1 + JITTER) + PATIENCE
-            _write(self.line, b"".join(b"%s %.3f\n" % each for each in tickets.items()))
+            _write(self.queue, b"".join(b"%s %.3f\n" % each for each in tickets.items()))
             return interval if slot is None else slot
         finally:
-            _portalocker().unlock(self.line)
+            _portalocker().unlock(self.queue)
 
     def leave(self, ticket: bytes) -> None:
-        """Take a ticket out of the line."""
-        if not self._is_line_locked():
+        """Take a ticket out of the queue."""
+        if not self._is_queue_locked():
             return  # it is passed by soon
         try:
-            tickets = _tickets(_read(self.line), time.monotonic())
+            tickets = _tickets(_read(self.queue), time.monotonic())
             tickets.pop(ticket, None)
-            _write(self.line, b"".join(b"%s %.3f\n" % each for each in tickets.items()))
+            _write(self.queue, b"".join(b"%s %.3f\n" % each for each in tickets.items()))
         finally:
-            _portalocker().unlock(self.line)
+            _portalocker().unlock(self.queue)
 
-    def _is_line_locked(self) -> bool:
+    def _is_queue_locked(self) -> bool:
         flags = _portalocker().LockFlags
         for _ in range(20):
-            if self._is_locked(self.line, flags.EXCLUSIVE):
+            if self._is_locked(self.queue, flags.EXCLUSIVE):
                 return True
             _nap(LOOK / 10 * random.random())
         return False
 
     def close(self) -> None:
         """Close the files. Locks that a parent process has too stay its own."""
-        for file in self._all:
-            file.close()
+        _close_all(self._all)
 
-    def __del__(self) -> None:
-        self.close()
+
+def _close_all(files: list[io.FileIO]) -> None:
+    for file in files:
+        file.close()
 
 
 def _tickets(text: bytes, now: float) -> dict[bytes, float]:
-    """Read who is in line, and until when; those who have not looked for too long are left out."""
+    """Read who is in the queue, and until when; those who have not looked for too long are left out."""
     tickets = {}
     for line in text.splitlines():
         ticket, _, until = line.partition(b" ")
@@ -355,7 +359,7 @@ class _Files:
         return opened.try_slots() if opened.is_nobody_waiting() else None
 
     def take(self, timeout: float) -> Optional[_Slot]:
-        """Be in line, and lock a slot when it is our turn. Threads: the gate's one."""
+        """Be in the queue, and lock a slot when it is our turn. Threads: the gate's one."""
         opened = self._opened()
         if not self._ticket:
             self._ticket = b"%d-%s" % (os.getpid(), uuid.uuid4().hex[:12].encode())
@@ -376,7 +380,7 @@ class _Files:
                 return None
 
     def leave(self) -> None:
-        """Leave the line. Threads: the gate's one."""
+        """Leave the queue. Threads: the gate's one."""
         ticket, self._ticket = self._ticket, b""
         if ticket:
             self._opened().leave(ticket)

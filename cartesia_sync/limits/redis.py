@@ -9,6 +9,7 @@ import random
 import re
 import time
 import uuid
+import weakref
 from typing import Any, Literal, Optional
 
 from ..errors import LimitError, LimitUnreachableError
@@ -16,12 +17,12 @@ from .limit import Limit, checked_count
 from .worker import Worker
 
 LOOK = 0.02
-"""Seconds after which whoever is first in line asks again; the second asks after twice as long, and so on."""
+"""Seconds after which whoever is first in the queue asks again; the second asks after twice as long, and so on."""
 
 LONGEST_LOOK = 5.0
 JITTER = 0.3
 PATIENCE = 1.0
-"""Seconds, beyond twice its interval, after which one in line that does not ask is passed by."""
+"""Seconds, beyond twice its interval, after which one in the queue that does not ask is passed by."""
 
 log = logging.getLogger("cartesia_sync")
 
@@ -30,33 +31,33 @@ _NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] /
 _TAKE = (
     _NOW
     + """
-local leases, line, seen, facts = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local leases, queue, seen, facts = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local id, most, lease, look, longest, patience = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 redis.call('ZREMRANGEBYSCORE', leases, '-inf', now)
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', seen, '-inf', now)) do
-  redis.call('ZREM', line, gone) redis.call('ZREM', seen, gone)
+  redis.call('ZREM', queue, gone) redis.call('ZREM', seen, gone)
 end
-local taken, waiting = redis.call('ZCARD', leases), redis.call('ZCARD', line)
+local taken, waiting = redis.call('ZCARD', leases), redis.call('ZCARD', queue)
 local theirs = tonumber(redis.call('HGET', facts, 'most') or most)
 if theirs ~= most and taken + waiting > 0 then return {-1, theirs} end
 if redis.call('ZSCORE', leases, id) then return {1, 0} end
-local place = redis.call('ZRANK', line, id)
+local place = redis.call('ZRANK', queue, id)
 local free = math.max(most - taken, 0)
 redis.call('HSET', facts, 'most', most)
 if (place or waiting) < free then
-  redis.call('ZREM', line, id) redis.call('ZREM', seen, id)
+  redis.call('ZREM', queue, id) redis.call('ZREM', seen, id)
   redis.call('ZADD', leases, now + lease, id)
 else
-  if not place then redis.call('ZADD', line, redis.call('HINCRBY', facts, 'asked', 1), id) end
+  if not place then redis.call('ZADD', queue, redis.call('HINCRBY', facts, 'asked', 1), id) end
   look = math.min(((place or waiting) - free + 1) * look, longest)
   redis.call('ZADD', seen, now + 2.6 * look + patience, id)
 end
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, math.max(lease, 2.6 * longest + patience)) end
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, math.floor(math.max(lease, 3 * longest + patience))) end
 if (place or waiting) < free then return {1, 0} end
 return {0, look}
 """
 )
-"""Take a lease if it is this one's turn, else join the line or stay in it: {1, 0}; {0, milliseconds to wait}.
+"""Take a lease if it is this one's turn, else join the queue or stay in it: {1, 0}; {0, milliseconds to wait}.
 
 {-1, number} says that others use the limit with that number.
 """
@@ -74,7 +75,7 @@ return {lost, redis.call('ZCARD', KEYS[1]) - ARGV[2]}
 """Renew leases; how many the server did not know, and how many there are too many."""
 
 _GIVE = "for _, key in ipairs(KEYS) do redis.call('ZREM', key, unpack(ARGV)) end"
-"""Give back leases and places in line."""
+"""Give back leases and places in the queue."""
 
 
 class Redis(Limit):
@@ -96,7 +97,7 @@ class Redis(Limit):
 
     Attributes:
         excess: How many slots too many were in use, at the last renewal.
-        lost: How many leases the server had lost when they were to be renewed, all in all.
+        lost: How many leases the server did not know when they were to be renewed, all in all.
 
     Raises:
         ValueError: An argument is none of these.
@@ -143,7 +144,7 @@ class Redis(Limit):
 
     @property
     def lost(self) -> int:
-        """How many leases the server had lost when they were to be renewed, all in all."""
+        """How many leases the server did not know when they were to be renewed, all in all."""
         return self._leases.lost
 
     def __repr__(self) -> str:
@@ -162,10 +163,10 @@ class _Process:
     """What one process has of the limit: a client, and the leases to renew."""
 
     def __init__(self, leases: _Leases) -> None:
-        self.client = leases.connect()
-        self.take = self.client.register_script(_TAKE)
-        self.renew = self.client.register_script(_RENEW)
-        self.give = self.client.register_script(_GIVE)
+        client = leases.connect()
+        self.take = client.register_script(_TAKE)
+        self.renew = client.register_script(_RENEW)
+        self.give = client.register_script(_GIVE)
         self.held: dict[str, None] = {}
         self.unreturned: dict[str, None] = {}  # the server was not there to take them back
         self.ticket = ""
@@ -173,6 +174,8 @@ class _Process:
         self.next_renewal = 0.0
         self.away_until = 0.0  # the server did not answer; not asked by those who can do without
         self.renewer = Worker(lambda: leases.renew(self), "renew")
+        # Held by this, its sockets are not the collector's, which would find them open.
+        weakref.finalize(self, client.close).atexit = False
 
 
 class _Leases:
@@ -198,21 +201,24 @@ class _Leases:
         from redis.retry import Retry
 
         try:
-            return redis.Redis.from_url(
+            client = redis.Redis.from_url(
                 self._url,
+                protocol=2,  # which asks the server for nothing more when it connects
                 socket_timeout=self._lease / 3,  # it has none of its own, and a frozen server would hold us for ever
                 socket_connect_timeout=self._lease / 3,
                 retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),  # a server that has restarted
             )
         except (ValueError, TypeError, AttributeError):
-            # Not what it says: a part of a password may stand in it.
-            raise ValueError("Redis() needs a URL such as redis://127.0.0.1:6379/0; this one cannot be read") from None
+            client = None  # not what it says: a part of a password may stand in it
+        if client is None:
+            raise ValueError("Redis() needs a URL such as redis://127.0.0.1:6379/0; this one cannot be read")
+        return client
 
     def take_now(self) -> None:
         """Take nothing: the server may be slow."""
 
     def take(self, timeout: float) -> Optional[str]:
-        """Be in line, and take a lease when it is our turn. Threads: the gate's one."""
+        """Be in the queue, and take a lease when it is our turn. Threads: the gate's one."""
         process = self._process()
         if not process.ticket:
             process.ticket = f"{os.getpid()}-{uuid.uuid4().hex}"
@@ -244,7 +250,7 @@ class _Leases:
         durations = (self._lease, LOOK, LONGEST_LOOK, PATIENCE)
         try:
             state, number = process.take(
-                keys=self._keys("leases", "line", "seen", "facts"),
+                keys=self._keys("leases", "queue", "seen", "facts"),
                 args=[process.ticket, self._most, *(int(1000 * seconds) for seconds in durations)],
             )
         except (redis.ConnectionError, redis.TimeoutError) as error:
@@ -271,7 +277,7 @@ class _Leases:
         return lease
 
     def leave(self) -> None:
-        """Leave the line. Threads: the gate's one."""
+        """Leave the queue. Threads: the gate's one."""
         process = self._process()
         ticket, process.ticket = process.ticket, ""
         if ticket:
@@ -282,6 +288,8 @@ class _Leases:
         process = self._process()
         if lease in process.held:
             process.held.pop(lease, None)
+            if not process.held:
+                process.renewer.ring()  # its thread may end
             self._give(process, [lease])
 
     def _give(self, process: _Process, ids: list[str]) -> None:
@@ -289,7 +297,7 @@ class _Leases:
         redis = _redis()
         try:
             if process.away_until <= time.monotonic():
-                process.give(keys=self._keys("leases", "line", "seen"), args=ids)
+                process.give(keys=self._keys("leases", "queue", "seen"), args=ids)
                 return
         except redis.RedisError as error:
             log.debug("the limit's Redis did not take back a slot: %s", error)
@@ -313,17 +321,18 @@ class _Leases:
             process.unreturned.clear()
             process.away_until = 0.0
             if ids:
-                process.give(keys=self._keys("leases", "line", "seen"), args=ids)
+                process.give(keys=self._keys("leases", "queue", "seen"), args=ids)
         except redis.RedisError as error:
             log.warning("the limit's Redis at %s did not renew %d slots: %s", self.address, len(held), error)
             process.away_until = time.monotonic() + self._lease / 3
             process.next_renewal = time.monotonic() + self._lease / 10
             return True
         process.next_renewal = time.monotonic() + self._lease / 3
+        lost = max(lost - len(late), 0)  # the server may have had those back already
         self.lost += lost
         self.excess = max(excess, 0)
         if lost:
-            log.warning("the limit's Redis at %s had lost %d slots that are in use", self.address, lost)
+            log.warning("the limit's Redis at %s did not know %d slots that are in use", self.address, lost)
         if excess > 0:
             log.warning("%d slots more than the limit's %d are in use", excess, self._most)
         return True

@@ -1,12 +1,15 @@
-"""The line of one process: first come, first served, and each slot is released once, whatever happens."""
+"""The queue of one process: first come, first served, and each slot is released once, whatever happens."""
 
 from __future__ import annotations
 
 import os
 import queue
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Optional
 
 import pytest
@@ -102,7 +105,7 @@ def test_64_waiting_threads_are_served_in_the_order_in_which_they_came() -> None
     assert order == list(range(64))
 
 
-def test_who_has_been_in_line_before_comes_first_and_among_those_the_first() -> None:
+def test_who_has_been_in_the_queue_before_comes_first_and_among_those_the_first() -> None:
     gate = gate_of(1)
     slot = granted(gate)
     told: queue.SimpleQueue[Optional[Ticket]] = queue.SimpleQueue()
@@ -356,6 +359,12 @@ def test_a_semaphore_is_a_limit(kind: Any) -> None:
     assert semaphore.acquire(timeout=0) is False
 
 
+def test_a_semaphore_of_a_dask_cluster_is_a_limit() -> None:
+    scene = Path(__file__).parent / "scenes" / "dask_cluster.py"
+    run = subprocess.run([sys.executable, str(scene)], capture_output=True, text=True, timeout=3 * BOUND)
+    assert (run.stdout, run.returncode) == ("at most 1; <Gate 0 in use, 0 waiting, 0 refused>\n", 0), run.stderr
+
+
 class Watched:
     """A semaphore that knows who asked it."""
 
@@ -378,13 +387,13 @@ def test_64_waiting_threads_ask_a_shared_limit_as_one() -> None:
     gate = gate_of(limit)
     slots = [granted(gate), granted(gate)]
     with ThreadPoolExecutor(64) as threads:
-        futures = [threads.submit(gate.acquire, BOUND) for _ in range(64)]
+        futures = [threads.submit(lambda: granted(gate).release()) for _ in range(64)]
         wait_until_waiting(gate, 64)
         calls = limit.calls
         for slot in slots:
             slot.release()
         for future in futures:
-            future.result(BOUND).release()
+            future.result(BOUND)
     assert len(limit.threads) == 1
     assert threading.get_ident() not in limit.threads
     assert limit.calls - calls <= 2 * 64 + 10  # for each one that found none, and one that found it
@@ -441,11 +450,15 @@ def test_a_limit_that_fails_fails_all_who_wait_each_with_an_exception_of_its_own
 def test_what_is_no_limit_is_refused_in_words() -> None:
     import asyncio
 
+    async def make() -> asyncio.Semaphore:
+        return asyncio.Semaphore(1)  # Python 3.9 would make a loop for it elsewhere
+
     for wrong in ("4", None, 4.0, True, object(), threading.Semaphore, asyncio.Semaphore):
         with pytest.raises(TypeError, match="must be a number, or an object with"):
             gate_of(wrong)  # type: ignore[arg-type]  # on purpose
+    semaphore = asyncio.run(make())
     with pytest.raises(TypeError, match="asyncio"):
-        gate_of(asyncio.Semaphore(1))
+        gate_of(semaphore)
     with pytest.raises(ValueError, match="at least 1, not 0"):
         gate_of(0)
 

@@ -33,7 +33,6 @@ def make_foreign(_folder: Path) -> Gate:
 
 
 def make_machine(folder: Path) -> Gate:
-    pytest.importorskip("portalocker")
     return SameMachine(2, directory=folder).gate
 
 
@@ -77,7 +76,7 @@ def test_an_interrupt_while_a_slot_is_taken_or_released_loses_none(make: Any, tm
 
 
 @pytest.mark.parametrize("make", KINDS)
-def test_an_interrupt_in_one_who_waits_leaves_the_line_to_the_others(make: Any, tmp_path: Path) -> None:
+def test_an_interrupt_in_one_who_waits_leaves_the_queue_to_the_others(make: Any, tmp_path: Path) -> None:
     gate, count = make(tmp_path), 0
     for strike in strikes(*CODE):
         held = [gate.acquire(BOUND), gate.acquire(BOUND)]

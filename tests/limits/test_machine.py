@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("portalocker")
-
 from cartesia_sync.errors import LimitError
 from cartesia_sync.limits import SameMachine, machine
 
@@ -107,7 +105,7 @@ def test_another_maximum_under_the_same_name_is_an_error_until_nobody_uses_it(tm
     assert five.acquire(timeout=0) is None
 
 
-@pytest.mark.parametrize("suffix", ["0.slot", "line", "most"])
+@pytest.mark.parametrize("suffix", ["0.slot", "queue", "most"])
 def test_a_file_that_is_gone_is_an_error_in_words(tmp_path: Path, suffix: str) -> None:
     one = make(tmp_path, 1)
     slot = one.acquire(1)
@@ -144,7 +142,7 @@ def test_a_place_that_is_no_folder_is_an_error_in_words(tmp_path: Path) -> None:
         make(tmp_path / "file").acquire(1)
 
 
-def test_a_line_that_somebody_was_killed_in_the_middle_of_is_read_as_far_as_it_goes() -> None:
+def test_a_queue_that_somebody_was_killed_in_the_middle_of_is_read_as_far_as_it_goes() -> None:
     text = b"1-a 100.000\n2-b 10\xff0.0\n3-c 99.0\n4-d 5000.0\n5-e 1"
     assert list(machine._tickets(text, 99.5)) == [b"1-a"]
 
@@ -171,7 +169,7 @@ def test_a_killed_process_gives_its_slots_back_at_once(tmp_path: Path) -> None:
         began = time.monotonic()
         slots = [limit.acquire(BOUND) for _ in range(3)]
         assert all(slots)
-        assert time.monotonic() - began < 4  # its place in line included
+        assert time.monotonic() - began < 4  # its place in the queue included
 
 
 def test_a_killed_process_gives_its_slots_back_though_a_forked_child_lives(tmp_path: Path) -> None:
@@ -208,17 +206,17 @@ def test_a_child_whose_fork_no_hook_saw_lets_go_at_its_first_use(
     assert os.waitpid(child, 0)[1] == 0
     assert limit.in_use == 1
     other = make(tmp_path, 2)
-    assert other.acquire(BOUND)  # the child was in line when it ended, and is passed by
+    assert other.acquire(BOUND)  # the child was in the queue when it ended, and is passed by
     assert other.acquire(timeout=0) is None
 
 
-def test_a_stopped_process_that_is_first_in_line_is_passed_by(tmp_path: Path) -> None:
+def test_a_stopped_process_that_is_first_in_the_queue_is_passed_by(tmp_path: Path) -> None:
     limit = make(tmp_path)
     slots = take_all(limit, 3)
     with Judge() as judge, working(judge.port, "a", 1, BOUND, expression(tmp_path)) as (process,):
-        line = tmp_path / "all.line"
+        file = tmp_path / "all.queue"
         deadline = time.monotonic() + BOUND
-        while not line.read_bytes():
+        while not file.read_bytes():
             assert time.monotonic() < deadline
             time.sleep(0.01)
         process.kill(signal.SIGSTOP)
@@ -243,19 +241,23 @@ def test_threads_of_one_process_that_wait_look_as_one(tmp_path: Path) -> None:
     one, two = make(tmp_path, 1), make(tmp_path, 1)
     slot = one.acquire(1)
     assert slot is not None
+
+    def use() -> None:
+        ticket = two.gate.acquire(BOUND)
+        assert ticket is not None
+        ticket.release()
+
     with ThreadPoolExecutor(32) as threads:
-        futures = [threads.submit(two.gate.acquire, BOUND) for _ in range(32)]
+        futures = [threads.submit(use) for _ in range(32)]
         deadline = time.monotonic() + BOUND
-        while len((tmp_path / "all.line").read_bytes().splitlines()) != 1 or two.waiting < 32:
+        while len((tmp_path / "all.queue").read_bytes().splitlines()) != 1 or two.waiting < 32:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert sum(each.name.startswith("cartesia-sync-limit-take") for each in threading.enumerate()) == 1
         slot.release()
         for future in futures:
-            ticket = future.result(BOUND)
-            assert ticket is not None
-            ticket.release()
+            future.result(BOUND)
     deadline = time.monotonic() + BOUND
-    while (tmp_path / "all.line").read_bytes():
-        assert time.monotonic() < deadline  # nobody of them is in line any more
+    while (tmp_path / "all.queue").read_bytes():
+        assert time.monotonic() < deadline  # nobody of them is in the queue any more
         time.sleep(0.01)
