@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import cartesia_sync.types
-from cartesia_sync import Cartesia, Timeout
+from cartesia_sync import APIResponse, Cartesia, Timeout
 from cartesia_sync.local import LocalServer, ServerOptions, faults
 from cartesia_sync.protocol.requests import omit
 from cartesia_sync.resources.base import Resource
@@ -43,6 +43,9 @@ An argument whose default is `omit` is not sent unless it is given. `**options` 
 `extra_body` and `timeout` of the one request, and what the method says besides. `FileTypes` is a file's bytes, a binary
 file object, a path, or a tuple (file name, content[, content type]). The exceptions are explained in
 [errors.md](errors.md).
+
+`client.voices.with_raw_response.list(...)`, and so on for each method over HTTP, returns an `APIResponse`;
+`with_streaming_response` gives one in a `with` block, whose body is read as it arrives.
 """
 TYPES = """\
 # Types
@@ -63,7 +66,7 @@ Values for `LocalServer(faults=...)` and `server.inject(...)`, from `cartesia_sy
 """
 NOT_FOR_USERS = {"dialler", "link", "line", "clocks"}
 """Names that were never meant to be public, and warn until version 0.3."""
-OTHERS = (ConnectionManager, Connection, Context, Receiver, BinaryAPIResponse, Stream, SyncCursorIDPage)
+OTHERS = (ConnectionManager, Connection, Context, Receiver, APIResponse, BinaryAPIResponse, Stream, SyncCursorIDPage)
 
 
 def main() -> None:
@@ -125,7 +128,7 @@ def types() -> list[str]:
 
 def section(name: str, kind: type) -> str:
     """Write down what a class does: its attributes and its methods."""
-    entries = [] if kind is Cartesia else [[line] for line in property_lines(kind)]
+    entries = [[line] for line in property_lines(kind)]
     if kind in (Cartesia, LocalServer):
         whole = signature(kind.__name__, kind.__init__) if kind is Cartesia else ["LocalServer(**options)"]
         entries.append([*whole, *indented(details(kind))])

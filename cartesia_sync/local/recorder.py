@@ -42,7 +42,7 @@ class Request(NamedTuple):
     """One HTTP request as it came in, granted or not. The names of ``headers`` match in any case.
 
     ``query`` and a form in ``body`` list every value of a name. ``body`` is decoded JSON, a form by its parts' names,
-    other bytes as they came, or ``None`` where nothing was sent.
+    other bytes as they came, or ``None`` where nothing was sent or, the request being refused, nothing was read.
     """
 
     method: str
