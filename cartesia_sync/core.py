@@ -6,12 +6,13 @@ import copy
 import functools
 import os
 import re
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from ._version import __version__
-from .errors import MissingCredentialsError, requested
+from .errors import MissingCredentialsError, SlotTimeoutError, requested
 from .exchange import HTTPRequest
 from .protocol.formats import version_sent
 from .protocol.requests import Omit
@@ -22,9 +23,10 @@ from .transport.loopback import is_this_machine
 if TYPE_CHECKING:
     import ssl
 
-    from .limits.gate import Gate
+    from .limits.gate import Gate, Ticket
     from .limits.limit import Limited
     from .transport.deadline import Deadline
+    from .transport.http.request import TakeSlot
     from .transport.http.session import Http
     from .transport.websocket.wire import Wire
 
@@ -212,6 +214,26 @@ class Core:
         Threads: any. Does not wait.
         """
         return self._gate
+
+    def _slot_taker(self) -> Optional[TakeSlot]:
+        """Return what waits for a slot at each attempt of one request; None without a limit."""
+        gate, wait = self._gate, self.limit_wait
+        if gate is None:
+            return None
+        began = time.monotonic()
+
+        def take(*, is_again: bool, check: Callable[[], object]) -> Ticket:
+            left = None if wait is None else max(began + wait - time.monotonic(), 0.0)
+            ticket = gate.acquire(left, at_head=is_again, check=check)
+            if ticket is None:
+                raise SlotTimeoutError(
+                    f"The request waited {wait} s (limit_wait) for a slot of the client's limit, and none became free: "
+                    f"{gate!r}.",
+                    timeout=wait,
+                )
+            return ticket
+
+        return take
 
     # ---- for the resources
 
