@@ -55,6 +55,7 @@ NO_LOCKS = {
     ("streaming/slots.py", "self.gate.acquire"): "gives a slot that nobody can lose",
     ("streaming/slots.py", "slot.release"): "a slot's, of which a second release does nothing",
     ("streaming/slots.py", "ticket.release"): "likewise",
+    ("transport/http/response.py", "slot.release"): "a slot's, of which a second release does nothing",
     ("transport/http/response.py", "self.release"): "gives an HTTP connection back to its pool",
 }
 """What is named like a lock's method, and is none."""
