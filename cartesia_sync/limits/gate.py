@@ -350,7 +350,7 @@ class Gate:
                 state.paused_until = now + seconds
         log.debug("the service refused: %r", self)
         if must_pause:
-            state.pauser.ring()
+            _ring(state.pauser)
 
     def succeeded(self) -> None:
         """Hear that the service accepted what has a slot; see ``Ticket.succeeded``."""
@@ -385,7 +385,7 @@ class Gate:
         if state.returned:
             self._return(state)
         if self._source is not None and (state.first or state.later):
-            state.taker.ring()
+            _ring(state.taker)
 
     def _settle_locked(self, state: _State) -> None:
         """Carry out the notes, and grant what can be granted."""
@@ -458,7 +458,7 @@ class Gate:
         if self._source.is_local:
             self._give_back_all(state)
         else:
-            state.giver.ring()
+            _ring(state.giver)
 
     def _give_back_all(self, state: _State) -> bool:
         """Give the source back what it is to have; False: all of it."""
@@ -574,6 +574,14 @@ class Gate:
                 "no_more_inputs() on one of them first, or raise the limit",
                 slots=count,
             )
+
+
+def _ring(worker: Worker) -> None:
+    """Ring where nobody is to hear that there are no more threads, as at the interpreter's end: others ring again."""
+    try:
+        worker.ring()
+    except LimitError as error:
+        log.debug("%s", error)
 
 
 def _own(error: BaseException) -> BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import queue
@@ -23,6 +24,9 @@ LONGEST_LOOK = 5.0
 JITTER = 0.3
 PATIENCE = 1.0
 """Seconds, beyond twice its interval, after which one in the queue that does not ask is passed by."""
+
+LONGEST_GOODBYE = 1.0
+"""Seconds that the end of a process waits for the server at most."""
 
 log = logging.getLogger("cartesia_sync")
 
@@ -81,10 +85,11 @@ _GIVE = "for _, key in ipairs(KEYS) do redis.call('ZREM', key, unpack(ARGV)) end
 class Redis(Limit):
     """So many slots for all that use the same Redis under the same name.
 
-    First come, first served. A slot is a lease, which one thread a process renews while it is held. Where a process is
-    killed its slots come back when their leases have run out. The clocks of the processes do not matter. Where the
-    server has lost its data, the next renewals fill it again, and until then there may be more slots in use than there
-    are: ``excess`` counts them, and the log says so. What has a slot is never ended by any of this.
+    First come, first served. A slot is a lease, which one thread a process renews while it is held. A process that ends
+    gives its slots back; those of one that is killed come back when their leases have run out. The clocks of the
+    processes do not matter. Where the server has lost its data, the next renewals fill it again, and until then there
+    may be more slots in use than there are: ``excess`` counts them, and the log says so. What has a slot is never ended
+    by any of this.
 
     Args:
         url: Where it is, as redis-py takes it: ``redis://``, ``rediss://`` or ``unix://``. Redis 5 or newer.
@@ -168,6 +173,7 @@ class _Process:
         self.renew = client.register_script(_RENEW)
         self.give = client.register_script(_GIVE)
         self.held: dict[str, None] = {}
+        self.returning: dict[str, None] = {}
         self.unreturned: dict[str, None] = {}  # the server was not there to take them back
         self.ticket = ""
         self.next_look = 0.0
@@ -193,9 +199,12 @@ class _Leases:
         self.lost = 0
         self._by_process: dict[int, _Process] = {}
         self.address = _address(self.connect())
+        _remember(self)
 
-    def connect(self) -> Any:
-        """Make a client; it connects when it is used."""
+    def connect(self, seconds: Optional[float] = None) -> Any:
+        """Make a client; it connects when it is used, and gives the server so many seconds."""
+        if seconds is None:
+            seconds = self._lease / 3  # redis-py has no bound of its own, and a frozen server would hold us for ever
         redis = _redis()
         from redis.backoff import NoBackoff
         from redis.retry import Retry
@@ -204,8 +213,8 @@ class _Leases:
             client = redis.Redis.from_url(
                 self._url,
                 protocol=2,  # which asks the server for nothing more when it connects
-                socket_timeout=self._lease / 3,  # it has none of its own, and a frozen server would hold us for ever
-                socket_connect_timeout=self._lease / 3,
+                socket_timeout=seconds,
+                socket_connect_timeout=seconds,
                 retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),  # a server that has restarted
             )
         except (ValueError, TypeError, AttributeError):
@@ -287,10 +296,12 @@ class _Leases:
         """Give a lease back. Threads: the gate's one for this."""
         process = self._process()
         if lease in process.held:
+            process.returning[lease] = None
             process.held.pop(lease, None)
             if not process.held:
                 process.renewer.ring()  # its thread may end
             self._give(process, [lease])
+            process.returning.pop(lease, None)
 
     def _give(self, process: _Process, ids: list[str]) -> None:
         """Take ids away from the server; where it does not answer, the next renewal does, or they run out."""
@@ -329,13 +340,28 @@ class _Leases:
             return True
         process.next_renewal = time.monotonic() + self._lease / 3
         lost = max(lost - len(late), 0)  # the server may have had those back already
-        self.lost += lost
-        self.excess = max(excess, 0)
         if lost:
             log.warning("the limit's Redis at %s did not know %d slots that are in use", self.address, lost)
         if excess > 0:
             log.warning("%d slots more than the limit's %d are in use", excess, self._most)
+        self.lost += lost
+        self.excess = max(excess, 0)
         return True
+
+    def leave_at_exit(self) -> None:
+        """Give back what this process has, since it ends: others need not wait for the leases to run out."""
+        process = self._by_process.get(os.getpid())
+        if process is None or process.away_until > time.monotonic():
+            return
+        ids = [*process.held, *process.returning, *filter(None, [process.ticket])]
+        if not ids:
+            return
+        redis = _redis()
+        try:
+            with self.connect(min(self._lease / 3, LONGEST_GOODBYE)) as client:
+                client.register_script(_GIVE)(keys=self._keys("leases", "queue", "seen"), args=ids)
+        except redis.RedisError as error:
+            log.debug("the limit's Redis did not take back %d slots: %s", len(ids), error)
 
     def _process(self) -> _Process:
         """Return what this process has; a forked child begins anew, and gives nothing of its parent's back."""
@@ -349,6 +375,28 @@ class _Leases:
 
     def _keys(self, *names: str) -> list[str]:
         return [f"{{cartesia-sync:{self.name or 'default'}}}:{name}" for name in names]
+
+
+_every: dict[int, weakref.ref[_Leases]] = {}
+"""By id(). Not a WeakSet: to iterate that is not safe beside a thread that adds."""
+
+
+def _remember(leases: _Leases) -> None:
+    key = id(leases)
+    _every[key] = weakref.ref(leases, lambda gone: _forget(key, gone))
+
+
+def _forget(key: int, gone: weakref.ref[_Leases]) -> None:
+    if _every.get(key) is gone:
+        _every.pop(key, None)
+
+
+@atexit.register
+def _at_exit() -> None:
+    for who in list(_every.values()):
+        leases = who()
+        if leases is not None:
+            leases.leave_at_exit()
 
 
 def _address(client: Any) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -202,6 +204,21 @@ def test_a_killed_process_gives_its_slots_back_after_the_lease(shared: RedisServ
         assert LEASE / 3 < time.monotonic() - began < LEASE + 3
         for slot in slots:
             slot.release()
+
+
+def test_a_process_that_ends_gives_its_slots_back_before_the_lease_is_over(shared: RedisServer, name: str) -> None:
+    code = f"""
+from cartesia_sync.limits import Redis
+limit = Redis({shared.url!r}, 3, name={name!r}, lease=60)
+slots = [limit.acquire(10) for _ in range(3)]
+assert all(slots)
+slots[0].release()
+"""
+    run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=BOUND)
+    assert (run.returncode, run.stderr) == (0, "")
+    began = time.monotonic()
+    got(Redis(shared.url, 3, name=name, lease=60), 3)
+    assert time.monotonic() - began < BOUND
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
