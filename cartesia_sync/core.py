@@ -203,7 +203,12 @@ class Core:
         from .limits.limit import Limit, account_name, gate_of
 
         gate, credential = gate_of(self._limit), self.api_key or self.token
-        if isinstance(self._limit, Limit) and isinstance(credential, str):
+        if isinstance(self._limit, Limit) and self._limit.needs_name:
+            if not isinstance(credential, str):
+                raise ValueError(
+                    f"limit: a {type(self._limit).__name__} gets its name from the key, and here is a function that"
+                    " gives tokens; give it a name of the account's: name="
+                )
             self._limit.bind(account_name(credential))
         return gate
 

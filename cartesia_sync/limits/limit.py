@@ -6,7 +6,7 @@ import inspect
 import threading
 import weakref
 from collections import deque
-from typing import Any, Callable, Optional, Protocol, Union
+from typing import Any, Callable, Optional, Protocol, TypeVar, Union
 
 from .gate import Gate, Source, Ticket
 from .width import Width
@@ -114,12 +114,38 @@ class Limit:
         """
         self.gate.succeeded()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel as what it was made of: in another process it has a gate of its own, and what it shares it shares."""
+        return _made_again, (type(self), self._arguments())
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return what would make it again."""
+        return {"most": self._width.most, "least": self._width.least}
+
+    def __copy__(self: _L) -> _L:
+        return self  # one object, one limit
+
+    def __deepcopy__(self: _L, memo: object) -> _L:
+        return self
+
+    @property
+    def needs_name(self) -> bool:
+        """Whether others know it by a name, which it does not have yet."""
+        return False
+
     def bind(self, name: str) -> None:
         """Give the limit the name of an account, where it has none and is known by one.
 
         Args:
             name: What tells the accounts apart, such as ``account_name(key)``.
         """
+
+
+_L = TypeVar("_L", bound=Limit)
+
+
+def _made_again(kind: Callable[..., Limit], arguments: dict[str, Any]) -> Limit:
+    return kind(**arguments)
 
 
 class Foreign:

@@ -60,9 +60,18 @@ class SameMachine(Limit):
         most = checked_count("SameMachine()", most)
         _portalocker()
         self._files = _Files(most, directory)
+        self._directory = directory
         super().__init__(most, source=self._files)
         if name is not None:
             self.bind(name)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"most": self._width.most, "directory": self._directory, "name": self._files.name}
+
+    @property
+    def needs_name(self) -> bool:
+        """Whether it has no name yet."""
+        return self._files.name is None
 
     def bind(self, name: str) -> None:
         """Give the limit a name, where it has none; see ``name=``."""

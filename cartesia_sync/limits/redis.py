@@ -126,9 +126,18 @@ class Redis(Limit):
         if on_unreachable not in ("refuse", "local"):
             raise ValueError(f'on_unreachable must be "refuse" or "local", not {on_unreachable!r}')
         self._leases = _Leases(url, most, lease, on_unreachable == "local")
+        self._given = {"url": url, "lease": lease, "on_unreachable": on_unreachable}
         super().__init__(most, source=self._leases)
         if name is not None:
             self.bind(name)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {**self._given, "most": self._width.most, "name": self._leases.name}
+
+    @property
+    def needs_name(self) -> bool:
+        """Whether it has no name yet."""
+        return self._leases.name is None
 
     def bind(self, name: str) -> None:
         """Give the limit a name, where it has none; see ``name=``."""

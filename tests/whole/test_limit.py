@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,7 @@ import pytest
 
 from cartesia_sync import Cartesia, RateLimitError
 from cartesia_sync.errors import SlotTimeoutError
-from cartesia_sync.limits import Learned
+from cartesia_sync.limits import Learned, SameMachine
 from cartesia_sync.local import LocalServer
 
 BOUND = 30.0
@@ -206,6 +208,35 @@ def test_clients_made_from_each_other_share_it_and_another_account_does_not(make
     assert make(limit=semaphore).limit is make(limit=semaphore).limit
     with pytest.raises(ValueError, match="counts for its own account"):
         make(limit=semaphore).with_options(api_key="other")
+
+
+def test_a_limit_that_processes_share_gets_its_name_from_the_key(
+    make: Callable[..., Cartesia], server: LocalServer, tmp_path: Path
+) -> None:
+    pytest.importorskip("portalocker")
+    limits = [SameMachine(2, directory=tmp_path) for _ in range(3)]
+    for limit, key in zip(limits, ("one", "one", "other")):
+        Cartesia(api_key=key, base_url=server.url, limit=limit)
+    assert limits[0].name == limits[1].name != limits[2].name
+    assert "one" not in limits[0].name
+    with pytest.raises(ValueError, match="name="):
+        Cartesia(token=lambda: "t", base_url=server.url, limit=SameMachine(2, directory=tmp_path))
+    Cartesia(token=lambda: "t", base_url=server.url, limit=SameMachine(2, directory=tmp_path, name="mine"))
+
+
+def test_a_client_travels_with_its_limit(make: Callable[..., Cartesia], tmp_path: Path) -> None:
+    pytest.importorskip("portalocker")
+    for limit in (4, Learned(most=8, least=2), SameMachine(2, directory=tmp_path)):
+        client = make(limit=limit, limit_wait=5.0, limit_idle=None)
+        again = pickle.loads(pickle.dumps(client))
+        assert again.limit is not None
+        assert client.limit is not None
+        assert again.limit is not client.limit
+        assert (again.limit.allowed, again.limit_wait, again.limit_idle) == (client.limit.allowed, 5.0, None)
+        assert copy.copy(client).limit is copy.deepcopy(client).limit is client.limit
+        again.close()
+    with pytest.raises(TypeError, match="because of its limit"):
+        pickle.dumps(make(limit=threading.Semaphore(2)))
 
 
 @pytest.mark.parametrize("limit", [0, -1, True, 1.5, "4", object()])
