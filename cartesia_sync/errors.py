@@ -44,7 +44,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Optional
+from typing import Any, ClassVar, Literal, Optional
 
 from .exchange import Headers, HTTPRequest, HTTPResponse
 
@@ -465,14 +465,25 @@ class UnprocessableEntityError(APIStatusError):
     _status = 422
 
 
-class RateLimitError(APIStatusError):
+class RateLimitError(ContextFacts, APIStatusError):
     """429: more contexts or connections at once than the plan allows.
 
-    The user's fault: begin fewer at once, and try again after ``retry_after`` seconds where the service says it. The
-    client has tried again while connecting and over HTTP.
+    The user's fault: begin fewer at once, or let the client wait: ``Cartesia(limit=)`` raises this no more. Try again
+    after ``retry_after`` seconds where the service says it. The client has tried again while connecting and over HTTP.
+    Of a context it has the context's facts.
     """
 
     _status = 429
+
+    @property
+    def exceeded(self) -> Optional[Literal["contexts", "connections"]]:
+        """Which limit it was: of contexts and generations at once, or of WebSocket connections, ten times as many.
+
+        None for another reason, which ``error_code`` says (docs page ``concurrency-limits-and-timeouts``).
+        """
+        if self.request.url.startswith(("ws://", "wss://")):
+            return "connections"
+        return "contexts" if self.error_code in (None, "concurrency_limited") else None
 
 
 class InternalServerError(APIStatusError):

@@ -464,7 +464,7 @@ class Channel:
             )
         else:
             error = GapTimeoutError(self._story("went silent", timeout.gap), timeout=timeout.gap)
-        self._remember(error)
+        self.remember(error)
         return error
 
     def _story(self, what: str, seconds: Optional[float]) -> str:
@@ -481,7 +481,7 @@ class Channel:
             code=closed.code,
             reason=closed.reason,
         )
-        self._remember(error)
+        self.remember(error)
         error.__cause__ = loss
         return error
 
@@ -496,7 +496,7 @@ class Channel:
             f"(max_queued_bytes), so it was ended and cancelled; {self._received()}.",
             limit_bytes=limit_bytes,
         )
-        self._remember(error)
+        self.remember(error)
         return error
 
     def unfinished(self) -> UnfinishedError:
@@ -510,7 +510,7 @@ class Channel:
             how = "was ended by the service before no_more_inputs(): it does so about a second after the last audio"
         rest = f" Not spoken: {_shortened(''.join(unspoken))!r}." if unspoken else ""
         error = UnfinishedError(f"Context {self.context_id!r} {how}; {self._received()}.{rest}", unspoken=unspoken)
-        self._remember(error)
+        self.remember(error)
         return error
 
     def broken(self, fault: MalformedEventError) -> MalformedEventError:
@@ -541,7 +541,8 @@ class Channel:
         """Seconds of audio that have arrived; 0 where the encoding is not one that we know."""
         return 0.0 if self.audio_format is None else self.audio_format.seconds(self.mailbox.audio_bytes)
 
-    def _remember(self, error: ContextFacts) -> None:
+    def remember(self, error: ContextFacts) -> None:
+        """Set what is known of this context in an exception about it."""
         error.remember(
             context_id=self.context_id,
             audio_bytes=self.mailbox.audio_bytes,

@@ -10,7 +10,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from cartesia_sync import ContextStateError, Timeout, TruncatedError, WebSocketConnectionClosedError
+from cartesia_sync import ContextStateError, RateLimitError, Timeout, TruncatedError, WebSocketConnectionClosedError
 from cartesia_sync.errors import ConnectTimeoutError, LimitError, SlotDeadlockError, SlotTimeoutError
 from cartesia_sync.limits.gate import Gate
 from cartesia_sync.limits.limit import gate_of
@@ -332,8 +332,9 @@ def test_without_a_limit_a_refusal_is_the_users(stage: Any) -> None:
     context = stage.context("a")
     context.push("One.", continue_=False)
     refuse(stage, "a")
-    (event,) = context.receive()
-    assert event.status_code == 429
+    with pytest.raises(RateLimitError) as caught:
+        context.audio()
+    assert (caught.value.exceeded, caught.value.context_id, caught.value.transcripts) == ("contexts", "a", ("One.",))
 
 
 def test_where_the_connection_is_gone_it_is_said_again_on_another(limited: Callable[..., Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import pickle
@@ -193,6 +194,22 @@ def test_a_refusal_that_lasts_is_told(make: Callable[..., Cartesia]) -> None:
     for answer in answers:
         answer.close()
     assert is_free(client)
+
+
+def test_an_error_says_which_limit_was_exceeded(make: Callable[..., Cartesia]) -> None:
+    with LocalServer(engine="signal", concurrency_limit=1) as server, contextlib.ExitStack() as stack:
+        client = Cartesia(api_key="any", base_url=server.url, max_retries=0)
+        for _ in range(10):
+            stack.enter_context(client.tts.websocket_connect())
+        with pytest.raises(RateLimitError) as caught:
+            client.tts.websocket_connect().enter()
+        assert caught.value.exceeded == "connections"
+        answer = client.tts.generate(**SPOKEN, output_format=WAV, transcript="Hello. " * 200)
+        with pytest.raises(RateLimitError) as caught:
+            client.tts.generate(**SPOKEN, output_format=WAV, transcript="Hello.")
+        assert caught.value.exceeded == "contexts"
+        answer.close()
+        client.close()
 
 
 # ---- whose limit it is
