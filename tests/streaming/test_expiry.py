@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from cartesia_sync import ContextStateError, ContextTimeoutError, Timeout, TruncatedError
+from cartesia_sync import ContextStateError, ContextTimeoutError, Timeout, TruncatedError, UnfinishedError
 from cartesia_sync.errors import ConnectTimeoutError
 
 BOUND = 10.0
@@ -313,3 +313,37 @@ def test_a_connection_that_cannot_be_had_after_the_pause_is_told(stage: Any, mod
     model("Two. ")
     with pytest.raises(ConnectTimeoutError):
         next(speech)
+
+
+def test_a_message_that_was_ready_when_the_service_ended_the_context_leaves_under_the_new_id(
+    stage: Any, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was made for the old id, which is over: there it would open a context of its own, of which nobody hears."""
+    context = stage.context("a")
+    speech = context.speak(model)
+    model("One. ")
+    stage.wire.wait_sent(1)
+    wire_for = stage.link._wire_for
+
+    def late(channel: Any, move: Any) -> Any:
+        monkeypatch.setattr(stage.link, "_wire_for", wire_for)
+        stage.wire.feed_chunk("a", SECOND)
+        expire_done(stage, "a")
+        return wire_for(channel, move)
+
+    monkeypatch.setattr(stage.link, "_wire_for", late)
+    model("Two. ")
+    second = stage.wire.wait_sent(2)[1]
+    assert (second["transcript"], second["context_id"] == "a") == ("Two. ", False)
+    speech.close()
+
+
+def test_words_of_which_no_audio_came_are_unfinished_here_too(stage: Any) -> None:
+    context = stage.context("a")
+    speech = context.speak("One.")
+    stage.wire.wait_sent(2)
+    stage.wire.feed_done("a")
+    with pytest.raises(UnfinishedError) as caught:
+        context.audio()
+    assert caught.value.unspoken == ("One.",)
+    speech.close()
