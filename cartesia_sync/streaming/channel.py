@@ -140,6 +140,43 @@ class Channel:
     true a moment ago, which is enough for a timeout or an error's text.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_framer",
+        "_replay",
+        "_replays",
+        "_state",
+        "audio_at",
+        "audio_format",
+        "awaits_slot",
+        "began_at",
+        "context_id",
+        "continues",
+        "earlier",
+        "ended_by",
+        "first_sent_at",
+        "frames",
+        "had_no_words",
+        "has_given_audio",
+        "heard_at",
+        "held_done",
+        "is_cancel_requested",
+        "leading",
+        "loss",
+        "mailbox",
+        "messages",
+        "notice",
+        "refusals",
+        "sent_at",
+        "slot",
+        "spoken",
+        "unspoken",
+        "waited_for_slot",
+        "waits_for_text",
+        "wire",
+        "wire_id",
+    )
+
     def __init__(self, context_id: str, *, replays: bool = False, limit_bytes: int = MAX_QUEUED_BYTES) -> None:
         self.context_id = context_id  # the user's, for good
         self.wire_id = context_id  # the one on the wire, which the registry may change
