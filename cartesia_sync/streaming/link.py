@@ -75,6 +75,8 @@ class Link:
         pusher    waits for its slot        woken by whoever gives one back            bound: limit_wait, and a look
                                                                                        each 250 ms
         repeater  waits for a slot          woken by whoever gives one back            bound: likewise
+        pump      waits for its turn        woken by the timer, which does not wait    bound: 10 s
+        timer     waits for what is due     woken by whoever asks for more             bound: the time until it is due
         pusher    waits on _connect_lock    woken by the thread that connects          bound: the connect timeout
         reader    waits on the socket       woken by a frame, the stream's end, wake() bound: the ping interval, or
                                             or shutdown()                              a millisecond while there are
@@ -392,8 +394,7 @@ class Link:
         with self.registry.lock:
             if not channel.awaits_slot or not self.registry.is_live_locked(channel):
                 return
-            channel.ended_by = error
-            self.registry.end_locked(channel)
+            self.registry.end_locked(channel, ended_by=error)
         channel.deliver([arrived(error, FEWEST_WEIGHED_BYTES)])
         channel.mailbox.seal(End())
 
@@ -615,8 +616,8 @@ class Link:
         with self.registry.lock:
             if channel.messages or channel.state is not ChannelState.OPEN:
                 return channel.state is not ChannelState.OPEN
-            done, channel.had_no_words = channel.held_done, channel.held_done is None
-            self.registry.end_locked(channel)
+            done = channel.held_done
+            self.registry.end_locked(channel, had_no_words=done is None)
         self.registry.give_slots_back()
         if done is not None:  # under no id on the wire nothing comes, so that the reader puts nothing beside it
             channel.deliver([arrived(done, FEWEST_WEIGHED_BYTES)])

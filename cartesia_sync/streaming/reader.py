@@ -263,8 +263,7 @@ class Reader:
                     if isinstance(event, Error):
                         may_go_on = channel.slot is not None and is_refusal(event)
                         if not may_go_on:
-                            channel.ended_by = event
-                            registry.end_locked(channel)
+                            registry.end_locked(channel, ended_by=event)
                     elif channel.continues:
                         may_go_on = True
                     else:
@@ -293,8 +292,7 @@ class Reader:
                 return True
             old_id, slot = channel.wire_id, channel.slot
             if slot is None or not channel.can_be_said_again:
-                channel.ended_by = error
-                registry.end_locked(channel)
+                registry.end_locked(channel, ended_by=error)
                 return False
             has_said_more = len(channel.messages) > 1
             registry.rename_locked(channel, str(uuid.uuid4()))
@@ -321,7 +319,7 @@ class Reader:
                 return False
             registry.rename_locked(channel, str(uuid.uuid4()))
             channel.go_on(wire, rest, done)
-            if not rest:
+            if channel.wire is None:
                 registry.free_slot_locked(channel)
         wire.wake()  # so that the rest leaves
         return True

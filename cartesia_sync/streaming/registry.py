@@ -6,9 +6,8 @@ import functools
 import threading
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
-from ..errors import CartesiaError
 from ..protocol.lifecycle import ChannelMove
 from ..protocol.router import Router
 from ..transport.locks import is_owned, owner_check
@@ -28,8 +27,8 @@ class Registry:
     a weak reference for as long as anybody has it, ended or not. ``retain`` keeps one that has no handle.
 
     Attributes:
-        lock: The link's lock. It guards the router and ``_subscribers``, and is never held across I/O, users' code or a
-            wait.
+        lock: The link's lock. It guards the router, ``_renamed`` and ``_subscribers``, and is never held across I/O,
+            users' code or a wait.
     """
 
     def __init__(self) -> None:
@@ -70,11 +69,6 @@ class Registry:
         assert self._is_owned()
         return self._route(context_id)
 
-    def get_locked(self, context_id: str) -> Optional[Channel]:
-        """Return the live channel of an id."""
-        assert is_owned(self.lock)
-        return self._router.get(context_id)
-
     def has_ended_locked(self, context_id: str) -> bool:
         """Whether a channel of that id ended here."""
         assert is_owned(self.lock)
@@ -85,15 +79,12 @@ class Registry:
         assert is_owned(self.lock)
         return self._router.get(channel.wire_id) is channel
 
-    def end_locked(self, channel: Channel, *, loss: Optional[CartesiaError] = None, is_cancelled: bool = False) -> None:
-        """End a live channel; where its connection was lost, with the reason; or because we are to cancel it."""
+    def end_locked(self, channel: Channel, *, is_cancelled: bool = False, **facts: Any) -> None:
+        """End a live channel, and store why, in one step: see ``Channel.move``; or because we are to cancel it."""
         assert is_owned(self.lock)
         if is_cancelled:
             self._linger_locked(channel)
-        if loss is None:
-            channel.move(ChannelMove.END)
-        else:
-            channel.move(ChannelMove.END, loss=loss)
+        channel.move(ChannelMove.END, **facts)
         self._forget_locked(channel)
 
     def cancel_locked(self, channel: Channel) -> None:

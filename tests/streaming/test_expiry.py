@@ -62,6 +62,16 @@ def expire(stage: Any, speech: Any, wire_id: str, number: int = 1) -> None:
     marker.cancel()
 
 
+def paused(stage: Any, model: Model, **options: Any) -> tuple[Any, Any]:
+    """Make a context whose model pauses for longer than the service waits; return it, and its speech."""
+    context = stage.context("a")
+    speech = context.speak(model, **options)
+    model("One. ")
+    stage.wire.wait_sent(1)
+    expire(stage, speech, "a")
+    return context, speech
+
+
 def test_text_after_a_pause_is_spoken_under_another_id_and_its_user_sees_one_context(stage: Any, model: Model) -> None:
     context = stage.context("a")
     speech = context.speak(model, add_timestamps=True)
@@ -162,10 +172,7 @@ def expire_flushed(stage: Any, speech: Any) -> None:
 def test_a_text_that_ends_after_the_pause_without_another_word_ends_with_the_services_done(
     stage: Any, model: Model
 ) -> None:
-    speech = stage.context("a").speak(model)
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    _context, speech = paused(stage, model)
     model(" ", "\n", None)
     assert [event.type for event in speech] == ["done"]
     assert len(stage.wire.sent) == 1
@@ -173,21 +180,14 @@ def test_a_text_that_ends_after_the_pause_without_another_word_ends_with_the_ser
 
 
 def test_marks_after_the_pause_wait_for_the_next_word(stage: Any, model: Model) -> None:
-    speech = stage.context("a").speak(model)
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    _context, speech = paused(stage, model)
     model("... ", "\u201c", "Two. ")
     assert stage.wire.wait_sent(2)[1]["transcript"] == "... \u201cTwo. "
     speech.close()
 
 
 def test_a_barge_in_cancels_what_speaks_now(stage: Any, model: Model) -> None:
-    context = stage.context("a")
-    speech = context.speak(model)
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    context, speech = paused(stage, model)
     model("Two. ")
     fresh = stage.wire.wait_sent(2)[1]["context_id"]
     context.cancel()
@@ -196,11 +196,7 @@ def test_a_barge_in_cancels_what_speaks_now(stage: Any, model: Model) -> None:
 
 
 def test_between_two_ids_there_is_nothing_to_cancel(stage: Any, model: Model) -> None:
-    context = stage.context("a")
-    speech = context.speak(model)
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    context, speech = paused(stage, model)
     context.cancel()
     assert list(speech) == []
     model("Two. ", None)
@@ -210,10 +206,7 @@ def test_between_two_ids_there_is_nothing_to_cancel(stage: Any, model: Model) ->
 
 
 def test_who_routes_by_hand_cancels_it_by_the_users_id(stage: Any, model: Model) -> None:
-    speech = stage.context("a").speak(model)
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    _context, speech = paused(stage, model)
     model("Two. ")
     fresh = stage.wire.wait_sent(2)[1]["context_id"]
     stage.connection.send({"context_id": "a", "cancel": True})
@@ -222,10 +215,7 @@ def test_who_routes_by_hand_cancels_it_by_the_users_id(stage: Any, model: Model)
 
 
 def test_a_connection_that_is_lost_in_the_pause_is_opened_again(stage: Any, model: Model) -> None:
-    speech = stage.context("a").speak(model)
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    _context, speech = paused(stage, model)
     stage.wires[0].lose()
     assert stage.wires[0].is_free.wait(BOUND)
     model("Two. ", None)
@@ -237,10 +227,7 @@ def test_a_connection_that_is_lost_in_the_pause_is_opened_again(stage: Any, mode
 
 
 def test_a_connection_that_is_lost_while_it_speaks_under_the_second_id_is_told(stage: Any, model: Model) -> None:
-    speech = stage.context("a").speak(model)
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    _context, speech = paused(stage, model)
     model("Two. ")
     fresh = stage.wire.wait_sent(2)[1]["context_id"]
     stage.wire.feed_chunk(fresh, SECOND)
@@ -253,10 +240,7 @@ def test_a_connection_that_is_lost_while_it_speaks_under_the_second_id_is_told(s
 
 
 def test_raise_raises_as_it_did(stage: Any, model: Model) -> None:
-    speech = stage.context("a").speak(model, on_expiry="raise")
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    _context, speech = paused(stage, model, on_expiry="raise")
     with pytest.raises(ContextStateError, match="before all of its text was there"):
         next(speech)
 
@@ -294,19 +278,13 @@ def test_a_context_that_is_whole_is_done(stage: Any) -> None:
 
 def test_the_timeout_of_the_whole_counts_from_the_first_push(make_stage: Callable[..., Any], model: Model) -> None:
     stage = make_stage(Timeout(gap=0.01, first_event=0.01, whole=0.5))
-    speech = stage.context("a").speak(model)
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    _context, speech = paused(stage, model)
     with pytest.raises(ContextTimeoutError):
         next(speech)
 
 
 def test_a_connection_that_cannot_be_had_after_the_pause_is_told(stage: Any, model: Model) -> None:
-    speech = stage.context("a").speak(model)
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    _context, speech = paused(stage, model)
     stage.refuse = ConnectTimeoutError("no", timeout=1.0)
     stage.wires[0].lose()
     assert stage.wires[0].is_free.wait(BOUND)
