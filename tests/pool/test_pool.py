@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_futures
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable
 
 import pytest
@@ -196,16 +197,12 @@ def test_a_map_of_an_endless_text_takes_little_ahead(pool: Pool, as_completed: b
     spoken.close()  # type: ignore[attr-defined]  # a generator is closed so
 
 
-def test_a_map_minds_the_clients_limit(pool: Pool, client: Cartesia) -> None:
-    """Whatever says how many are allowed."""
-
-    class Limit:
-        allowed = 3
-
-    client.limit = Limit()  # type: ignore[attr-defined]  # where the client has one
-    assert pool._window() == 5
-    client.limit = 2  # type: ignore[attr-defined]  # as above
-    assert pool._window() == 4
+def test_a_map_minds_the_clients_limit(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as it allows now, and no more than without one where it does not say."""
+    without = pool._window()
+    for allowed, window in ((3, 5), (2, 4), (None, without)):
+        monkeypatch.setattr(Cartesia, "limit", SimpleNamespace(allowed=allowed), raising=False)
+        assert pool._window() == window
 
 
 def test_a_map_gives_in_the_order_of_the_texts_or_of_the_speaking(client: Cartesia, server: LocalServer) -> None:

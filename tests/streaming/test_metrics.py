@@ -22,6 +22,7 @@ from cartesia_sync import (
 from cartesia_sync.local import LocalServer
 from cartesia_sync.local.faults import ErrorEvent, Hold, Reset
 from cartesia_sync.streaming import reader as reader_module
+from cartesia_sync.streaming.channel import Channel
 
 from ..support.processes import VOICE, serving
 from .conftest import Stage
@@ -140,13 +141,13 @@ def test_what_went_on_under_another_id_is_one(monkeypatch: pytest.MonkeyPatch) -
         with client.tts.websocket_connect() as connection:
             context = connection.context(voice=VOICE, output_format=FORMAT, max_buffer_delay_ms=0)
             resumed = threading.Event()
-            go_on = context._channel.go_on
+            go_on = Channel.go_on
 
             def went_on(*args: Any) -> None:
                 go_on(*args)
                 resumed.set()
 
-            monkeypatch.setattr(context._channel, "go_on", went_on)
+            monkeypatch.setattr(Channel, "go_on", went_on)
 
             def text() -> Iterator[str]:
                 yield "Hello there. "
