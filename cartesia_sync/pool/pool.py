@@ -328,11 +328,7 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _slots_of(core: Core) -> Optional[int]:
     """Return how many contexts the client's limit allows now; None where there is none, or it does not say."""
-    limit = getattr(core, "limit", None)
-    for said in (limit, getattr(limit, "allowed", None), getattr(getattr(limit, "gate", None), "allowed", None)):
-        if isinstance(said, int) and not isinstance(said, bool) and said > 0:
-            return said
-    return None
+    return None if core.limit is None else core.limit.allowed
 
 
 def _in_turn(

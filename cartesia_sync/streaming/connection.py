@@ -31,6 +31,7 @@ from .context import Context
 from .link import Link
 from .mailbox import End
 from .receiver import is_end
+from .slots import Slots
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -442,6 +443,7 @@ class ConnectionManager:
         max_retries: int,
         max_queued_bytes: int,
         on_spoken: Optional[OnSpoken] = None,
+        slots: Optional[Slots] = None,
     ) -> None:
         self._dial = dial
         self._api_version = api_version
@@ -451,6 +453,7 @@ class ConnectionManager:
         self._max_retries = max_retries
         self._max_queued_bytes = max_queued_bytes
         self._on_spoken = on_spoken
+        self._slots = slots
         self._connection: Optional[Connection] = None
 
     def __reduce__(self) -> str:
@@ -485,6 +488,7 @@ class ConnectionManager:
             reconnect=self._reconnect,
             max_retries=self._max_retries,
             max_queued_bytes=self._max_queued_bytes,
+            slots=self._slots,
         )
         return Connection(link, api_version=self._api_version, timeout=self._timeout, on_spoken=self._on_spoken)
 

@@ -486,7 +486,7 @@ class Context:
         """Take note of an event that was collected; raise the exception of this context's error."""
         if self._channel.tellers and is_end(event):
             self._channel.tell_of_end(event)
-        return raise_if_error(event)
+        return raise_if_error(event, self._channel)
 
     def samples(self) -> NDArray[np.float32]:
         """Return the whole audio as float32 samples, shape (n,), -1 to 1. Otherwise as ``audio``."""
