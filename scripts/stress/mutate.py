@@ -96,7 +96,7 @@ streaming/arrivals.py | streaming/test_survivors
     self._see_to_replay(channel)\n\n    def close => pass\n\n    def close
 streaming/connection.py | streaming/test_limits
     context._channel.mailbox.restore() => pass
-    if context._link is not self._link: => if False:
+    if context._link is not link: => if False:
 streaming/receiver.py | streaming/test_survivors
     if channel.time_left(timeout) != 0.0: => if False:
 streaming/context.py | streaming/test_unfinished
