@@ -15,7 +15,8 @@ The parts:
             its own. Beside the thread that computes the official clients also serve plain threads, one a context: sync
             by a connection for each, async by handing on what it hears
   first     from a push to the first chunk in hand: on a warm connection, and with client and connection to be made
-  import    time and memory of the import
+  import    time and memory of the import alone, and with a client made; and, as ``say_ms``, from the start of the
+            process of ``cartesia-sync say``, or of the same in the official client, to the first audio at its output
   memory    what is held for audio that waits, and for contexts and connections that are idle (ours alone)
   limits    what it costs to take and release a slot, with all free, or with one of fifteen (ours alone)
 """
@@ -33,6 +34,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
+
+from start import importing, starting
 
 HERE = Path(__file__).resolve().parent
 BOUND = 300
@@ -107,34 +110,6 @@ def measure(environment: Optional[dict[str, str]] = None, **call: Any) -> dict[s
     raise RuntimeError(f"failed {TRIES} times: {call}")
 
 
-IMPORT = """
-import json, resource, time
-
-def resident_bytes():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
-
-before, begun = resident_bytes(), time.perf_counter()
-import {package}
-print(json.dumps({{
-    "import_ms": (time.perf_counter() - begun) * 1e3,
-    "import_mib": (resident_bytes() - before) / 2**20,
-}}))
-"""
-
-
-def importing(rounds: int) -> Figures:
-    """Import each package into a bare interpreter; count what that adds."""
-    found: Figures = {"ours": {}, "official": {}}
-    for _ in range(rounds):
-        for name, package in (("ours", "cartesia_sync"), ("official", "cartesia")):
-            command = [sys.executable, "-c", IMPORT.format(package=package)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=BOUND)
-            for what, figure in json.loads(done.stdout).items():
-                found[name].setdefault(what, []).append(figure)
-    return found
-
-
 def in_turns(names: Sequence[str], rounds: int, environment: dict[str, str], **call: Any) -> Figures:
     """Let the clients do the same job one after the other, that many times round."""
     found: Figures = {name: {} for name in names}
@@ -192,6 +167,9 @@ def run(options: argparse.Namespace, found: dict[str, Any]) -> None:
     if "import" in options.parts:
         tell("import")
         found["import"] = importing(3 * rounds)
+        with serving(tls=False) as (url, environment):
+            for name, figures in starting(2 * rounds, url).items():
+                found["import"][name].update(figures)
     if "memory" in options.parts:
         tell("memory")
         with serving(tls=False) as (url, environment):
