@@ -193,7 +193,7 @@ class Channel:
         self.mailbox = Mailbox(limit_bytes)
         self._framer = SampleFramer()
         self.messages: list[Message] = []
-        self.spoken: list[Message] = []  # under ids on the wire that it had before
+        self.spoken: Sequence[Message] = ()  # under ids on the wire that it had before
         self.leading: list[str] = []  # was pushed before the first letter or digit, and leaves in front of it
         self.had_no_words = False  # all its text, so that the service was not asked
         self.continues = False  # under a new id where the service is done before the text is
@@ -224,7 +224,7 @@ class Channel:
         self.first_audio_at: Optional[float] = None
         self.longest_gap = 0.0
         # Whom to tell of the end; whoever takes it out tells, so that it is told once.
-        self.tellers: list[Callable[[SpokenContext], object]] = []
+        self.tellers: Optional[list[Callable[[SpokenContext], object]]] = None
         self.has_given_audio = False
         self.waits_for_text = False  # the user's iterable is slow, and the service cannot be blamed for it
 
@@ -578,7 +578,7 @@ class Channel:
 
     def leave_to_parent(self, forked: ForkedError) -> None:
         """In a forked child: end this context here."""
-        self.tellers = []
+        self.tellers = None
         if self._state is ChannelState.ENDED:
             self._store(loss=forked, wire=None, slot=None)
         else:
@@ -619,7 +619,7 @@ class Channel:
         Threads: the receiver's, with no lock held: users' code is called, and its exceptions are logged and dropped.
         """
         try:
-            tell = self.tellers.pop()
+            tell = (self.tellers or []).pop()
         except IndexError:
             return  # nobody wants to, or it was told
         spoken = SpokenContext(

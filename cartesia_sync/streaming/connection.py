@@ -169,7 +169,7 @@ class Connection(Closing):
 
     def _have_told(self, channel: Channel) -> None:
         if self._on_spoken is not None:
-            channel.tellers.append(self._on_spoken)
+            channel.tellers = [self._on_spoken]
 
     # ---- all contexts at once
 

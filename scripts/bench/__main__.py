@@ -35,6 +35,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
+from against import rows_against
 from start import importing, starting
 
 HERE = Path(__file__).resolve().parent
@@ -327,6 +328,9 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
         "--quick", action="store_true", help="a look in seconds: one turn, two cases, few frames, no TLS"
     )
     parser.add_argument("--json", action="store_true", help="print all figures as JSON in place of tables")
+    parser.add_argument(
+        "--against", type=Path, metavar="FILE", help="compare with what --json printed on the same machine before"
+    )
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the costs, with matplotlib (extra: bench)")
     options = parser.parse_args(arguments)
     for part in options.parts:
@@ -335,6 +339,11 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     options.parts = options.parts or list(PARTS)
     if options.plot and "cost" not in options.parts:
         parser.error("--plot draws the costs")
+    if options.against:
+        try:
+            options.against = json.loads(options.against.read_bytes())
+        except (OSError, ValueError) as error:
+            parser.error(f"--against needs a file that --json made: {error}")
     options.share = 0.02 if options.quick else 1.0
     options.rounds = 1 if options.quick else options.rounds
     options.transports = options.transports or (["plain"] if options.quick else ["plain", "tls"])
@@ -355,6 +364,9 @@ def main() -> None:
             print(json.dumps(found, indent=1))
         else:
             report(found)
+            if options.against:
+                head = ["figure", "then", "now", "change", "the machine's", "ours to the machine's"]
+                table("against the run before", head, rows_against(options.against, found))
     if options.plot:
         plot(found, options.plot)
 
