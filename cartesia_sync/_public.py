@@ -28,6 +28,8 @@ from .errors import (
     GapTimeoutError,
     IncompleteAnswerError,
     InternalServerError,
+    LimitError,
+    LimitUnreachableError,
     MailboxFullError,
     MalformedEventError,
     MessageTooBigError,
@@ -38,18 +40,22 @@ from .errors import (
     ProtocolError,
     ProxySettingError,
     RateLimitError,
+    SlotDeadlockError,
+    SlotTimeoutError,
     TruncatedError,
     UnfinishedError,
     UnprocessableEntityError,
     WebSocketConnectionClosedError,
     WriteTimeoutError,
 )
+from .protocol.metrics import Metrics, SpokenContext
 from .protocol.requests import NOT_GIVEN, NotGiven, Omit, not_given, omit
 from .protocol.timeouts import Timeout
 from .resources.answer import APIResponse
 
 if TYPE_CHECKING:
     from .parameters import RequestOptions, file_from_path
+    from .pool import Pool, Spoken
     from .resources.binary import BinaryAPIResponse
     from .resources.events import Stream
     from .resources.pages import SyncCursorIDPage
@@ -78,10 +84,12 @@ _LATER = {
     "Phoneme": "speech.words",
     "Playback": "speech.player",
     "Player": "speech.player",
+    "Pool": "pool",
     "Receiver": "streaming.receiver",
     "Recording": "speech.recording",
     "RequestOptions": "parameters",
     "Speech": "streaming.pump",
+    "Spoken": "pool",
     "Stream": "resources.events",
     "SyncCursorIDPage": "resources.pages",
     "Word": "speech.words",
@@ -124,9 +132,12 @@ __all__ = [
     "Heard",
     "IncompleteAnswerError",
     "InternalServerError",
+    "LimitError",
+    "LimitUnreachableError",
     "MailboxFullError",
     "MalformedEventError",
     "MessageTooBigError",
+    "Metrics",
     "MissingCredentialsError",
     "NoneType",
     "NotFoundError",
@@ -137,13 +148,18 @@ __all__ = [
     "Playback",
     "PlaybackError",
     "Player",
+    "Pool",
     "ProtocolError",
     "ProxySettingError",
     "RateLimitError",
     "Receiver",
     "Recording",
     "RequestOptions",
+    "SlotDeadlockError",
+    "SlotTimeoutError",
     "Speech",
+    "Spoken",
+    "SpokenContext",
     "Stream",
     "SyncCursorIDPage",
     "Timeout",

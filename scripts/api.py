@@ -19,8 +19,22 @@ from pathlib import Path
 from typing import Any
 
 import cartesia_sync.types
-from cartesia_sync import APIResponse, Cartesia, Cue, Frame, Heard, Phoneme, Timeout, Word, frames_of, text
+from cartesia_sync import (
+    APIResponse,
+    Cartesia,
+    Cue,
+    Frame,
+    Heard,
+    Metrics,
+    Phoneme,
+    SpokenContext,
+    Timeout,
+    Word,
+    frames_of,
+    text,
+)
 from cartesia_sync.local import LocalServer, ServerOptions, faults
+from cartesia_sync.pool import Pool, Spoken
 from cartesia_sync.protocol.requests import omit
 from cartesia_sync.resources.base import Resource
 from cartesia_sync.resources.binary import BinaryAPIResponse
@@ -33,6 +47,7 @@ from cartesia_sync.speech.recording import Recording
 from cartesia_sync.streaming.audio_stream import AudioStream
 from cartesia_sync.streaming.connection import Connection, ConnectionManager
 from cartesia_sync.streaming.context import Context
+from cartesia_sync.streaming.pump import Speech
 from cartesia_sync.streaming.receiver import Receiver
 
 FILE = Path(__file__).resolve().parent.parent / "cartesia_sync" / "docs" / "api.md"
@@ -77,7 +92,8 @@ Values for `LocalServer(faults=...)` and `server.inject(...)`, from `cartesia_sy
 NOT_FOR_USERS = {"dialler", "link", "line", "clocks"}
 """Names that were never meant to be public, and warn until version 0.3."""
 OTHERS = (
-    *(ConnectionManager, Connection, Context, Receiver, AudioStream, Recording, Captions, Frames, Player, Playback),
+    *(ConnectionManager, Connection, Context, Receiver, Speech, Pool, Spoken),
+    *(AudioStream, Recording, Captions, Frames, Player, Playback),
     *(APIResponse, BinaryAPIResponse, Stream, SyncCursorIDPage),
 )
 
@@ -99,7 +115,7 @@ def listing() -> str:
     parts += [entry(kind.__name__, kind) for kind in (Cue, Frame, Heard, Phoneme, Word)]
     parts += [functions("frames_of", frames_of), TAGS]
     parts += [functions(name, getattr(text, name)) for name in text.__all__]
-    parts += [TYPES, entry("Timeout", Timeout)]
+    parts += [TYPES, entry("Timeout", Timeout), entry("Metrics", Metrics), entry("SpokenContext", SpokenContext)]
     parts += [
         entry(name, vars(cartesia_sync.types).get(name) or getattr(cartesia_sync.types, name)) for name in types()
     ]

@@ -28,6 +28,7 @@ class StepWire:
     """Stands where the real wire stands: what the test says is heard, and what is said is kept."""
 
     is_in_use_here = False
+    response_headers: dict[str, str] = {}  # noqa: RUF012  # nobody adds to it
 
     def __init__(self) -> None:
         self._inbox: queue.Queue[Any] = queue.Queue()
@@ -85,6 +86,11 @@ class StepWire:
             assert self._sent.wait_for(lambda: len(self.sent) >= count, BOUND), self.sent
             return list(self.sent)
 
+    def wait_unsent(self, count: int) -> None:
+        """Wait until so many messages stand in line, which the reader is to send."""
+        with self._sent:
+            assert self._sent.wait_for(lambda: len(self.unsent) >= count, BOUND), self.unsent
+
     # ---- the link's side
 
     @property
@@ -135,7 +141,9 @@ class StepWire:
             self.finish(self.unsent[-1], Deadline(BOUND))
 
     def wake(self) -> None:
-        self.wakes += 1
+        with self._sent:
+            self.wakes += 1
+            self._sent.notify_all()
         self._inbox.put(WOKEN)
 
     def post(self, message: bytes) -> None:
