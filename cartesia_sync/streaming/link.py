@@ -720,6 +720,7 @@ class Link:
         if self._state is not ConnectionState.FORKED:
             self._move_locked(ConnectionMove.CLOSE, wire=self._wire, loss=_closed_by_us())
         for channel in self.registry.live():
+            self.registry.linger_locked(channel)  # the service counts it until it hears of the close
             self.registry.end_locked(channel, loss=self._loss)
             channel.mailbox.seal(channel.end(self._loss))
 
@@ -748,6 +749,8 @@ class Link:
         lost = []
         with self.registry.lock:
             reason = self._closed() if self.is_closed else loss
+            if self._wire is wire:
+                self.registry.end_lingering_locked()
             if self.is_closed:
                 if self._wire is wire:
                     self._wire = None
