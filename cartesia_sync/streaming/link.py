@@ -653,6 +653,9 @@ class Link:
         """Leave a note for the reader. Takes no lock."""
         if self._process != os.getpid():
             return  # a finalizer in a child: the reader is the parent's, and so is what wakes it
+        slot = None if channel is None else channel.slot
+        if slot is not None:
+            slot.note_finished()  # it comes back by itself, so this thread may wait for it
         self.notes.append((what, channel))
         wire = self._wire
         if wire is not None:
