@@ -454,7 +454,7 @@ def test_a_slot_comes_back_once(end: End, kind: Kind, monkeypatch: pytest.Monkey
 
 # ---- the ends of a process
 
-PROCESSES = ["exit", "kill", "fork"]
+PROCESSES = ["exit", "kill", "orphan", "fork"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the scenes fork and send signals")
@@ -470,7 +470,7 @@ def test_a_process_that_ends_leaves_its_slots_to_others(end: str, kind: Kind) ->
         if kind.is_shared:
             others = kind.make()
             assert others.acquire(timeout=0) is None
-        if end == "kill":
+        if end in ("kill", "orphan"):
             run.process.kill()
             run.process.wait(BOUND)
         else:
@@ -478,6 +478,6 @@ def test_a_process_that_ends_leaves_its_slots_to_others(end: str, kind: Kind) ->
         count.wait_for(lambda seen: seen.now == 0)
         assert count.most == SLOTS
         began = time.monotonic()
-        kind.assert_all_is_free()
-        if end != "kill":
-            assert time.monotonic() - began < 5
+        kind.assert_all_is_free()  # of Redis' after the lease, where a process was killed
+        if kind.name == "SameMachine" or end in ("exit", "fork"):
+            assert time.monotonic() - began < 4  # at once, on a busy machine

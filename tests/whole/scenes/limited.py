@@ -1,7 +1,7 @@
 """A process that speaks behind a limit, and ends in one way: ``limited.py URL LIMIT END``.
 
-LIMIT is an expression over the limits of the package. END is ``exit``, ``kill``, ``fork``, or a number of threads, that
-speak one text after another until standard input is closed.
+LIMIT is an expression over the limits of the package. END is ``exit``, ``kill``, ``orphan``, ``fork``, or a name and a
+number of threads that speak one text after another until standard input is closed, such as ``a:4``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def begin() -> list[Any]:
 
 def fork() -> None:
     """Have a child that lives on, and ends nothing of its parent's; then end what speaks."""
-    contexts, ours = begin(), threading.current_thread()
+    contexts = begin()
     assert client.limit is not None
     child = os.fork()
     if child == 0:
@@ -59,7 +59,6 @@ def fork() -> None:
             status = 0
         finally:
             os._exit(status)
-    assert ours is threading.current_thread()
     assert os.waitpid(child, 0)[1] == 0
     assert client.limit.in_use == len(contexts)
     for context in contexts:
@@ -81,8 +80,11 @@ def work(name: str) -> None:
 is_over = threading.Event()
 if END == "fork":
     fork()
-elif END in ("exit", "kill"):
+elif END in ("exit", "kill", "orphan"):
     held = begin()
+    if END == "orphan" and os.fork() == 0:  # a child that lives on when its parent is killed, and uses nothing
+        sys.stdin.read()
+        os._exit(0)
     print("speaking", flush=True)
     sys.stdin.read()
 else:
