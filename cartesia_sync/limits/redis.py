@@ -348,7 +348,7 @@ class _Leases:
             process.next_renewal = time.monotonic() + self._lease / 10
             return True
         process.next_renewal = time.monotonic() + self._lease / 3
-        lost = max(lost - len(late), 0)  # the server may have had those back already
+        lost, excess = max(lost - len(late), 0), excess - len(late)  # the server may have had those back already
         if lost:
             log.warning("the limit's Redis at %s did not know %d slots that are in use", self.address, lost)
         if excess > 0:

@@ -671,6 +671,9 @@ class Link:
         """Leave a note for the reader. Takes no lock."""
         if self._process != os.getpid():
             return  # a finalizer in a child: the reader is the parent's, and so is what wakes it
+        slot = None if channel is None else channel.slot
+        if slot is not None:
+            slot.note_finished()  # it comes back by itself, so this thread may wait for it
         self.notes.append((what, channel))
         wire = self._wire
         if wire is not None:
@@ -738,6 +741,7 @@ class Link:
         if self._state is not ConnectionState.FORKED:
             self._move_locked(ConnectionMove.CLOSE, wire=self._wire, loss=_closed_by_us())
         for channel in self.registry.live():
+            self.registry.linger_locked(channel)  # the service counts it until it hears of the close
             self.registry.end_locked(channel, loss=self._loss)
             channel.mailbox.seal(channel.end(self._loss))
 
@@ -766,6 +770,8 @@ class Link:
         lost = []
         with self.registry.lock:
             reason = self._closed() if self.is_closed else loss
+            if self._wire is wire:
+                self.registry.end_lingering_locked()
             if self.is_closed:
                 if self._wire is wire:
                     self._wire = None

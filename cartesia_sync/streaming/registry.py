@@ -83,21 +83,22 @@ class Registry:
         """End a live channel, and store why, in one step: see ``Channel.move``; or because we are to cancel it."""
         assert is_owned(self.lock)
         if is_cancelled:
-            self._linger_locked(channel)
+            self.linger_locked(channel)
         channel.move(ChannelMove.END, **facts)
         self._forget_locked(channel)
 
     def cancel_locked(self, channel: Channel) -> None:
         """End a live channel because its user asked for it."""
         assert is_owned(self.lock)
-        self._linger_locked(channel)
+        self.linger_locked(channel)
         channel.move(ChannelMove.CANCEL)
         self._forget_locked(channel)
 
-    def _linger_locked(self, channel: Channel) -> None:
+    def linger_locked(self, channel: Channel) -> None:
         """Keep the slot of a channel that the service still counts, until it says that it does not."""
         assert is_owned(self.lock)
         if channel.slot is not None and channel.wire is not None:
+            channel.slot.note_finished()  # it comes back by itself, so whoever cancelled may wait for it
             self._lingering[channel.wire_id], channel.slot = channel.slot, None
             call_later(CANCEL_GRACE, functools.partial(_drop, weakref.ref(self), channel.wire_id))
 
@@ -114,6 +115,12 @@ class Registry:
         slot = self._lingering.pop(wire_id, None)
         if slot is not None:
             self.freed.append(slot)
+
+    def end_lingering_locked(self) -> None:
+        """Let ``give_slots_back`` give back what lingers: the wire has ended, and with it what the service counts."""
+        assert is_owned(self.lock)
+        self.freed.extend(self._lingering.values())  # interrupted here, each is given back twice, which does nothing
+        self._lingering.clear()
 
     def _forget_locked(self, channel: Channel) -> None:
         assert is_owned(self.lock)

@@ -389,7 +389,7 @@ class Storm:
     def run(self) -> None:
         """Start all, and watch until all have ended or hang, or until Ctrl-C."""
         started = time.monotonic()
-        threading.excepthook = self._note_death
+        before, threading.excepthook = threading.excepthook, self._note_death
         try:
             for thread in (self._canceller, *self._workers):
                 thread.start()
@@ -410,6 +410,7 @@ class Storm:
                 busy[0].join(0.2)
             self.summary.seconds = time.monotonic() - started
             self._finish()
+            threading.excepthook = before
 
     def _alive(self, threads: Iterable[threading.Thread]) -> list[threading.Thread]:
         """Return those that are still to be waited for. Who takes too long over one thing is counted, and shown."""
@@ -589,10 +590,12 @@ def _descriptors() -> int:
 def _count_left(summary: Summary, descriptors_before: int) -> None:
     deadline = time.monotonic() + BOUND
     gc.collect()  # a connection that was left to nobody ends its reader
+    thread: Optional[threading.Thread]
     for thread in threading.enumerate():
         if thread.name.startswith("cartesia-sync"):
             thread.join(max(deadline - time.monotonic(), 0))
             summary.threads_left += thread.is_alive()
+    thread = None  # a thread holds the hook that was set when it was made, and with it the storm, its limit and sockets
     gc.collect()  # what those held that have ended just now
     summary.descriptors_left = _descriptors() - descriptors_before
     summary.contexts_left += sum(type(each) is Channel for each in gc.get_objects())

@@ -379,6 +379,27 @@ def test_processes_go_on_by_themselves_when_the_server_is_back(server: RedisServ
             assert process.end()[0] == "in use 0 waiting 0"
 
 
+def test_a_slot_that_is_given_back_while_it_is_renewed_is_no_excess(
+    shared: RedisServer, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "cartesia_sync")
+    limit, other = (Redis(shared.url, 1, name=name, lease=30) for _ in range(2))
+    (slot,) = got(limit, 1)
+    process = limit._leases._process()
+    renew = process.renew
+
+    def give_back_first(**arguments: Any) -> Any:
+        slot.release()
+        got(other, 1)  # at once another has it
+        return renew(**arguments)
+
+    process.renew = give_back_first
+    process.next_renewal = 0.0
+    limit._leases.renew(process)
+    assert (limit.excess, limit.lost, caplog.text) == (0, 0, "")
+    assert count(shared, name, "leases") == 1
+
+
 def test_one_thread_of_a_process_renews_and_ends_with_the_last_slot(shared: RedisServer, name: str) -> None:
     limit = Redis(shared.url, 8, name=name, lease=LEASE)
     slots = got(limit, 8)

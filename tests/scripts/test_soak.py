@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from ..support.redis_server import PROGRAM, WHY_NOT, RedisServer
+
 ROOT = Path(__file__).resolve().parents[2]
 BOUND = 25
 ZEROS = ("unexpected", "wrong_bytes", "hung", "threads_left", "descriptors_left", "contexts_left", "slots_left")
@@ -48,6 +50,14 @@ def test_contexts_of_many_threads_that_end_in_every_way_end_right_and_leave_noth
     assert summary["contexts"] >= contexts
     assert min(summary["whole"], summary["cancelled"], len(summary["failed"])) > 0
     assert summary["contexts"] == summary["whole"] + summary["cancelled"] + sum(summary["failed"].values())
+
+
+@pytest.mark.skipif(PROGRAM is None, reason=WHY_NOT)
+def test_nor_do_they_behind_a_limit_of_all_machines(tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as server:
+        summary, complaints = end(start("--contexts", 120, "--limit", server.url))
+    assert {name: summary[name] for name in ZEROS} == dict.fromkeys(ZEROS, 0), complaints
+    assert summary["ok"] is True, summary
 
 
 def test_wrong_audio_is_found() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable, Optional
@@ -150,6 +151,77 @@ def test_a_cancelled_context_keeps_its_slot_until_the_service_says_so_or_a_momen
     function()
     assert stage.gate.in_use == 0
     stage.wire.feed_done("a")
+    freed(stage)
+
+
+def wait_until_waiting(gate: Gate, pushing: Future[None]) -> None:
+    deadline = time.monotonic() + BOUND
+    while not gate.waiting:
+        if pushing.done():
+            pushing.result()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("way", ["cancel", "drop"])
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_a_thread_may_wait_for_the_slot_of_a_context_that_it_has_cancelled(
+    limited: Callable[..., Any], threads: ThreadPoolExecutor, way: str, is_noted: bool
+) -> None:
+    """It comes back by itself, before and after the reader has taken note."""
+    stage = limited(1)
+
+    carry_out_notes = stage.link.carry_out_notes
+
+    def talk() -> None:
+        context = stage.context("a")
+        context.push("One. ")
+        if not is_noted:
+            stage.link.carry_out_notes = lambda: None
+        if way == "cancel":
+            context.cancel()
+        del context
+        gc.collect()
+        if is_noted:
+            stage.wire.wait_sent(2)
+        stage.context("b").push("Two.", continue_=False)
+
+    talking = threads.submit(talk)
+    try:
+        wait_until_waiting(stage.gate, talking)
+        stage.wire.feed_done("a")
+        talking.result(BOUND)
+    finally:
+        stage.link.carry_out_notes = carry_out_notes
+    assert [each["context_id"] for each in stage.wire.sent if "transcript" in each] == ["a", "b"]
+
+
+def test_a_connection_that_is_closed_keeps_its_slots_until_it_has_ended(
+    limited: Callable[..., Any], threads: ThreadPoolExecutor
+) -> None:
+    """The service counts its contexts until it hears of the close."""
+    stage, told = limited(1), threading.Event()
+    stage.wire.send_close = lambda *_: told.set()
+    stage.context("a").push("One.")
+    closing = threads.submit(stage.connection.close)
+    assert told.wait(BOUND)
+    assert stage.gate.in_use == 1
+    stage.wire.lose()
+    closing.result(BOUND)
+    assert stage.gate.in_use == 0
+
+
+def test_a_lost_connection_gives_back_what_lingers_on_it(
+    limited: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "call_later", lambda seconds, function: None)
+    stage = limited(1)
+    context = stage.context("a")
+    context.push("One.")
+    context.cancel()
+    stage.wire.wait_sent(2)
+    assert stage.gate.in_use == 1
+    stage.wire.lose()
     freed(stage)
 
 
