@@ -108,6 +108,7 @@ class App:
     def application(self) -> web.Application:
         """Return the routes, for aiohttp to run."""
         application = web.Application()
+        application.on_response_prepare.append(self._allow_origin)
         router = application.router
         router.add_get("/tts/websocket", self._websocket, allow_head=False)
         router.add_get("/", self._public(_status), allow_head=False)
@@ -157,6 +158,14 @@ class App:
         """Return a handler for requests with or without a credential."""
         return self._handler(answer, lambda request: self._neighbours.check(request.headers), JSON_BYTES)
 
+    async def _allow_origin(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(self._neighbours.cors_headers(request.headers))
+
+    def _is_preflight(self, request: web.Request) -> bool:
+        """Whether a browser asks whether a page of the welcome ones may ask; without a credential, then."""
+        asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        return asks and bool(self._neighbours.cors_headers(request.headers))
+
     def _handler(self, answer: _Answer, admit: Callable[[web.Request], None], most_bytes: int) -> _Handler:
         async def serve(request: web.Request) -> web.StreamResponse:
             task = asyncio.current_task()
@@ -165,6 +174,10 @@ class App:
             _peer_of(request).head_has_come()
             try:
                 responder = Responder(request, self._fault_plan, self._options.idle_timeout)
+                if self._is_preflight(request):
+                    return await self._serve(
+                        responder, lambda: self._neighbours.check(request.headers), JSON_BYTES, _no_content
+                    )
                 return await self._serve(responder, lambda: admit(request), most_bytes, answer)
             finally:
                 self._request_tasks.discard(task)
@@ -212,10 +225,13 @@ class App:
             self._check_room()
             if not socket.can_prepare(request):
                 raise ApiError(400, "Bad request", "This is a WebSocket; ask for an upgrade.")
+            if not peer.expect_frames():
+                raise ApiError(400, "Bad request", "No frame may be sent before the handshake is answered.")
         except ApiError as exc:
-            return responder.error_response(exc)
+            response = responder.error_response(exc)
+            response.force_close()  # what follows is no request
+            return response
         socket.headers["X-Request-Id"] = responder.request_id
-        peer.expect_frames()
         await socket.prepare(request)
         transport = request.transport
         if transport is None:
@@ -265,6 +281,10 @@ def _peer_of(request: web.Request) -> PeerProtocol:
 
 async def _status(responder: Responder) -> web.StreamResponse:
     return responder.reply({"ok": True, "version": NEWEST_VERSION})
+
+
+async def _no_content(responder: Responder) -> web.StreamResponse:
+    return responder.no_content()
 
 
 async def _not_here(responder: Responder) -> web.StreamResponse:

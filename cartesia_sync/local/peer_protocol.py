@@ -9,6 +9,7 @@ __all__ = ["MaskCheck", "PeerProtocol"]
 
 _LENGTH_BYTES = {126: 2, 127: 8}
 _MASK_BYTES = 4
+_HEAD_ENDS = (b"\n\r\n", b"\n\n")
 
 
 class PeerProtocol(asyncio.Protocol):
@@ -33,6 +34,7 @@ class PeerProtocol(asyncio.Protocol):
         self._clock: Optional[asyncio.TimerHandle] = None
         self._mask_check: Optional[MaskCheck] = None
         self._is_deaf = False
+        self._last_bytes = b""
 
     def head_has_come(self) -> None:
         """Stop the clock. Idempotent."""
@@ -40,9 +42,15 @@ class PeerProtocol(asyncio.Protocol):
             self._clock.cancel()
             self._clock = None
 
-    def expect_frames(self) -> None:
-        """Look at the masks of what comes from now on. To be called before the handshake is answered."""
+    def expect_frames(self) -> bool:
+        """Look at the masks of what comes from now on. To be called before the handshake is answered.
+
+        Returns:
+            Whether the handshake is the last that has come. A client waits for the answer (RFC 6455, 4.1); of what it
+            sends before it would not be known where a frame begins.
+        """
         self._mask_check = MaskCheck()
+        return self._last_bytes.endswith(_HEAD_ENDS)
 
     def _abort(self) -> None:
         if isinstance(self._transport, asyncio.WriteTransport):
@@ -61,11 +69,13 @@ class PeerProtocol(asyncio.Protocol):
         """Pass on what may be passed on."""
         if self._is_deaf:
             return
-        if self._mask_check is not None and not self._mask_check.add(data):
+        if self._mask_check is None:
+            self._last_bytes = (self._last_bytes + data[-3:])[-3:]
+        elif not self._mask_check.add(data):
             self._is_deaf = True
             self.on_unmasked()
-        else:
-            self._inner.data_received(data)
+            return
+        self._inner.data_received(data)
 
     def eof_received(self) -> Optional[bool]:
         """Pass it on."""

@@ -6,6 +6,7 @@ readings shows in the tests, instead of cancelling out.
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ __all__ = [
     "check_first",
     "invalid_request",
     "is_at_least",
+    "parse_json",
     "parse_message",
     "parse_speech",
     "text_of",
@@ -43,6 +45,10 @@ _LANGUAGES_LISTED = ", ".join(sorted(LANGUAGES))
 _VOLUMES, _SPEEDS = (0.5, 2.0), (0.6, 1.5)
 _BUFFER_DELAYS_MS = (0, 5000)
 _BIT_RATES = (32000, 64000, 96000, 128000, 192000)
+_MOST_TRANSCRIPT = 1024**2
+_MOST_VALUES = 100_000
+_DECODER = json.JSONDecoder()
+_COUNTED_BYTES = 32 * 1024  # in less there are too few values to matter
 
 
 class ApiError(Exception):
@@ -118,6 +124,38 @@ class RequestRules:
 _DEFAULT_RULES = RequestRules()
 
 
+def parse_json(data: Union[str, bytes]) -> Any:
+    """Return the value of a JSON text.
+
+    Not more than 100,000 values are made: of 16 MiB of ``[[],[],...`` there would be half a gigabyte.
+
+    Raises:
+        ValueError: It is none, or has more values than that.
+        RecursionError: It is too deep.
+    """
+    if len(data) > _COUNTED_BYTES:
+        text = data if isinstance(data, str) else data.decode(json.detect_encoding(data), "surrogatepass")
+        _check_count(text)
+        return json.loads(text)
+    return json.loads(data)
+
+
+def _check_count(text: str) -> None:
+    count = position = 0
+    while position < len(text):
+        quote = text.find('"', position)
+        end = quote if quote >= 0 else len(text)
+        for start in range(position, end, _COUNTED_BYTES):
+            piece = text[start : min(end, start + _COUNTED_BYTES)]
+            count += piece.count(",") + piece.count("[") + piece.count("{")
+            if count > _MOST_VALUES:
+                raise ValueError(f"more than {_MOST_VALUES} values")
+        if quote < 0:
+            return
+        count += 1
+        _, position = _DECODER.raw_decode(text, quote)  # a string
+
+
 def parse_message(
     message: object, version: str, rules: RequestRules = _DEFAULT_RULES
 ) -> Union[GenerationRequest, CancelRequest]:
@@ -190,6 +228,8 @@ def _generation(
     if not model_id.startswith("sonic"):
         raise ApiError(400, "Model not found", f"There is no model {model_id!r}.", error_code="model_not_found")
     transcript = text_of(message, "transcript")
+    if len(transcript) > _MOST_TRANSCRIPT:
+        raise ApiError(400, "Invalid transcript", f"A transcript has {_MOST_TRANSCRIPT} characters at most.")
     voice_id = voice_id_of(message.get("voice"), version, rules)
     language = _language(message, rules)
     config = message.get("generation_config")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
 import socket
 import struct
@@ -20,7 +19,7 @@ from ..events import error_body
 from ..fault_plan import FaultPlan
 from ..faults import Moment, Place
 from ..recorder import Recorder, Request, Upload
-from ..requests import NEWEST_VERSION, ApiError, invalid_request
+from ..requests import NEWEST_VERSION, ApiError, invalid_request, parse_json
 from ..voice.audio_format import AudioFormat
 from ..voice.containers import Container, NoEncoderError
 
@@ -349,7 +348,7 @@ def _parsed(data: bytes) -> Any:
     if not data:
         return None
     try:
-        return json.loads(data)
+        return parse_json(data)
     except (ValueError, RecursionError):
         return data
 

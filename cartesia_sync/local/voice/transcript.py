@@ -9,6 +9,7 @@ show to be inside a word ("version 2" then ".5" is safe, "example." then "com" i
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Optional, Union
 
@@ -134,11 +135,14 @@ class TextBuffer:
 
         A piece in another style than the text before it ends that text's sentence.
         """
+        return list(self.split(text, speed=speed, volume=volume))
+
+    def split(self, text: str, *, speed: float = 1.0, volume: float = 1.0) -> Iterator[Sentence]:
+        """Append a piece, and yield the sentences that are complete, as ``add``. To be iterated to its end."""
         if not text:
-            return []
-        sentences = []
+            return
         if (speed, volume) != (self._speed, self._volume):
-            sentences = self.take_rest()
+            yield from self.take_rest()
             self._speed, self._volume = speed, volume
         self._text += text
         start = 0
@@ -146,10 +150,9 @@ class TextBuffer:
             length = _sentence_length(self._text[start : start + _LONGEST], start + _LONGEST >= len(self._text))
             if length is None:
                 break
-            sentences += self._sentence(self._text[start : start + length])
+            yield from self._sentence(self._text[start : start + length])
             start += length
         self._text = self._text[start:].lstrip()
-        return sentences
 
     def take_rest(self) -> list[Sentence]:
         """Remove and return what is left, whether or not its sentence is complete."""

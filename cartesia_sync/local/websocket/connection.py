@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 import struct
 from collections.abc import Coroutine
@@ -25,6 +24,7 @@ from ..requests import (
     RequestRules,
     check_first,
     invalid_request,
+    parse_json,
     parse_message,
 )
 from ..settings import ServerOptions
@@ -40,6 +40,7 @@ _CLOSE_TIMEOUT = 2.0  # for the peer's answer to a close frame
 _MOST_UNSENT = 64
 _MOST_ENDED_IDS = 10_000
 _NORMAL_CLOSURE = 1000
+_LARGE_BYTES = 32 * 1024  # what takes longer to parse than the loop has time for: half a millisecond
 
 
 class Connection:
@@ -174,7 +175,7 @@ class Connection:
             if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
                 self._received += 1
                 self._last_traffic = self._loop.time()
-                self._handle_message(message.data)
+                await self._handle_message(message.data)
                 while len(self._unsent) > _MOST_UNSENT:
                     await asyncio.wait(self._unsent, return_when=asyncio.FIRST_COMPLETED)
             elif message.type is WSMsgType.PING:
@@ -192,15 +193,18 @@ class Connection:
             elif message.type is not WSMsgType.PONG:
                 return  # the peer is gone, or broke the framing; aiohttp has answered
 
-    def _handle_message(self, data: Union[str, bytes]) -> None:
-        """Act on a client message. Never waits: a task sends what there is to answer."""
+    async def _handle_message(self, data: Union[str, bytes]) -> None:
+        """Act on a client message. Waits for no peer: a task sends what there is to answer."""
         message: Any = None
         error: Optional[ApiError] = None
         if isinstance(data, bytes):
             error = invalid_request("Requests are text frames, not binary ones.")
         else:
             try:
-                message = json.loads(data)
+                if len(data) < _LARGE_BYTES:
+                    message = parse_json(data)
+                else:  # not here: everybody else would wait
+                    message = await self._loop.run_in_executor(None, parse_json, data)
             except (ValueError, RecursionError):
                 error = invalid_request("The message is not JSON.")
         self._recorder.add_message(self._number, message if isinstance(message, dict) else data)
@@ -213,14 +217,14 @@ class Connection:
             if isinstance(request, CancelRequest):
                 self._cancel(request.context_id)
             else:
-                self._generate(request)
+                await self._generate(request)
         except ApiError as exc:
             self._send_error(exc)
 
-    def _generate(self, request: GenerationRequest) -> None:
+    async def _generate(self, request: GenerationRequest) -> None:
         context = self._contexts.get(request.context_id)
         if context is not None and not context.is_over:
-            context.add(request)
+            await context.add(request)
             return
         if request.context_id in self._ended_ids and not self._options.reuse_ended_ids:
             raise ApiError(
@@ -240,7 +244,7 @@ class Connection:
             send=self._send,
             pronunciation=pronunciation,
         )
-        context.add(request)
+        await context.add(request)
         self._contexts[context.id] = context
         self._context_tasks[context] = self._spawn(self._run(context))
 

@@ -43,6 +43,8 @@ class _End:
     with_done: bool
 
 
+_SENTENCES_A_STEP = 8
+
 _Work = Union[Sentence, _SegmentWillEnd, _SegmentEnds, _End]
 
 
@@ -91,6 +93,8 @@ class Context:
         self._buffer_timer: Optional[asyncio.TimerHandle] = None
         self._work: asyncio.Queue[_Work] = asyncio.Queue()
         self._is_finishing = False
+        self._is_splitting = False
+        self._is_delay_over = False  # while it was splitting
         # What has been streamed.
         self._flush_id = 1
         self._last_audio: Optional[float] = None
@@ -100,9 +104,9 @@ class Context:
         """The format of its audio."""
         return self._first.audio_format
 
-    # ---- called by the connection, never waits
+    # ---- called by the connection, one at a time; waits for nobody
 
-    def add(self, request: GenerationRequest) -> None:
+    async def add(self, request: GenerationRequest) -> None:
         """Accept a request for this context, the first one included.
 
         Raises:
@@ -122,9 +126,11 @@ class Context:
         delay = request.max_buffer_delay
         if delay is None:
             delay = self._options.default_buffer_delay
-        ready = self._buffer.add(request.transcript, speed=request.speed, volume=request.volume)
+        ready = await self._split(request)
         was_cut = bool(ready)
-        if request.flush or not request.continue_ or delay == 0:
+        if self.is_over:
+            return  # meanwhile
+        if request.flush or not request.continue_ or delay == 0 or self._is_delay_over:
             ready += self._buffer.take_rest()
         is_implicit_flush = self._options.unasked_flush_done and delay == 0 and has_words(request.transcript)
         ends_segment = request.flush or is_implicit_flush
@@ -137,6 +143,17 @@ class Context:
         if not request.continue_:
             self._finish(with_done=True)
         self._start_buffer_timer(delay, restart=was_cut)
+
+    async def _split(self, request: GenerationRequest) -> list[Sentence]:
+        """Return the sentences that are complete now. If there are many, others run meanwhile."""
+        ready: list[Sentence] = []
+        self._is_splitting, self._is_delay_over = True, False
+        for sentence in self._buffer.split(request.transcript, speed=request.speed, volume=request.volume):
+            ready.append(sentence)
+            if len(ready) % _SENTENCES_A_STEP == 0:
+                await asyncio.sleep(0)  # not a wait: one round of the loop
+        self._is_splitting = False
+        return ready
 
     def drop_rest(self, *, with_done: bool) -> None:
         """Drop what has not begun; the sentence that is being spoken is spoken to its end."""
@@ -173,6 +190,9 @@ class Context:
 
     def _release_buffer(self) -> None:
         self._buffer_timer = None
+        if self._is_splitting:
+            self._is_delay_over = True
+            return
         for sentence in self._buffer.take_rest():
             self._work.put_nowait(sentence)
 

@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import uuid
-from typing import Any, Callable
+from typing import Any, Callable, ClassVar
 
 import pytest
 from aiohttp import WSMessage, WSMsgType
@@ -578,3 +578,45 @@ def test_extra_fields_keep_events_what_they_are(dial: Dial) -> None:
         raw = peer.websocket.recv(timeout=BOUND)
         assert json.loads(raw)["type"] == "chunk"
         assert json.loads(raw)["zz_flag"] is True
+
+
+def test_a_large_message_stops_nobody(request_for: Callable[..., dict[str, Any]]) -> None:
+    """It is parsed elsewhere, and its sentences are found a few at a time."""
+    sentences = 20_000
+    rounds = 0
+
+    class Large:
+        messages: ClassVar = [json.dumps(request_for("a", "So. " * sentences)), None]
+
+        async def receive(self) -> WSMessage:
+            message = self.messages.pop(0)
+            if message is None:
+                received.set()
+                await asyncio.get_running_loop().create_future()
+            return WSMessage(WSMsgType.TEXT, message, None)
+
+        async def send_str(self, event: str) -> None:
+            await asyncio.get_running_loop().create_future()
+
+    async def count_rounds() -> None:
+        nonlocal rounds
+        while not received.is_set():
+            rounds += 1
+            await asyncio.sleep(0)
+
+    async def scene() -> None:
+        nonlocal received
+        received = asyncio.Event()
+        serving = asyncio.ensure_future(connection_on(Large(), speaker).serve())
+        await count_rounds()
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+
+    received: asyncio.Event
+    speaker = Speaker("signal")
+    try:
+        asyncio.run(asyncio.wait_for(scene(), BOUND))
+    finally:
+        speaker.close()
+    assert rounds > sentences / 20
