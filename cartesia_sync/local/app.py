@@ -58,18 +58,26 @@ class App:
         recorder: Where handshakes and requests are recorded.
         fault_plan: What is to go wrong.
         speaker: The voice.
+        concurrency: The limit of generations, and of connections.
 
     Threads: the server's loop only.
     """
 
-    def __init__(self, options: ServerOptions, recorder: Recorder, fault_plan: FaultPlan, speaker: Speaker) -> None:
+    def __init__(
+        self,
+        options: ServerOptions,
+        recorder: Recorder,
+        fault_plan: FaultPlan,
+        speaker: Speaker,
+        concurrency: ConcurrencyLimit,
+    ) -> None:
         self._options = options
         self._recorder = recorder
         self._fault_plan = fault_plan
         self._speaker = speaker
         self._admission = Admission(options.api_keys)
         self._neighbours = Neighbours(options.host, options.allow_origins)
-        self._concurrency = ConcurrencyLimit(options.concurrency_limit)
+        self._concurrency = concurrency
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._request_tasks: set[asyncio.Task[None]] = set()
         owner_id = str(uuid.uuid4())
@@ -264,7 +272,7 @@ class App:
         return socket
 
     def _check_room(self) -> None:
-        limit = self._options.concurrency_limit
+        limit = self._concurrency.limit
         if limit is not None and len(self._connections) >= _CONNECTIONS_PER_GENERATION * limit:
             raise ApiError(
                 429,

@@ -25,10 +25,16 @@ _NO_DICTIONARY = Pronunciation(())
 
 
 class ConcurrencyLimit:
-    """How many generations may run at one time, on the whole server. Not thread-safe: the server's loop only."""
+    """How many generations may run at one time, on the whole server.
+
+    Attributes:
+        limit: How many; ``None`` for any number. A lower one stops none that runs.
+
+    Threads: the server's loop only; ``limit`` may be read and set by any.
+    """
 
     def __init__(self, limit: Optional[int]) -> None:
-        self._limit = limit
+        self.limit = limit
         self._taken = 0
 
     def acquire(self) -> None:
@@ -37,7 +43,8 @@ class ConcurrencyLimit:
         Raises:
             ApiError: 429, none is left.
         """
-        if self._limit is not None and self._taken >= self._limit:
+        limit = self.limit
+        if limit is not None and self._taken >= limit:
             raise ApiError(
                 429,
                 "Too many concurrent requests",

@@ -17,9 +17,10 @@ from .admission import is_loopback
 from .app import App
 from .fault_plan import FaultPlan
 from .faults import Fault
+from .generation import ConcurrencyLimit
 from .peer_protocol import PeerProtocol
 from .recorder import Handshake, Heard, Recorder, Request
-from .settings import ServerOptions, check_reach, takes_options
+from .settings import ServerOptions, check_concurrency_limit, check_reach, takes_options
 from .voice.speech import Speaker
 
 __all__ = ["LocalServer"]
@@ -59,6 +60,7 @@ class LocalServer:
         self._port = options.port
         self._recorder = Recorder(record=options.record)
         self._fault_plan = FaultPlan(options.faults)
+        self._concurrency = ConcurrencyLimit(options.concurrency_limit)
         self._speaker = Speaker(options.engine)
         self._thread = threading.Thread(
             target=self._run,
@@ -205,6 +207,24 @@ class LocalServer:
 
     # ---- what is to go wrong
 
+    @property
+    def concurrency_limit(self) -> Optional[int]:
+        """How many contexts and requests may generate at one time; ten times as many connections may be open.
+
+        ``None`` is no limit. It can be set while the server runs, by any thread, and holds from the next request on:
+        what generates already goes on, and connections that are open stay.
+
+        Raises:
+            TypeError: What is set is neither a whole number nor ``None``.
+            ValueError: What is set is below 1.
+        """
+        return self._concurrency.limit
+
+    @concurrency_limit.setter
+    def concurrency_limit(self, limit: Optional[int]) -> None:
+        check_concurrency_limit(limit)
+        self._concurrency.limit = limit
+
     def inject(self, *faults: Fault) -> None:
         """Add faults, behind those that are there already."""
         self._fault_plan.add(faults)
@@ -247,7 +267,7 @@ class LocalServer:
             self._ready.set()
 
     async def _serve(self) -> None:
-        app = App(self._options, self._recorder, self._fault_plan, self._speaker)
+        app = App(self._options, self._recorder, self._fault_plan, self._speaker, self._concurrency)
         runner = web.AppRunner(
             app.application(),
             access_log=None,

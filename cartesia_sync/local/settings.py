@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
 
-__all__ = ["ServerOptions", "check_reach", "takes_options"]
+__all__ = ["ServerOptions", "check_concurrency_limit", "check_reach", "takes_options"]
 
 S = TypeVar("S")
 
@@ -40,7 +40,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         request_timeout: Seconds within which the head of a connection's first request has to come, and the body of
             each. ``None``: never.
         concurrency_limit: How many contexts and requests may generate at one time; one more gets status 429, a context
-            by an error event. Ten times as many connections may be open. ``None``: no limit.
+            by an error event. Ten times as many connections may be open. ``None``: no limit. It can be changed while
+            the server runs: ``server.concurrency_limit``.
         expiry: Seconds after a context's last audio after which it is done, if no more text comes. ``None``: never.
         engine: ``"espeak"``, ``"signal"`` (a speech-like noise), or ``"auto"``: the first if it is available.
         chunk_bytes: The largest amount of audio in one chunk, 4 or more; rounded down to whole samples.
@@ -123,8 +124,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("request_timeout must be above 0; None is never")
         if self.pace is not None and not self.pace > 0:
             raise ValueError("pace must be above 0; None is as fast as possible")
-        if self.concurrency_limit is not None and self.concurrency_limit < 1:
-            raise ValueError("concurrency_limit must be 1 or more; None is no limit")
+        check_concurrency_limit(self.concurrency_limit)
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be 0 to 65535; got {self.port}")
         # Copies, so that nothing changes while the server runs.
@@ -133,6 +133,21 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, "api_keys", _texts("api_keys", self.api_keys))
         if is_address(self.host):  # a name is looked up when the server starts
             check_reach(self, [self.host])
+
+
+def check_concurrency_limit(limit: Optional[int]) -> None:
+    """Check a limit of generations.
+
+    Raises:
+        TypeError: It is neither a whole number nor ``None``.
+        ValueError: It is below 1.
+    """
+    if limit is None:
+        return
+    if type(limit) is not int:  # True is one, in Python
+        raise TypeError(f"concurrency_limit is a whole number or None; got {limit!r}")
+    if limit < 1:
+        raise ValueError(f"concurrency_limit must be 1 or more, None is no limit; got {limit}")
 
 
 def check_reach(options: ServerOptions, addresses: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import cartesia_sync.local
 from cartesia_sync.local import Hold, LocalServer, Refuse, Silence, StopReading, faults
@@ -72,6 +72,38 @@ def test_stop_may_be_called_again_and_before_start() -> None:
         server.start()
     with pytest.raises(RuntimeError):
         server.drop_connections()
+
+
+def test_the_limit_can_be_changed_while_it_runs(dial: Dial) -> None:
+    with LocalServer(engine="signal", pace=0.001, chunk_bytes=1000) as server:
+        assert server.concurrency_limit is None
+        peer = dial(server)
+        peer.ask("a", "One.")
+        assert peer.event()["type"] == "chunk"
+        server.concurrency_limit = 1
+        peer.ask("b", "Two.")
+        assert peer.event()["error_code"] == "concurrency_limited"
+        server.concurrency_limit = 2
+        peer.ask("c", "Three.")
+        assert (peer.event()["type"], server.concurrency_limit) == ("chunk", 2)
+        for wrong, error in ((0, ValueError), (-1, ValueError), (True, TypeError), (1.5, TypeError), ("8", TypeError)):
+            with pytest.raises(error, match="concurrency_limit"):
+                server.concurrency_limit = wrong  # type: ignore[assignment]  # that is what is tried
+        assert server.concurrency_limit == 2
+        server.concurrency_limit = None
+        peer.ask("d", "Four.")
+        assert peer.event()["type"] == "chunk"
+
+
+def test_the_limit_of_connections_follows(dial: Dial) -> None:
+    with LocalServer() as server:
+        server.concurrency_limit = 1
+        peers = [dial(server) for _ in range(10)]
+        with pytest.raises(InvalidStatus, match="429"):
+            dial(server)
+        server.concurrency_limit = 2
+        dial(server)
+        assert len(peers) == 10
 
 
 def test_what_was_seen_can_be_read_after_the_end(dial: Dial) -> None:
