@@ -196,9 +196,9 @@ class NoTransport:
 class CountingSpeaker(Speaker):
     spoken_count = 0
 
-    async def speak(self, *arguments: Any) -> Spoken:
+    async def speak(self, *arguments: Any, **options: Any) -> Spoken:
         self.spoken_count += 1
-        return await super().speak(*arguments)
+        return await super().speak(*arguments, **options)
 
 
 def connection_on(websocket: Any, speaker: Speaker, **options: Any) -> Connection:
