@@ -46,6 +46,8 @@ _VOLUMES, _SPEEDS = (0.5, 2.0), (0.6, 1.5)
 _BUFFER_DELAYS_MS = (0, 5000)
 _BIT_RATES = (32000, 64000, 96000, 128000, 192000)
 _MOST_TRANSCRIPT = 1024**2
+_MOST_CONTEXT_ID = 256
+_MOST_SAID = 500  # characters of an error's message, which may repeat what was sent
 _MOST_VALUES = 100_000
 _DECODER = json.JSONDecoder()
 _COUNTED_BYTES = 32 * 1024  # in less there are too few values to matter
@@ -68,6 +70,8 @@ class ApiError(Exception):
         context_id: Optional[str] = None,
         headers: Optional[Mapping[str, str]] = None,
     ) -> None:
+        if len(message) > _MOST_SAID:
+            message = f"{message[:_MOST_SAID]}..."
         super().__init__(f"{status} {title}: {message}")
         self.status = status
         self.title = title
@@ -174,6 +178,8 @@ def parse_message(
     context_id = message.get("context_id")
     if not isinstance(context_id, str) or not context_id:
         raise invalid_request("context_id is required, as a string.")
+    if len(context_id) > _MOST_CONTEXT_ID:  # it would be in each event
+        raise ApiError(400, "Invalid context_id", f"context_id has {_MOST_CONTEXT_ID} characters at most.")
     try:
         if rules.strict_context_ids and not _CONTEXT_ID.fullmatch(context_id):
             raise ApiError(400, "Invalid context_id", "Only letters, digits, '_' and '-' are allowed in it.")
@@ -202,6 +208,8 @@ def parse_speech(
     context_id = message.get("context_id")
     if context_id is not None and not isinstance(context_id, str):
         raise invalid_request("context_id is a string.")
+    if context_id is not None and len(context_id) > _MOST_CONTEXT_ID:
+        raise ApiError(400, "Invalid context_id", f"context_id has {_MOST_CONTEXT_ID} characters at most.")
     request = _generation(message, context_id or "", version, rules, containers)
     check_first(request, rules)
     return request

@@ -9,9 +9,10 @@ show to be inside a word ("version 2" then ".5" is safe, "example." then "com" i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Optional, Union
+from typing import NamedTuple, Optional, Union
 
 from .phonemes import PHONEMES, STRESS_MARKS, sounds_of
 
@@ -20,10 +21,12 @@ __all__ = [
     "Phrase",
     "Sentence",
     "Span",
+    "Stretch",
     "Style",
     "TagWatch",
     "TextBuffer",
     "has_words",
+    "in_stretches",
     "read_phonemes",
     "read_tags",
 ]
@@ -60,6 +63,9 @@ _LONGEST_TAG = 1000
 _NO_STRESS = dict.fromkeys(map(ord, STRESS_MARKS))
 _RATIO_RANGE = (0.5, 2.0)
 _LONGEST_BREAK_S = 30.0
+# How much is spoken in one go, to bound the memory of what nobody reads.
+_LONGEST_STRETCH_S = 45.0
+_CHARACTERS_A_SECOND = 15.0
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,13 @@ class Pause:
     """Silence between phrases."""
 
     seconds: float
+
+
+class Stretch(NamedTuple):
+    """Some parts of a sentence, to be spoken in one go."""
+
+    parts: list[Union[Phrase, Pause]]
+    begins_in_word: bool = False  # the rest of the last word of the stretch before
 
 
 def has_words(text: str) -> bool:
@@ -264,6 +277,52 @@ def read_tags(
                 style = replace(style, **{f"{name}_ratio": min(max(ratio, low), high)})
     words.add(text[position:])
     return parts + words.take(style), style
+
+
+def in_stretches(parts: Sequence[Union[Phrase, Pause]]) -> list[Stretch]:
+    """Cut a sentence into stretches of less than a minute or so; most have one.
+
+    With breaks, slow speech and a dictionary a sentence may last for hours. It is cut at pauses and at spaces; a word
+    only if it is longer than that.
+    """
+    stretches: list[Stretch] = []
+    left = 0.0
+    for part in parts:
+        if isinstance(part, Pause):
+            pieces = [Stretch([part])]
+        else:
+            speed = part.style.speed * part.style.speed_ratio
+            pieces = list(_cut(part, round(_LONGEST_STRETCH_S * _CHARACTERS_A_SECOND * speed)))
+        for piece in pieces:
+            (only,) = piece.parts
+            seconds = only.seconds if isinstance(only, Pause) else len(only.text) / _CHARACTERS_A_SECOND / speed
+            left -= seconds
+            if stretches and left >= 0 and not piece.begins_in_word:
+                stretches[-1].parts.append(only)
+            else:
+                stretches.append(piece)
+                left = _LONGEST_STRETCH_S - seconds
+    return stretches
+
+
+def _cut(phrase: Phrase, most: int) -> Iterator[Stretch]:
+    """Yield a phrase in pieces of so many characters at most; what stands for phonemes is not cut."""
+    text, start, begins_in_word = phrase.text, 0, False
+    spans = deque(phrase.spans)
+    while start < len(text):
+        end = len(text)
+        if end - start > most:
+            end = text.rfind(" ", start + 1, start + most) + 1 or start + most
+            inside = next((span for span in spans if span.start < end < span.end), None)
+            if inside is not None:
+                end = inside.start if inside.start > start else inside.end
+        own: list[Span] = []
+        while spans and spans[0].start < end:
+            span = spans.popleft()
+            own.append(replace(span, start=span.start - start, end=span.end - start))
+        yield Stretch([replace(phrase, text=text[start:end], spans=tuple(own))], begins_in_word)
+        begins_in_word = end < len(text) and not (text[end - 1].isspace() or text[end].isspace())
+        start = end
 
 
 def read_phonemes(text: str) -> Phrase:

@@ -15,7 +15,7 @@ from .. import events
 from ..events import ContextStoppedError
 from ..fault_plan import FaultPlan
 from ..faults import Fault, Moment, Place
-from ..generation import ConcurrencyLimit
+from ..generation import Backlog, ConcurrencyLimit
 from ..recorder import Recorder
 from ..requests import (
     ApiError,
@@ -31,7 +31,7 @@ from ..settings import ServerOptions
 from ..voice import sound
 from ..voice.pronunciation import Pronunciation
 from ..voice.speech import Speaker
-from .context import Context
+from .context import Context, TextLimit
 
 __all__ = ["Connection"]
 
@@ -39,6 +39,7 @@ _CLOSE_TIMEOUT = 2.0  # for the peer's answer to a close frame
 # How many answers may wait to be sent before reading stops. A peer that asks and never reads cannot fill the memory.
 _MOST_UNSENT = 64
 _MOST_ENDED_IDS = 10_000
+_MOST_CONTEXTS = 2000
 _NORMAL_CLOSURE = 1000
 _LARGE_BYTES = 32 * 1024  # what takes longer to parse than the loop has time for: half a millisecond
 
@@ -99,6 +100,8 @@ class Connection:
         self._sent = 0
         self._received = 0
         self._last_traffic = self._loop.time()
+        self._backlog = Backlog(concurrency, is_paced=options.pace is not None)
+        self._text_limit = TextLimit()
         self._contexts: dict[str, Context] = {}
         self._ended_ids: dict[str, None] = {}  # in the order of their ends
         self._tasks: set[asyncio.Task[None]] = set()
@@ -231,6 +234,13 @@ class Connection:
                 400, "Context has closed", "A context's id cannot be used again.", context_id=request.context_id
             )
         try:
+            if len(self._contexts) >= _MOST_CONTEXTS:
+                raise ApiError(
+                    429,
+                    "Too many contexts",
+                    f"No more than {_MOST_CONTEXTS} contexts may be open on one connection.",
+                    error_code="concurrency_limited",
+                )
             check_first(request, self._rules)
             pronunciation = self._find_pronunciation(request.pronunciation_dict_id, self._version)
         except ApiError as exc:
@@ -241,10 +251,16 @@ class Connection:
             options=self._options,
             speaker=self._speaker,
             concurrency=self._concurrency,
+            backlog=self._backlog,
+            text_limit=self._text_limit,
             send=self._send,
             pronunciation=pronunciation,
         )
-        await context.add(request)
+        try:
+            await context.add(request)
+        except ApiError:
+            context.stop()
+            raise
         self._contexts[context.id] = context
         self._context_tasks[context] = self._spawn(self._run(context))
 
@@ -329,10 +345,14 @@ class Connection:
         if self._is_silent:
             return
         self._last_traffic = self._loop.time()
+        self._backlog.is_stuck = True
         try:
             await self._socket.send_str(event)
         except ConnectionError as exc:
             raise ContextStoppedError from exc
+        finally:
+            self._backlog.is_stuck = False
+            self._backlog.wake()
 
     async def _watch_idle(self) -> None:
         if self._options.idle_timeout is None:
