@@ -15,6 +15,7 @@ from cartesia_sync.local.requests import (
     RequestRules,
     parse_json,
     parse_message,
+    parse_speech,
 )
 from cartesia_sync.local.voice.audio_format import AudioFormat
 
@@ -237,3 +238,13 @@ def test_json_of_very_many_values_is_not_read(piece: str) -> None:
 def test_a_transcript_has_an_end() -> None:
     assert parsed(transcript="x" * 1024**2)
     assert error_of({**GOOD, "transcript": "x" * 1024**2 + "x"}).status == 400
+
+
+def test_an_id_has_an_end_and_so_has_what_an_error_repeats() -> None:
+    too_long = {**GOOD, "context_id": "x" * 257}
+    error = error_of(too_long)
+    assert (error.title, error.context_id) == ("Invalid context_id", None)
+    with pytest.raises(ApiError, match="256"):
+        parse_speech(too_long, NEW, RequestRules(), ("raw",))
+    assert parsed(context_id="x" * 256).context_id == "x" * 256
+    assert len(str(error_of({**GOOD, "model_id": "x" * 10_000}))) < 600

@@ -295,7 +295,7 @@ def text_that_waits(server: Attacked) -> Any:
     found: dict[Any, int] = {}
     with _beside(_counted(raw, found)):
         for number in range(100):
-            raw.sendall(message(f"c{number % 10}", "A. " * 300_000, **{"continue": True}))
+            raw.sendall(message(f"c{number % 10}", "Oh. " * 250_000, **{"continue": True}))
         raw.sendall(_LAST)
     raw.close()
     return found

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import socket
 import threading
 import uuid
-from typing import Any, Callable, ClassVar
+from typing import Any, Callable, ClassVar, Optional
 
 import pytest
 from aiohttp import WSMessage, WSMsgType
@@ -201,7 +202,9 @@ class CountingSpeaker(Speaker):
         return await super().speak(*arguments, **options)
 
 
-def connection_on(websocket: Any, speaker: Speaker, **options: Any) -> Connection:
+def connection_on(
+    websocket: Any, speaker: Speaker, concurrency: Optional[ConcurrencyLimit] = None, **options: Any
+) -> Connection:
     """A connection on a socket of the test's making; it does not listen."""
     return Connection(
         number=0,
@@ -214,7 +217,7 @@ def connection_on(websocket: Any, speaker: Speaker, **options: Any) -> Connectio
         recorder=Recorder(record=False),
         fault_plan=FaultPlan(()),
         speaker=speaker,
-        concurrency=ConcurrencyLimit(None),
+        concurrency=concurrency or ConcurrencyLimit(None),
         find_pronunciation=PronunciationDicts("me", has_pronunciation=True).pronunciation,
     )
 
@@ -620,3 +623,94 @@ def test_a_large_message_stops_nobody(request_for: Callable[..., dict[str, Any]]
     finally:
         speaker.close()
     assert rounds > sentences / 20
+
+
+def test_a_peer_that_does_not_read_gets_little_made(request_for: Callable[..., dict[str, Any]]) -> None:
+    """However many contexts it has: 8 MiB, and what was begun before that was known."""
+    messages = [json.dumps(request_for(f"c{number}", "One" + '<break time="30s"/>' * 20)) for number in range(100)]
+    speaker, concurrency = CountingSpeaker("signal"), ConcurrencyLimit(None)
+    voice = choose_voice(uuid.UUID(int=1), "en")
+
+    async def scene() -> None:
+        websocket: Any = FullSocket(*messages)
+        connection = connection_on(websocket, speaker, concurrency)
+        serving = asyncio.ensure_future(connection.serve())
+        await websocket.stuck.wait()
+        before = -1
+        while websocket.messages or before != speaker.spoken_count:
+            before = speaker.spoken_count
+            # Who is never due comes last: what has been asked for so far is made when this is.
+            await Speaker.speak(speaker, [Pause(0.1)], voice, AudioFormat("pcm_s16le", 8000), due=math.inf)
+        # A stretch is 30 s or more here, 1.3 MB: without a limit there would be two of each context.
+        assert concurrency.held_bytes < 64 * 1024**2
+        assert speaker.spoken_count < 50
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+        assert concurrency.held_bytes == 0
+
+    try:
+        asyncio.run(asyncio.wait_for(scene(), BOUND))
+    finally:
+        speaker.close()
+
+
+def test_who_waits_for_a_reader_goes_on_when_it_reads(dial: Dial) -> None:
+    """All that was held back is made, in the end, and it is the same."""
+    text = "One sentence of some words, with a break." + '<break time="20s"/>' * 4
+    wanted = {}
+    with LocalServer(engine="signal") as server:
+        peer = dial(server)
+        names = [f"c{number}" for number in range(40)]
+        for name in names:
+            peer.ask(name, f"{text} And another.")
+        for name in names:
+            wanted[name] = 0
+        for event in peer.until(*names):
+            if event["type"] == "chunk":
+                wanted[event["context_id"]] += len(event["data"])
+        assert len(set(wanted.values())) == 1
+        assert server._concurrency.held_bytes == 0
+
+
+def test_there_are_only_so_many_contexts_on_a_connection(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cartesia_sync.local.websocket.connection._MOST_CONTEXTS", 3)
+    with LocalServer(engine="signal") as server:
+        peer = dial(server)
+        for name in "abc":
+            peer.ask(name, "And", continue_=True)
+        peer.ask("d", "And", continue_=True)
+        event = peer.event()
+        assert (event["context_id"], event["status_code"], event["title"]) == ("d", 429, "Too many contexts")
+        peer.send({"context_id": "a", "cancel": True})
+        peer.ask("e", "One.")
+        assert peer.until("e")[-1]["type"] == "done"
+
+
+def test_only_so_much_text_waits_on_a_connection(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cartesia_sync.local.websocket.context._MOST_WAITING", 100_000)
+    never = threading.Event()
+    with LocalServer(engine="signal", faults=[Hold(never)]) as server:
+        peer = dial(server)
+        peer.ask("a", "Oh. " * 200, continue_=True)  # with what it takes to hold them: 52,000
+        peer.ask("b", "Oh. " * 200, continue_=True)
+        server.wait_for(lambda server: len(server.heard) == 2, BOUND)
+        server.clear_faults()
+        events = peer.until("b")
+        assert (events[-1]["status_code"], events[-1]["title"]) == (429, "Too much text")
+        # What it held is free again.
+        for name in "cdef":
+            peer.ask(name, "Oh. " * 150)
+            assert peer.until(name)[-1]["type"] == "done"
+
+
+@pytest.mark.parametrize("cancel_stops", [True, False])
+def test_a_cancel_drops_what_is_made_ahead(dial: Dial, cancel_stops: bool) -> None:
+    with LocalServer(engine="signal", pace=1.0, cancel_stops=cancel_stops, done_after_cancel=True) as server:
+        peer = dial(server)
+        peer.ask("a", "One. " * 200)
+        assert peer.event()["type"] == "chunk"
+        peer.send({"context_id": "a", "cancel": True})
+        assert peer.until("a")[-1]["type"] == "done"
+        assert len(peer.fence()) == 0
+        assert server._concurrency.held_bytes == 0
