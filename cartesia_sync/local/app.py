@@ -15,6 +15,7 @@ from .admission import Admission, Neighbours
 from .fault_plan import FaultPlan
 from .faults import Moment
 from .generation import ConcurrencyLimit
+from .memory import GiveBack
 from .peer_protocol import PeerProtocol
 from .recorder import Handshake, Recorder
 from .requests import NEWEST_VERSION, ApiError, RequestRules
@@ -78,6 +79,7 @@ class App:
         self._admission = Admission(options.api_keys)
         self._neighbours = Neighbours(options.host, options.allow_origins)
         self._concurrency = concurrency
+        self._give_back = GiveBack()
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._request_tasks: set[asyncio.Task[None]] = set()
         owner_id = str(uuid.uuid4())
@@ -123,8 +125,8 @@ class App:
         for route in self._routes:
             # The service's own clients write some paths with a slash at the end; both forms work.
             for path in {route.path, route.path.rstrip("/")}:
-                router.add_route(route.method, path, self._guarded(route))
-        router.add_route("*", "/{path:.*}", self._public(_no_such_route))
+                router.add_route(route.method, path, self._guarded(route), expect_handler=_expected)
+        router.add_route("*", "/{path:.*}", self._public(_no_such_route), expect_handler=_expected)
         return application
 
     def drop_connections(self, code: Optional[int], reason: str, *, reset: bool) -> None:
@@ -139,6 +141,7 @@ class App:
 
     async def close(self) -> None:
         """End all requests, and all connections, properly where the peer answers within half a second."""
+        self._give_back.close()
         for task in list(self._request_tasks):
             task.cancel()
         for connection in list(self._connections):
@@ -189,6 +192,8 @@ class App:
                 return await self._serve(responder, lambda: admit(request), most_bytes, answer)
             finally:
                 self._request_tasks.discard(task)
+                if most_bytes > JSON_BYTES or request.body_exists:
+                    self._give_back.soon()
 
         return serve
 
@@ -269,6 +274,7 @@ class App:
         finally:
             del self._connections[connection]
             self._recorder.count_closed()
+            self._give_back.soon()
         return socket
 
     def _check_room(self) -> None:
@@ -285,6 +291,17 @@ class App:
 def _peer_of(request: web.Request) -> PeerProtocol:
     peer = request.transport.get_protocol() if request.transport is not None else None
     return peer if isinstance(peer, PeerProtocol) else PeerProtocol(request.protocol, None)  # it has gone meanwhile
+
+
+async def _expected(request: web.Request) -> Optional[web.StreamResponse]:
+    """Ask for the body that a client holds back, or refuse what else it expects."""
+    if request.headers["Expect"].lower() != "100-continue":
+        return Responder(request, FaultPlan(()), None).error_response(
+            ApiError(417, "Expectation failed", "A client may expect 100-continue, and nothing else.")
+        )
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # aiohttp counts what belongs to the answer
+    return None
 
 
 async def _status(responder: Responder) -> web.StreamResponse:

@@ -1,15 +1,50 @@
-"""What stands between a socket and aiohttp: a clock for the first head, and the rule that clients mask their frames."""
+"""What stands between a socket and aiohttp: a clock for the first head, and the rule that clients mask their frames.
+
+And what aiohttp refuses by itself, because it is no HTTP: in the shape of all other errors.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import uuid
 from typing import Callable, Optional
 
-__all__ = ["MaskCheck", "PeerProtocol"]
+from aiohttp import web
+from aiohttp.http import HttpProcessingError
+
+from .events import error_body
+from .requests import NEWEST_VERSION, ApiError
+
+__all__ = ["MaskCheck", "PeerProtocol", "RequestHandler"]
 
 _LENGTH_BYTES = {126: 2, 127: 8}
 _MASK_BYTES = 4
 _HEAD_ENDS = (b"\n\r\n", b"\n\n")
+
+
+class RequestHandler(web.RequestHandler):
+    """aiohttp's protocol, whose refusals have the shape of the service's errors, and are no lines in the log."""
+
+    __slots__ = ()  # so that one that aiohttp has made can become one of these
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: Optional[BaseException] = None,
+        message: Optional[str] = None,
+    ) -> web.StreamResponse:
+        """Return the answer to a request that cannot be read; the connection ends with it."""
+        if not isinstance(exc, HttpProcessingError) or request.writer.output_size > 0:
+            return super().handle_error(request, status, exc, message)
+        what = " ".join(exc.message.split())
+        error = ApiError(exc.code, "Bad request", f"This is no HTTP that can be read: {what}")
+        request_id = str(uuid.uuid4())
+        text, content_type = error_body(error, NEWEST_VERSION, request_id)
+        response = web.Response(status=exc.code, text=text, content_type=content_type)
+        response.headers["X-Request-Id"] = request_id
+        response.force_close()
+        return response
 
 
 class PeerProtocol(asyncio.Protocol):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ __all__ = [
     "text_of",
     "unknown_status",
     "voice_id_of",
+    "weight_of",
 ]
 
 NEWEST_VERSION = "2026-08-14"
@@ -142,6 +144,20 @@ def parse_json(data: Union[str, bytes]) -> Any:
         _check_count(text)
         return json.loads(text)
     return json.loads(data)
+
+
+def weight_of(value: object) -> int:
+    """Return about how many bytes of memory a value takes that was made of JSON or of a form."""
+    total, left = 0, [value]
+    while left:
+        each = left.pop()
+        total += sys.getsizeof(each)
+        if isinstance(each, Mapping):
+            left += each.keys()
+            left += each.values()
+        elif isinstance(each, (list, tuple)):
+            left += each
+    return total
 
 
 def _check_count(text: str) -> None:

@@ -39,7 +39,7 @@ _CLOSE_TIMEOUT = 2.0  # for the peer's answer to a close frame
 # How many answers may wait to be sent before reading stops. A peer that asks and never reads cannot fill the memory.
 _MOST_UNSENT = 64
 _MOST_ENDED_IDS = 10_000
-_MOST_CONTEXTS = 2000
+_MOST_CONTEXTS = 1000
 _NORMAL_CLOSURE = 1000
 _LARGE_BYTES = 32 * 1024  # what takes longer to parse than the loop has time for: half a millisecond
 
