@@ -11,6 +11,7 @@ Rooms, from the ground up; each imports only from those before it:
     requests      what the client sends                 events       what the server sends
     admission     API keys, access tokens, and web pages
     peer_protocol what stands between a socket and aiohttp
+    memory        is given back to the system
     faults        what can go wrong, one class each     fault_plan   which faults are still to be applied, and to what
     settings      the server's options                  recorder     what the server has seen
     generation    a text spoken sentence by sentence, at the pace and within the limits that the options set

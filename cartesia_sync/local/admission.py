@@ -149,6 +149,34 @@ class Neighbours:
         _log.warning("refused a request, probably of a web page: %s; allow_origins says which may", why)
         raise ApiError(403, "Forbidden", f"{why}. See allow_origins of the local server.")
 
+    def cors_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Return what lets a browser show an answer to the page that asked; nothing if the page is not welcome.
+
+        To be asked after ``check``. The page of an answer to a preflight (Fetch standard, "CORS protocol") may ask in
+        any way: what it asks for is checked when it asks.
+
+        Args:
+            headers: The request's; names match in any case.
+        """
+        origin = headers.get("Origin")
+        if origin is None:
+            return {}
+        if not ({"*", origin.lower()} & self._origins or is_loopback(_host_of(origin))):
+            return {}
+        allowed = {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Expose-Headers": "X-Request-Id, Cartesia-File-ID",
+            "Vary": "Origin",
+        }
+        method = headers.get("Access-Control-Request-Method")
+        if method is not None:
+            allowed["Access-Control-Allow-Methods"] = method
+            allowed["Access-Control-Allow-Headers"] = headers.get("Access-Control-Request-Headers", "*")
+            allowed["Access-Control-Max-Age"] = "600"
+            if "Access-Control-Request-Private-Network" in headers:
+                allowed["Access-Control-Allow-Private-Network"] = "true"
+        return allowed
+
 
 def _host_of(url: str) -> str:
     try:

@@ -15,6 +15,7 @@ from .admission import Admission, Neighbours
 from .fault_plan import FaultPlan
 from .faults import Moment
 from .generation import ConcurrencyLimit
+from .memory import GiveBack
 from .peer_protocol import PeerProtocol
 from .recorder import Handshake, Recorder
 from .requests import NEWEST_VERSION, ApiError, RequestRules
@@ -78,6 +79,7 @@ class App:
         self._admission = Admission(options.api_keys)
         self._neighbours = Neighbours(options.host, options.allow_origins)
         self._concurrency = concurrency
+        self._give_back = GiveBack()
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._request_tasks: set[asyncio.Task[None]] = set()
         owner_id = str(uuid.uuid4())
@@ -116,14 +118,15 @@ class App:
     def application(self) -> web.Application:
         """Return the routes, for aiohttp to run."""
         application = web.Application()
+        application.on_response_prepare.append(self._allow_origin)
         router = application.router
         router.add_get("/tts/websocket", self._websocket, allow_head=False)
         router.add_get("/", self._public(_status), allow_head=False)
         for route in self._routes:
             # The service's own clients write some paths with a slash at the end; both forms work.
             for path in {route.path, route.path.rstrip("/")}:
-                router.add_route(route.method, path, self._guarded(route))
-        router.add_route("*", "/{path:.*}", self._public(_no_such_route))
+                router.add_route(route.method, path, self._guarded(route), expect_handler=_expected)
+        router.add_route("*", "/{path:.*}", self._public(_no_such_route), expect_handler=_expected)
         return application
 
     def drop_connections(self, code: Optional[int], reason: str, *, reset: bool) -> None:
@@ -138,6 +141,7 @@ class App:
 
     async def close(self) -> None:
         """End all requests, and all connections, properly where the peer answers within half a second."""
+        self._give_back.close()
         for task in list(self._request_tasks):
             task.cancel()
         for connection in list(self._connections):
@@ -165,6 +169,14 @@ class App:
         """Return a handler for requests with or without a credential."""
         return self._handler(answer, lambda request: self._neighbours.check(request.headers), JSON_BYTES)
 
+    async def _allow_origin(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(self._neighbours.cors_headers(request.headers))
+
+    def _is_preflight(self, request: web.Request) -> bool:
+        """Whether a browser asks whether a page of the welcome ones may ask; without a credential, then."""
+        asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        return asks and bool(self._neighbours.cors_headers(request.headers))
+
     def _handler(self, answer: _Answer, admit: Callable[[web.Request], None], most_bytes: int) -> _Handler:
         async def serve(request: web.Request) -> web.StreamResponse:
             task = asyncio.current_task()
@@ -173,9 +185,15 @@ class App:
             _peer_of(request).head_has_come()
             try:
                 responder = Responder(request, self._fault_plan, self._options.idle_timeout)
+                if self._is_preflight(request):
+                    return await self._serve(
+                        responder, lambda: self._neighbours.check(request.headers), JSON_BYTES, _no_content
+                    )
                 return await self._serve(responder, lambda: admit(request), most_bytes, answer)
             finally:
                 self._request_tasks.discard(task)
+                if most_bytes > JSON_BYTES or request.body_exists:
+                    self._give_back.soon()
 
         return serve
 
@@ -220,10 +238,13 @@ class App:
             self._check_room()
             if not socket.can_prepare(request):
                 raise ApiError(400, "Bad request", "This is a WebSocket; ask for an upgrade.")
+            if not peer.expect_frames():
+                raise ApiError(400, "Bad request", "No frame may be sent before the handshake is answered.")
         except ApiError as exc:
-            return responder.error_response(exc)
+            response = responder.error_response(exc)
+            response.force_close()  # what follows is no request
+            return response
         socket.headers["X-Request-Id"] = responder.request_id
-        peer.expect_frames()
         await socket.prepare(request)
         transport = request.transport
         if transport is None:
@@ -253,6 +274,7 @@ class App:
         finally:
             del self._connections[connection]
             self._recorder.count_closed()
+            self._give_back.soon()
         return socket
 
     def _check_room(self) -> None:
@@ -271,8 +293,23 @@ def _peer_of(request: web.Request) -> PeerProtocol:
     return peer if isinstance(peer, PeerProtocol) else PeerProtocol(request.protocol, None)  # it has gone meanwhile
 
 
+async def _expected(request: web.Request) -> Optional[web.StreamResponse]:
+    """Ask for the body that a client holds back, or refuse what else it expects."""
+    if request.headers["Expect"].lower() != "100-continue":
+        return Responder(request, FaultPlan(()), None).error_response(
+            ApiError(417, "Expectation failed", "A client may expect 100-continue, and nothing else.")
+        )
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # aiohttp counts what belongs to the answer
+    return None
+
+
 async def _status(responder: Responder) -> web.StreamResponse:
     return responder.reply({"ok": True, "version": NEWEST_VERSION})
+
+
+async def _no_content(responder: Responder) -> web.StreamResponse:
+    return responder.no_content()
 
 
 async def _not_here(responder: Responder) -> web.StreamResponse:

@@ -1,14 +1,50 @@
-"""What stands between a socket and aiohttp: a clock for the first head, and the rule that clients mask their frames."""
+"""What stands between a socket and aiohttp: a clock for the first head, and the rule that clients mask their frames.
+
+And what aiohttp refuses by itself, because it is no HTTP: in the shape of all other errors.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import uuid
 from typing import Callable, Optional
 
-__all__ = ["MaskCheck", "PeerProtocol"]
+from aiohttp import web
+from aiohttp.http import HttpProcessingError
+
+from .events import error_body
+from .requests import NEWEST_VERSION, ApiError
+
+__all__ = ["MaskCheck", "PeerProtocol", "RequestHandler"]
 
 _LENGTH_BYTES = {126: 2, 127: 8}
 _MASK_BYTES = 4
+_HEAD_ENDS = (b"\n\r\n", b"\n\n")
+
+
+class RequestHandler(web.RequestHandler):
+    """aiohttp's protocol, whose refusals have the shape of the service's errors, and are no lines in the log."""
+
+    __slots__ = ()  # so that one that aiohttp has made can become one of these
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: Optional[BaseException] = None,
+        message: Optional[str] = None,
+    ) -> web.StreamResponse:
+        """Return the answer to a request that cannot be read; the connection ends with it."""
+        if not isinstance(exc, HttpProcessingError) or request.writer.output_size > 0:
+            return super().handle_error(request, status, exc, message)
+        what = " ".join(exc.message.split())
+        error = ApiError(exc.code, "Bad request", f"This is no HTTP that can be read: {what}")
+        request_id = str(uuid.uuid4())
+        text, content_type = error_body(error, NEWEST_VERSION, request_id)
+        response = web.Response(status=exc.code, text=text, content_type=content_type)
+        response.headers["X-Request-Id"] = request_id
+        response.force_close()
+        return response
 
 
 class PeerProtocol(asyncio.Protocol):
@@ -33,6 +69,7 @@ class PeerProtocol(asyncio.Protocol):
         self._clock: Optional[asyncio.TimerHandle] = None
         self._mask_check: Optional[MaskCheck] = None
         self._is_deaf = False
+        self._last_bytes = b""
 
     def head_has_come(self) -> None:
         """Stop the clock. Idempotent."""
@@ -40,9 +77,15 @@ class PeerProtocol(asyncio.Protocol):
             self._clock.cancel()
             self._clock = None
 
-    def expect_frames(self) -> None:
-        """Look at the masks of what comes from now on. To be called before the handshake is answered."""
+    def expect_frames(self) -> bool:
+        """Look at the masks of what comes from now on. To be called before the handshake is answered.
+
+        Returns:
+            Whether the handshake is the last that has come. A client waits for the answer (RFC 6455, 4.1); of what it
+            sends before it would not be known where a frame begins.
+        """
         self._mask_check = MaskCheck()
+        return self._last_bytes.endswith(_HEAD_ENDS)
 
     def _abort(self) -> None:
         if isinstance(self._transport, asyncio.WriteTransport):
@@ -61,11 +104,13 @@ class PeerProtocol(asyncio.Protocol):
         """Pass on what may be passed on."""
         if self._is_deaf:
             return
-        if self._mask_check is not None and not self._mask_check.add(data):
+        if self._mask_check is None:
+            self._last_bytes = (self._last_bytes + data[-3:])[-3:]
+        elif not self._mask_check.add(data):
             self._is_deaf = True
             self.on_unmasked()
-        else:
-            self._inner.data_received(data)
+            return
+        self._inner.data_received(data)
 
     def eof_received(self) -> Optional[bool]:
         """Pass it on."""

@@ -6,24 +6,31 @@ import queue
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple, Union
+
+from .requests import weight_of
 
 __all__ = ["Handshake", "Heard", "Recorder", "Request", "Upload"]
 
 
 class Handshake(NamedTuple):
-    """One WebSocket handshake as it came in, granted or not. The names of ``headers`` match in any case."""
+    """One WebSocket handshake as it came in, granted or not. The names of ``headers`` match in any case.
+
+    ``number`` counts the handshakes since the server's start: ``Heard.connection`` names it.
+    """
 
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
+    number: int = 0
 
 
 class Heard(NamedTuple):
     """One client message: decoded if it is a JSON object, else as it came.
 
-    ``connection`` is an index of ``handshakes``.
+    ``connection`` is the number of its handshake: its index in ``handshakes``, so long as none was forgotten.
     """
 
     connection: int
@@ -52,8 +59,13 @@ class Request(NamedTuple):
     body: Any
 
 
+_MOST_BYTES = 64 * 1024**2
+
+
 class Recorder:
     """Written by the server's loop, read by its users' threads.
+
+    Of what is kept the oldest is forgotten where all of it takes more than 64 MiB; the newest is kept in any case.
 
     Args:
         record: Keep what is seen. Otherwise it is only counted.
@@ -65,11 +77,14 @@ class Recorder:
         self._record = record
         self._lock: Any = threading.RLock()  # one that knows who has it; nobody enters it twice
         self._wakers: list[weakref.ref[queue.SimpleQueue[None]]] = []
-        self._handshakes: list[Handshake] = []
+        self._handshakes: deque[Handshake] = deque()
         self._handshake_count = 0
-        self._heard: list[Heard] = []
-        self._requests: list[Request] = []
+        self._heard: deque[Heard] = deque()
+        self._requests: deque[Request] = deque()
         self._request_count = 0
+        # In the order in which they came: which of the three it is in, and its bytes.
+        self._kept: deque[tuple[deque[Any], int]] = deque()
+        self._kept_bytes = 0
         self._open_connections = 0
 
     # ---- for the users' threads
@@ -97,6 +112,14 @@ class Recorder:
         """How many WebSocket connections are open."""
         with self._lock:
             return self._open_connections
+
+    def forget(self) -> None:
+        """Keep nothing of what was seen so far; the counts go on."""
+        with self._lock:
+            for kept in (self._handshakes, self._heard, self._requests, self._kept):
+                kept.clear()
+            self._kept_bytes = 0
+            self._wake_locked()
 
     def wait_for(self, condition: Callable[[], bool], timeout: float) -> None:
         """Block until the condition holds; it is called at once and after each change, without a lock held.
@@ -126,9 +149,9 @@ class Recorder:
     def add_handshake(self, handshake: Handshake) -> int:
         """Record a handshake; return its number."""
         with self._lock:
+            numbered = handshake._replace(number=self._handshake_count)
             self._handshake_count += 1
-            if self._record:
-                self._handshakes.append(handshake)
+            self._keep_locked(self._handshakes, numbered)
             self._wake_locked()
             return self._handshake_count - 1
 
@@ -136,16 +159,14 @@ class Recorder:
         """Record an HTTP request; return its number, which is below 0, so that no connection has it."""
         with self._lock:
             self._request_count += 1
-            if self._record:
-                self._requests.append(request)
+            self._keep_locked(self._requests, request)
             self._wake_locked()
             return -self._request_count
 
     def add_message(self, connection: int, message: Union[dict[str, Any], str, bytes]) -> None:
         """Record a client message."""
         with self._lock:
-            if self._record:
-                self._heard.append(Heard(connection, message))
+            self._keep_locked(self._heard, Heard(connection, message))
             self._wake_locked()
 
     def count_opened(self) -> None:
@@ -159,6 +180,19 @@ class Recorder:
         with self._lock:
             self._open_connections -= 1
             self._wake_locked()
+
+    def _keep_locked(self, kept: deque[Any], record: tuple[Any, ...]) -> None:
+        assert self._lock._is_owned()
+        if not self._record:
+            return
+        size = weight_of(record)
+        kept.append(record)
+        self._kept.append((kept, size))
+        self._kept_bytes += size
+        while self._kept_bytes > _MOST_BYTES and len(self._kept) > 1:
+            oldest, size = self._kept.popleft()
+            oldest.popleft()
+            self._kept_bytes -= size
 
     def _wake_locked(self) -> None:
         assert self._lock._is_owned()

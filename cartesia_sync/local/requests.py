@@ -6,7 +6,9 @@ readings shows in the tests, instead of cancelling out.
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,11 +29,13 @@ __all__ = [
     "check_first",
     "invalid_request",
     "is_at_least",
+    "parse_json",
     "parse_message",
     "parse_speech",
     "text_of",
     "unknown_status",
     "voice_id_of",
+    "weight_of",
 ]
 
 NEWEST_VERSION = "2026-08-14"
@@ -43,6 +47,12 @@ _LANGUAGES_LISTED = ", ".join(sorted(LANGUAGES))
 _VOLUMES, _SPEEDS = (0.5, 2.0), (0.6, 1.5)
 _BUFFER_DELAYS_MS = (0, 5000)
 _BIT_RATES = (32000, 64000, 96000, 128000, 192000)
+_MOST_TRANSCRIPT = 1024**2
+_MOST_CONTEXT_ID = 256
+_MOST_SAID = 500  # characters of an error's message, which may repeat what was sent
+_MOST_VALUES = 100_000
+_DECODER = json.JSONDecoder()
+_COUNTED_BYTES = 32 * 1024  # in less there are too few values to matter
 
 
 class ApiError(Exception):
@@ -62,6 +72,8 @@ class ApiError(Exception):
         context_id: Optional[str] = None,
         headers: Optional[Mapping[str, str]] = None,
     ) -> None:
+        if len(message) > _MOST_SAID:
+            message = f"{message[:_MOST_SAID]}..."
         super().__init__(f"{status} {title}: {message}")
         self.status = status
         self.title = title
@@ -118,6 +130,52 @@ class RequestRules:
 _DEFAULT_RULES = RequestRules()
 
 
+def parse_json(data: Union[str, bytes]) -> Any:
+    """Return the value of a JSON text.
+
+    Not more than 100,000 values are made: of 16 MiB of ``[[],[],...`` there would be half a gigabyte.
+
+    Raises:
+        ValueError: It is none, or has more values than that.
+        RecursionError: It is too deep.
+    """
+    if len(data) > _COUNTED_BYTES:
+        text = data if isinstance(data, str) else data.decode(json.detect_encoding(data), "surrogatepass")
+        _check_count(text)
+        return json.loads(text)
+    return json.loads(data)
+
+
+def weight_of(value: object) -> int:
+    """Return about how many bytes of memory a value takes that was made of JSON or of a form."""
+    total, left = 0, [value]
+    while left:
+        each = left.pop()
+        total += sys.getsizeof(each)
+        if isinstance(each, Mapping):
+            left += each.keys()
+            left += each.values()
+        elif isinstance(each, (list, tuple)):
+            left += each
+    return total
+
+
+def _check_count(text: str) -> None:
+    count = position = 0
+    while position < len(text):
+        quote = text.find('"', position)
+        end = quote if quote >= 0 else len(text)
+        for start in range(position, end, _COUNTED_BYTES):
+            piece = text[start : min(end, start + _COUNTED_BYTES)]
+            count += piece.count(",") + piece.count("[") + piece.count("{")
+            if count > _MOST_VALUES:
+                raise ValueError(f"more than {_MOST_VALUES} values")
+        if quote < 0:
+            return
+        count += 1
+        _, position = _DECODER.raw_decode(text, quote)  # a string
+
+
 def parse_message(
     message: object, version: str, rules: RequestRules = _DEFAULT_RULES
 ) -> Union[GenerationRequest, CancelRequest]:
@@ -136,6 +194,8 @@ def parse_message(
     context_id = message.get("context_id")
     if not isinstance(context_id, str) or not context_id:
         raise invalid_request("context_id is required, as a string.")
+    if len(context_id) > _MOST_CONTEXT_ID:  # it would be in each event
+        raise ApiError(400, "Invalid context_id", f"context_id has {_MOST_CONTEXT_ID} characters at most.")
     try:
         if rules.strict_context_ids and not _CONTEXT_ID.fullmatch(context_id):
             raise ApiError(400, "Invalid context_id", "Only letters, digits, '_' and '-' are allowed in it.")
@@ -164,6 +224,8 @@ def parse_speech(
     context_id = message.get("context_id")
     if context_id is not None and not isinstance(context_id, str):
         raise invalid_request("context_id is a string.")
+    if context_id is not None and len(context_id) > _MOST_CONTEXT_ID:
+        raise ApiError(400, "Invalid context_id", f"context_id has {_MOST_CONTEXT_ID} characters at most.")
     request = _generation(message, context_id or "", version, rules, containers)
     check_first(request, rules)
     return request
@@ -190,6 +252,8 @@ def _generation(
     if not model_id.startswith("sonic"):
         raise ApiError(400, "Model not found", f"There is no model {model_id!r}.", error_code="model_not_found")
     transcript = text_of(message, "transcript")
+    if len(transcript) > _MOST_TRANSCRIPT:
+        raise ApiError(400, "Invalid transcript", f"A transcript has {_MOST_TRANSCRIPT} characters at most.")
     voice_id = voice_id_of(message.get("voice"), version, rules)
     language = _language(message, rules)
     config = message.get("generation_config")

@@ -18,7 +18,7 @@ from .app import App
 from .fault_plan import FaultPlan
 from .faults import Fault
 from .generation import ConcurrencyLimit
-from .peer_protocol import PeerProtocol
+from .peer_protocol import PeerProtocol, RequestHandler
 from .recorder import Handshake, Heard, Recorder, Request
 from .settings import ServerOptions, check_concurrency_limit, check_reach, takes_options
 from .voice.speech import Speaker
@@ -193,6 +193,13 @@ class LocalServer:
         """How many WebSocket connections are open now."""
         return self._recorder.open_connections
 
+    def forget(self) -> None:
+        """Empty ``handshakes``, ``heard`` and ``requests``, and free what they hold. Numbers go on as before.
+
+        Without it the oldest are forgotten where all of them take more than 64 MiB.
+        """
+        self._recorder.forget()
+
     def wait_for(self, condition: Callable[[LocalServer], bool], timeout: float) -> None:
         """Block until the condition holds.
 
@@ -284,7 +291,7 @@ class LocalServer:
         assert make is not None
         try:
             listener = await loop.create_server(
-                lambda: PeerProtocol(make(), timeout),
+                lambda: PeerProtocol(_handler(make()), timeout),
                 self.host,
                 self._port,
                 ssl=self._options.ssl_context,
@@ -332,6 +339,11 @@ class _ExceptionHandler:
             _log.error("no more connections can be accepted: %s", exception)
         else:
             loop.default_exception_handler(context)
+
+
+def _handler(made: web.RequestHandler) -> web.RequestHandler:
+    made.__class__ = RequestHandler  # aiohttp says nowhere which class is to be made
+    return made
 
 
 async def _stop_accepting(listener: asyncio.Server) -> None:

@@ -50,8 +50,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         allow_origins: Web pages that may use a server on loopback: ``https://example.com``, or ``*`` for all. Those of
             this machine always may; a request of any other is refused with 403, since whoever runs a server also
             browses.
-        record: Keep ``handshakes``, ``heard`` and ``requests``. Without it they stay empty, and a server may run for
-            weeks.
+        record: Keep ``handshakes``, ``heard`` and ``requests``: the newest of them, 64 MiB in all, until ``forget``.
+            Without it they stay empty.
         default_buffer_delay: Seconds for which text is held if a request sets no other delay.
         cancel_stops: A cancel stops a context at once. Otherwise the sentence that is being spoken is sent to its end.
         done_after_cancel: Send ``done`` after a cancel.

@@ -112,7 +112,7 @@ streaming/compat_v2.py | streaming/test_limits
     if context._channel.unspoken is not None: => if False:
 streaming/channel.py | streaming/test_metrics
     self.refusals + is_refused => self.refusals
-    tell = self.tellers.pop() => tell = self.tellers[-1]
+    tell = (self.tellers or []).pop() => tell = (self.tellers or [])[-1]
     if self.is_cancel_requested and (not => if False and (not
 streaming/reader.py | streaming/test_metrics
     elif self._read_at - before > channel.longest_gap: => else:

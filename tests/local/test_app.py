@@ -11,7 +11,7 @@ from typing import Any, Callable
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from cartesia_sync.local import LocalServer, Refuse
+from cartesia_sync.local import LocalServer, Refuse, RefuseRequest
 
 BOUND = 10.0
 Dial = Callable[..., Any]
@@ -250,3 +250,53 @@ def test_refusals_without_end_end_when_cleared(dial: Dial) -> None:
             assert refused(dial, server).status_code == 429
         server.clear_faults()
         dial(server)
+
+
+PAGE = "https://page.example"
+
+
+@pytest.mark.parametrize(
+    ("origin", "allow_origins", "is_welcome"),
+    [
+        (PAGE, [PAGE], True),
+        (PAGE, ["*"], True),
+        ("http://localhost:3000", [], True),
+        (PAGE, [], False),
+        (PAGE, ["https://other.example"], False),
+    ],
+)
+def test_a_browser_shows_answers_to_the_pages_that_are_welcome(
+    ask: Ask, origin: str, allow_origins: Any, is_welcome: bool
+) -> None:
+    """Errors, streams and refusals by a fault as well; first it asks whether the page may ask, without a key."""
+    with LocalServer(engine="signal", allow_origins=allow_origins) as server:
+        preflight = {
+            "Origin": origin,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "x-api-key, content-type",
+            "Access-Control-Request-Private-Network": "true",
+        }
+        for path in ("/tts/bytes", "/stt", "/nowhere"):
+            answer = ask(server, "OPTIONS", path, key=None, headers=preflight)
+            assert (answer.status_code == 204) is is_welcome
+            if is_welcome:
+                assert answer.headers["Access-Control-Allow-Methods"] == "POST"
+                assert answer.headers["Access-Control-Allow-Headers"] == "x-api-key, content-type"
+                assert answer.headers["Access-Control-Allow-Private-Network"] == "true"
+        body = {
+            "model_id": "sonic-3",
+            "transcript": "One.",
+            "voice": VOICE,
+            "output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 8000},
+        }
+        headers = {"Origin": origin}
+        server.inject(RefuseRequest(503))
+        answers = [
+            ask(server, "GET", "/voices", headers=headers),
+            *(ask(server, "POST", "/tts/sse", json=sent, headers=headers) for sent in (body, {})),
+        ]
+        assert [answer.status_code for answer in answers] == ([503, 200, 400] if is_welcome else [503, 403, 403])
+        for answer in answers:
+            assert answer.headers.get("Access-Control-Allow-Origin") == (origin if is_welcome else None)
+            assert answer.headers.get("Vary") == ("Origin" if is_welcome else None)
+        assert "Access-Control-Allow-Origin" not in ask(server, "GET", "/voices").headers

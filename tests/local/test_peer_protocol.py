@@ -67,6 +67,31 @@ def test_a_frame_that_is_not_masked_is_a_protocol_error(opcode: int) -> None:
         assert [heard.message for heard in server.heard] in ([], ["?"])
 
 
+def answer_to(server: LocalServer, sent: bytes) -> bytes:
+    with socket.create_connection((server.host, server.port), BOUND) as raw:
+        raw.sendall(sent)
+        got = b""
+        while True:
+            received = raw.recv(65536)
+            got += received
+            if not received or got.endswith(b"\r\n\r\n"):
+                return got
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_frames_ahead_of_the_answer_to_the_handshake_are_refused(masked: bool) -> None:
+    """RFC 6455, 4.1: the client waits. Where a frame begins that came before it could not be told."""
+    with LocalServer(engine="signal") as server:
+        assert answer_to(server, UPGRADE).startswith(b"HTTP/1.1 101")
+        got = answer_to(server, UPGRADE + frame(b"{}", masked=masked) * 3)
+        assert got.startswith(b"HTTP/1.1 400")
+        assert b"before the handshake is answered" in got
+        get = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        assert b"HTTP/1.1 101" in answer_to(server, UPGRADE.replace(b"GET", get + b"GET", 1))
+        server.wait_for(lambda server: server.open_connections == 0, BOUND)
+        assert server.heard == []
+
+
 def test_a_message_has_an_end() -> None:
     """A larger one ends the connection, whether it comes in one frame or in many."""
     half = b"x" * (8 * 1024**2)

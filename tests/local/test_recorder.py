@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from cartesia_sync.local.recorder import Handshake, Heard, Recorder, Request
+from cartesia_sync.local.recorder import Handshake, Heard, Recorder, Request, Upload
 
 BOUND = 10.0
 
@@ -140,3 +140,34 @@ def test_whatever_interrupts_a_thread_that_waits_or_looks_the_recorder_goes_on()
         assert pool.submit(recorder.count_opened).result(BOUND) is None
     assert recorder.open_connections == 1
     assert [known for known in recorder._wakers if known() is not None] == []
+
+
+def test_the_oldest_is_forgotten_where_it_gets_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cartesia_sync.local.recorder._MOST_BYTES", 10_000)
+    recorder = Recorder(record=True)
+    for number in range(3):
+        recorder.add_handshake(Handshake(f"/{number}", {}, {}))
+    for number in range(20):
+        recorder.add_message(number, "x" * 2000)
+    assert recorder.handshakes == []
+    assert [heard.connection for heard in recorder.heard] == [16, 17, 18, 19]
+    recorder.add_request(Request("POST", "/", {}, {}, {"clip": [Upload("f", "audio/wav", b"x" * 50_000)]}))
+    # The newest is there, whatever it weighs; and numbers go on.
+    assert (len(recorder.requests), recorder.heard) == (1, [])
+    recorder.add_message(7, "after")
+    assert (recorder.requests, len(recorder.heard)) == ([], 1)
+    assert recorder.add_handshake(Handshake("/3", {}, {})) == 3
+    assert [handshake.number for handshake in recorder.handshakes] == [3]
+
+
+def test_all_can_be_forgotten() -> None:
+    recorder = Recorder(record=True)
+    recorder.add_handshake(Handshake("/", {}, {}))
+    recorder.add_message(0, "x")
+    assert recorder.add_request(Request("GET", "/", {}, {}, None)) == -1
+    recorder.forget()
+    assert (recorder.handshakes, recorder.heard, recorder.requests) == ([], [], [])
+    assert recorder.add_handshake(Handshake("/", {}, {})) == 1
+    assert recorder.add_request(Request("GET", "/", {}, {}, None)) == -2
+    recorder.add_message(1, "y")
+    assert [heard.message for heard in recorder.heard] == ["y"]

@@ -13,7 +13,9 @@ from cartesia_sync.local.requests import (
     CancelRequest,
     GenerationRequest,
     RequestRules,
+    parse_json,
     parse_message,
+    parse_speech,
 )
 from cartesia_sync.local.voice.audio_format import AudioFormat
 
@@ -210,3 +212,39 @@ def test_whatever_a_field_holds_the_answer_is_a_request_or_an_error(fields: dict
         parse_message({**GOOD, **fields}, NEW)
     except ApiError as refused:
         json.loads(error_event(refused, NEW, "r"))
+
+
+LONG = "x" * 40_000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [LONG, "\\" * 40_000, '"' * 40_000, [",[{" * 20_000], {"a": [1, LONG, {LONG: None}]}, ["\\", LONG, "\\\\"]],
+    ids=lambda value: str(value)[:10],
+)
+def test_large_json_is_read_as_json(value: Any) -> None:
+    text = json.dumps(value)
+    assert parse_json(text) == parse_json(text.encode()) == parse_json(text.encode("utf-16")) == value
+
+
+@pytest.mark.parametrize("piece", ["[],", "{},", "0,", '"",', '"a":0,', '""', "[", '{"":', "::"])
+def test_json_of_very_many_values_is_not_read(piece: str) -> None:
+    """Sixteen megabytes of them would be half a gigabyte of objects."""
+    with pytest.raises(ValueError, match=r"values|Expecting"):
+        parse_json(f"[{piece * 200_000}0]")
+    assert len(parse_json(json.dumps([[]] * 40_000))) == 40_000
+
+
+def test_a_transcript_has_an_end() -> None:
+    assert parsed(transcript="x" * 1024**2)
+    assert error_of({**GOOD, "transcript": "x" * 1024**2 + "x"}).status == 400
+
+
+def test_an_id_has_an_end_and_so_has_what_an_error_repeats() -> None:
+    too_long = {**GOOD, "context_id": "x" * 257}
+    error = error_of(too_long)
+    assert (error.title, error.context_id) == ("Invalid context_id", None)
+    with pytest.raises(ApiError, match="256"):
+        parse_speech(too_long, NEW, RequestRules(), ("raw",))
+    assert parsed(context_id="x" * 256).context_id == "x" * 256
+    assert len(str(error_of({**GOOD, "model_id": "x" * 10_000}))) < 600

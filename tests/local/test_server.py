@@ -264,7 +264,7 @@ def test_a_forgotten_server_does_not_hold_the_interpreter_nor_leave_its_process(
         "audio_format = AudioFormat('pcm_s16le', 8000)\n"
         "speech = server._speaker.speak([Phrase('Hello.', Style())], Voice('en-us', 'f1'), audio_format)\n"
         "asyncio.run_coroutine_threadsafe(speech, server._loop).result(10)\n"
-        "process = getattr(server._speaker._engine, '_process', None)\n"
+        "process = getattr(server._speaker._engines[-1], '_process', None)\n"
         "print(process.pid if process else 0)\n"
     )
     assert ended.returncode == 0, ended.stderr

@@ -47,7 +47,7 @@ class Datasets:
 
     async def _update(self, responder: Responder) -> web.StreamResponse:
         dataset = self.store.get(responder.path_value())
-        dataset.update(texts(responder.json, optional=["name", "description"]))
+        self.store.change(dataset, texts(responder.json, optional=["name", "description"]))
         return responder.no_content()
 
     async def _delete(self, responder: Responder) -> web.StreamResponse:

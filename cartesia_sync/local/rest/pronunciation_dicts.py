@@ -29,6 +29,7 @@ class PronunciationDicts:
         self._owner_id = owner_id
         self._has_pronunciation = has_pronunciation
         self._store = Store("pronunciation dictionary")
+        self._read: dict[str, Pronunciation] = {}  # those that were asked for, as they are now
         self.routes = [
             Route("GET", "/pronunciation-dicts/", self._list),
             Route("POST", "/pronunciation-dicts/", self._create),
@@ -50,7 +51,11 @@ class PronunciationDicts:
         except ApiError as exc:
             exc.status = unknown_status(version)
             raise
-        return Pronunciation(Item(item["text"], item["alias"], item["case_sensitive"]) for item in items)
+        if dictionary_id not in self._read:
+            self._read[dictionary_id] = Pronunciation(
+                Item(item["text"], item["alias"], item["case_sensitive"]) for item in items
+            )
+        return self._read[dictionary_id]
 
     async def _list(self, responder: Responder) -> web.StreamResponse:
         return responder.reply(page(list(self._store), responder.query))
@@ -75,11 +80,13 @@ class PronunciationDicts:
         items = self._items(responder.json)
         if items is not None:
             changes["items"] = items
-        dictionary.update(changes)
+        self._store.change(dictionary, changes)
+        self._read.pop(dictionary["id"], None)
         return responder.reply(dictionary)
 
     async def _delete(self, responder: Responder) -> web.StreamResponse:
         self._store.remove(responder.path_value())
+        self._read.pop(responder.path_value(), None)
         return responder.no_content()
 
     def _items(self, body: dict[str, Any]) -> Optional[list[dict[str, Any]]]:

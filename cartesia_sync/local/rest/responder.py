@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
 import socket
 import struct
@@ -14,13 +13,14 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, Callable, NamedTuple, NoReturn, Optional, Union
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from multidict import CIMultiDict
 
 from ..events import error_body
 from ..fault_plan import FaultPlan
 from ..faults import Moment, Place
 from ..recorder import Recorder, Request, Upload
-from ..requests import NEWEST_VERSION, ApiError, invalid_request
+from ..requests import NEWEST_VERSION, ApiError, invalid_request, parse_json
 from ..voice.audio_format import AudioFormat
 from ..voice.containers import Container, NoEncoderError
 
@@ -31,6 +31,7 @@ UPLOAD_BYTES = 100 * 1024**2
 _LARGE_BYTES = 32 * 1024  # what takes longer to read than the loop has time for: half a millisecond
 _ENCODINGS = {"gzip": (zlib.MAX_WBITS | 16,), "deflate": (zlib.MAX_WBITS, -zlib.MAX_WBITS)}  # both forms are sent
 
+_MOST_DIGITS = 15
 _NESTED = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
 
 
@@ -147,13 +148,15 @@ class Responder:
         if not self.request.content_type.startswith("multipart/"):
             raise invalid_request("The body is to be a form (multipart/form-data).")
         form: dict[str, Any] = {}
-        for name, values in self.body.items():
+        for name, values in (self.body or {}).items():
             nested = _NESTED.fullmatch(name)
             if nested is None:
                 form[name] = values[-1]
             else:
                 value = values[-1]
-                is_number = isinstance(value, str) and value.isdigit() and value.isascii()
+                is_number = (
+                    isinstance(value, str) and value.isdigit() and value.isascii() and len(value) <= _MOST_DIGITS
+                )
                 inner = form.setdefault(nested.group(1), {})
                 if isinstance(inner, dict):
                     inner[nested.group(2)] = int(value) if is_number else value
@@ -349,7 +352,7 @@ def _parsed(data: bytes) -> Any:
     if not data:
         return None
     try:
-        return json.loads(data)
+        return parse_json(data)
     except (ValueError, RecursionError):
         return data
 
@@ -357,8 +360,13 @@ def _parsed(data: bytes) -> Any:
 async def _form_of(request: web.BaseRequest) -> Mapping[str, list[Union[str, bytes, Upload]]]:
     try:
         posted = await request.post()
-    except ValueError as exc:
+    except (web.HTTPRequestEntityTooLarge, web.RequestPayloadError):
+        raise
+    # aiohttp lets through whatever the parts' headers make it stumble over: codecs, encodings, its own assertions.
+    except (ValueError, LookupError, RuntimeError, AssertionError, AttributeError, TypeError, zlib.error) as exc:
         raise invalid_request("The form cannot be read.") from exc
+    except HttpProcessingError as exc:
+        raise invalid_request("The head of a part of the form cannot be read.") from exc
     loop = asyncio.get_running_loop()
     form: dict[str, list[Union[str, bytes, Upload]]] = {}
     for name, value in posted.items():

@@ -7,13 +7,14 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
-from ..requests import ApiError, invalid_request, text_of
+from ..requests import ApiError, invalid_request, text_of, weight_of
 
 __all__ = ["Record", "Store", "new_id", "now", "page", "texts"]
 
 Record = dict[str, Any]
 
 _LIMITS, _DEFAULT_LIMIT = (1, 100), 10
+_MOST_BYTES = 64 * 1024**2
 
 
 class Store:
@@ -28,6 +29,7 @@ class Store:
         self._noun = noun
         self._error_code = error_code
         self._records: dict[str, Record] = {}
+        self._bytes = 0
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self._records.values())
@@ -36,9 +38,32 @@ class Store:
         return record_id in self._records
 
     def add(self, record: Record) -> Record:
-        """Add a record behind the others, and return it."""
+        """Add a record behind the others, and return it.
+
+        Raises:
+            ApiError: 403, there are too many, or too large ones.
+        """
+        self._count(0, weight_of(record))
         self._records[record["id"]] = record
         return record
+
+    def change(self, record: Record, fields: Mapping[str, Any]) -> None:
+        """Change some fields of a record that is there.
+
+        Raises:
+            ApiError: 403, there is too much; nothing is changed.
+        """
+        self._count(weight_of(record), weight_of({**record, **fields}))
+        record.update(fields)
+
+    def _count(self, before: int, after: int) -> None:
+        if after > before and self._bytes + after - before > _MOST_BYTES:
+            raise ApiError(
+                403,
+                "Limit reached",
+                f"The local server keeps {_MOST_BYTES >> 20} MiB of each kind: delete a {self._noun}.",
+            )
+        self._bytes += after - before
 
     def get(self, record_id: str) -> Record:
         """Return the record with this id.
@@ -62,7 +87,9 @@ class Store:
         Raises:
             ApiError: 404, there is none.
         """
-        del self._records[self.get(record_id)["id"]]
+        record = self.get(record_id)
+        self._count(weight_of(record), 0)
+        del self._records[record["id"]]
 
 
 def page(records: Sequence[Record], query: Mapping[str, str]) -> Record:
@@ -73,7 +100,7 @@ def page(records: Sequence[Record], query: Mapping[str, str]) -> Record:
     """
     limit_text = query.get("limit", str(_DEFAULT_LIMIT))
     low, high = _LIMITS
-    if not (limit_text.isascii() and limit_text.isdigit() and low <= int(limit_text) <= high):
+    if not (limit_text.isascii() and limit_text.isdigit() and len(limit_text) < 5 and low <= int(limit_text) <= high):
         raise invalid_request(f"limit is a number from {low} to {high}.")
     limit = int(limit_text)
     after, before = query.get("starting_after"), query.get("ending_before")

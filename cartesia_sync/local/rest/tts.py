@@ -116,7 +116,9 @@ class Tts:
         )
         try:
             for sentence in sentences:
-                await generation.speak(sentence, emit)
+                generation.add(sentence)
+            for _ in sentences:
+                await generation.speak(emit)
         finally:
             generation.close()
 

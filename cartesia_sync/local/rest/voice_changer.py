@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -44,48 +44,64 @@ class VoiceChanger:
         ]
 
     async def _bytes(self, responder: Responder) -> web.StreamResponse:
-        audio_format, audio = await self._convert(responder, CONTAINERS)
-        container = responder.begin_audio(audio_format)
-        for piece in self._pieces(audio_format, audio):
-            await responder.write(container.wrap(piece))
-        await responder.write(container.end())
-        return await responder.end()
+        audio_format, blocks = self._convert(responder, CONTAINERS)
+        self._concurrency.acquire()
+        try:
+            container = responder.begin_audio(audio_format)
+            async for piece in self._pieces(audio_format, blocks):
+                await responder.write(container.wrap(piece))
+            await responder.write(container.end())
+            return await responder.end()
+        finally:
+            self._concurrency.release()
 
     async def _sse(self, responder: Responder) -> web.StreamResponse:
-        audio_format, audio = await self._convert(responder, ("raw",))
-        responder.begin("text/event-stream")
-        loop = asyncio.get_running_loop()
-        for piece in self._pieces(audio_format, audio):
+        audio_format, blocks = self._convert(responder, ("raw",))
+        self._concurrency.acquire()
+        try:
+            responder.begin("text/event-stream")
+            loop = asyncio.get_running_loop()
             began = loop.time()
-            event: dict[str, Any] = {
-                "data": base64.b64encode(piece).decode("ascii"),
-                "done": False,
-                "status_code": 206,
-                "sample_rate": audio_format.sample_rate_hz,
-                "step_time": round(1000 * (loop.time() - began), 3),
-            }
-            await responder.write(f"data: {json.dumps(event)}\n\n".encode())
-        await responder.write(b'data: {"done":true,"status_code":200}\n\n')
-        return await responder.end()
+            async for piece in self._pieces(audio_format, blocks):
+                event: dict[str, Any] = {
+                    "data": base64.b64encode(piece).decode("ascii"),
+                    "done": False,
+                    "status_code": 206,
+                    "sample_rate": audio_format.sample_rate_hz,
+                    "step_time": round(1000 * (loop.time() - began), 3),
+                }
+                await responder.write(f"data: {json.dumps(event)}\n\n".encode())
+                began = loop.time()
+            await responder.write(b'data: {"done":true,"status_code":200}\n\n')
+            return await responder.end()
+        finally:
+            self._concurrency.release()
 
-    async def _convert(self, responder: Responder, containers: Sequence[str]) -> tuple[AudioFormat, bytes]:
+    def _convert(self, responder: Responder, containers: Sequence[str]) -> tuple[AudioFormat, Iterator[bytes]]:
         form = responder.form
         clip = form.get("clip")
         if not isinstance(clip, Upload):
             raise invalid_request("clip is required, as a file.")
         voice_id_of(form.get("voice"), responder.version, self._rules)
         audio_format = audio_format_of(form.get("output_format"), containers)
-        self._concurrency.acquire()
         try:
-            # On another thread: a long clip would hold up everybody else.
-            loop = asyncio.get_running_loop()
-            audio = await loop.run_in_executor(None, sound.convert_wav, clip.data, audio_format)
+            return audio_format, sound.convert_wav(clip.data, audio_format)
         except ValueError as exc:
             raise ApiError(400, "Unsupported audio format", f"{exc}.", error_code="unsupported_audio_format") from exc
-        finally:
-            self._concurrency.release()
-        return audio_format, audio
 
-    def _pieces(self, audio_format: AudioFormat, audio: bytes) -> Iterator[bytes]:
+    async def _pieces(self, audio_format: AudioFormat, blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield the audio in pieces of the size that the options set, while it is made."""
         step = audio_format.whole_samples(self._options.chunk_bytes)
-        return (audio[start : start + step] for start in range(0, len(audio), step))
+        loop, rest = asyncio.get_running_loop(), b""
+        while True:
+            # On another thread: a long clip would hold up everybody else.
+            block = await loop.run_in_executor(None, next, blocks, None)
+            if block is None:
+                break
+            rest += block
+            whole = len(rest) - len(rest) % step
+            for start in range(0, whole, step):
+                yield rest[start : start + step]
+            rest = rest[whole:]
+        if rest:
+            yield rest

@@ -130,7 +130,7 @@ class Voices:
             raise invalid_request(f"gender is one of {', '.join(_GENDERS)}.")
         if "accent" in changes:
             _check_accent(changes["accent"])
-        voice.update(changes)
+        self._store.change(voice, changes)
         return responder.reply(_view(voice, responder))
 
     async def _delete(self, responder: Responder) -> web.StreamResponse:
@@ -222,7 +222,8 @@ class Voices:
             _check_accent(accent)
         has = [known["locale"] for known in voice["locales"]]
         new = dict.fromkeys(ACCENTS[accent].locale for accent in accents)
-        voice["locales"] += [{"locale": locale, "is_native": False} for locale in new if locale not in has]
+        added = [{"locale": locale, "is_native": False} for locale in new if locale not in has]
+        self._store.change(voice, {"locales": voice["locales"] + added})
         return responder.reply(_view(voice, responder))
 
     async def _remove_accent(self, responder: Responder) -> web.StreamResponse:
@@ -231,7 +232,7 @@ class Voices:
         gone = {"locale": ACCENTS[accent].locale, "is_native": False}
         if gone not in voice["locales"]:
             raise ApiError(404, "Accent not found", f"The voice has no attached accent {accent!r}.")
-        voice["locales"].remove(gone)
+        self._store.change(voice, {"locales": [locale for locale in voice["locales"] if locale != gone]})
         return responder.reply(_view(voice, responder))
 
     async def _list_accents(self, responder: Responder) -> web.StreamResponse:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 __all__ = ["PHONEMES", "STRESS_MARKS", "espeak_names", "sounds_of"]
 
-PHONEMES = re.compile(r"<<([^<>\s]+)>>")
+PHONEMES = re.compile(r"<<([^<>\s]{1,500})>>")
 STRESS_MARKS = {"ˈ": "'", "ˌ": ","}
 
 _VOWELS = frozenset("aeiouyæøœɐɑɒɔəɚɛɜɝɞɤɨɪɯɵʉʊʌʏ")

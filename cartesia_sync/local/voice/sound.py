@@ -12,7 +12,7 @@ import io
 import math
 import random
 import wave
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,26 +49,47 @@ def from_int16(data: bytes) -> Samples:
     return np.frombuffer(data, dtype=np.int16) / 32768.0
 
 
+class _Wav:
+    """A WAV file of 8, 16 or 32-bit integers, read in blocks; channels are averaged.
+
+    Raises:
+        ValueError: It is not such a file.
+    """
+
+    _BLOCK = 65_536  # frames
+
+    def __init__(self, data: bytes) -> None:
+        try:
+            self._file = wave.Wave_read(io.BytesIO(data))
+        except (wave.Error, EOFError, ZeroDivisionError) as exc:
+            raise ValueError("the audio is no WAV file of integer samples") from exc
+        self._width, self._channels = self._file.getsampwidth(), self._file.getnchannels()
+        self.rate_hz = self._file.getframerate()
+        if self._width not in (1, 2, 4) or not 4000 <= self.rate_hz <= 192_000:
+            raise ValueError("the audio has 8, 16 or 32-bit samples at 4,000 to 192,000 Hz")
+
+    def blocks(self) -> Iterator[Samples]:
+        while True:
+            frames = self._file.readframes(self._BLOCK)
+            frames = frames[: len(frames) - len(frames) % (self._width * self._channels)]
+            if not frames:
+                return
+            dtype = {1: "u1", 2: "<i2", 4: "<i4"}[self._width]
+            samples = np.frombuffer(frames, dtype=dtype).astype(np.float64)
+            if self._width == 1:  # the only unsigned width
+                samples -= 128
+            samples /= 2.0 ** (8 * self._width - 1)
+            yield samples.reshape(-1, self._channels).mean(axis=1)
+
+
 def from_wav(data: bytes) -> tuple[Samples, int]:
     """Return samples and their rate in Hz from a WAV file of 8, 16 or 32-bit integers; channels are averaged.
 
     Raises:
         ValueError: It is not such a file.
     """
-    try:
-        with wave.open(io.BytesIO(data)) as file:
-            width, channels, rate_hz = file.getsampwidth(), file.getnchannels(), file.getframerate()
-            frames = file.readframes(file.getnframes())
-    except (wave.Error, EOFError, ZeroDivisionError) as exc:
-        raise ValueError("the audio is no WAV file of integer samples") from exc
-    if width not in (1, 2, 4) or not 4000 <= rate_hz <= 192_000:
-        raise ValueError("the audio has 8, 16 or 32-bit samples at 4,000 to 192,000 Hz")
-    frames = frames[: len(frames) - len(frames) % (width * channels)]
-    samples = np.frombuffer(frames, dtype={1: "u1", 2: "<i2", 4: "<i4"}[width]).astype(np.float64)
-    if width == 1:  # the only unsigned width
-        samples -= 128
-    samples /= 2.0 ** (8 * width - 1)
-    return samples.reshape(-1, channels).mean(axis=1), rate_hz
+    wav = _Wav(data)
+    return join(list(wav.blocks())), wav.rate_hz
 
 
 def silence(seconds: float) -> Samples:
@@ -104,14 +125,32 @@ def resample(samples: Samples, rate_hz: int, from_hz: int = RATE_HZ) -> Samples:
     return resampled[:count]
 
 
-def convert_wav(data: bytes, audio_format: AudioFormat) -> bytes:
-    """Return a WAV file's audio in another encoding and sample rate.
+def convert_wav(data: bytes, audio_format: AudioFormat) -> Iterator[bytes]:
+    """Return a WAV file's audio in another encoding and sample rate, a second or so at a time.
 
     Raises:
-        ValueError: It is not a WAV file that can be read.
+        ValueError: It is not a WAV file that can be read; raised before anything is converted.
     """
-    samples, rate_hz = from_wav(data)
-    return encode(resample(samples, audio_format.sample_rate_hz, rate_hz), audio_format.encoding)
+    return _converted(_Wav(data), audio_format)
+
+
+def _converted(wav: _Wav, audio_format: AudioFormat) -> Iterator[bytes]:
+    rate_hz = audio_format.sample_rate_hz
+    if rate_hz == wav.rate_hz:
+        for samples in wav.blocks():
+            yield encode(samples, audio_format.encoding)
+        return
+    stream = soxr.ResampleStream(wav.rate_hz, rate_hz, 1, dtype="float64", quality=soxr.VHQ)
+    read = made = 0
+    for samples in wav.blocks():
+        read += len(samples)
+        resampled: Samples = stream.resample_chunk(samples)
+        made += len(resampled)
+        if len(resampled):
+            yield encode(resampled, audio_format.encoding)
+    if read:  # as in resample()
+        rest: Samples = stream.resample_chunk(np.zeros(-(-wav.rate_hz // rate_hz) + 1), last=True)
+        yield encode(rest[: -(-read * rate_hz // wav.rate_hz) - made], audio_format.encoding)
 
 
 def encode(samples: Samples, encoding: str) -> bytes:

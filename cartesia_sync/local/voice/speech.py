@@ -1,15 +1,17 @@
 """Text to sound: a voice speaks a sentence, and reports when each word and phoneme is heard.
 
 There are two engines: eSpeak NG in a process of its own (``worker``), and a synthetic voice where that is not
-available. ``Speaker`` hides which. One thread of its own does all the work, one sentence after the other: eSpeak NG is
-several hundred times faster than speech, so one process serves many contexts.
+available. ``Speaker`` hides which. It has as many of them as the machine has cores, each on a thread, and who needs
+audio first is served first.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -18,6 +20,7 @@ import subprocess
 import sys
 import threading
 import uuid
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -75,6 +78,7 @@ _SPEAKERS = (
 
 _WORDS_A_MINUTE = 175
 _UTTERANCES_A_PROCESS = 5000
+_MOST_ENGINES = 16
 # Leaves room for a volume above 1, and for higher peaks after resampling.
 _HEADROOM = 0.8
 _CLAUSE_ENDS = tuple(
@@ -129,19 +133,23 @@ class _Utterance(NamedTuple):
 class Speaker:
     """The voice of a whole server.
 
+    Whose audio ends first is served first: a new text before those that have some seconds in hand, and those that have
+    none left before a new one. So one text, however long, holds up no other for longer than a sentence takes.
+
     Args:
         engine: ``"espeak"``, ``"signal"``, or ``"auto"``: the first where it is available, else the second with a
             message on stderr, once a process.
+        engines: How many sentences are spoken at a time; ``None`` for as many as there are cores.
 
     Raises:
         ImportError: ``"espeak"`` was asked for, and its package is not installed.
         ValueError: There is no such engine.
 
-    Threads: ``speak`` belongs to an event loop; ``close`` may be called once, by any thread. The engine starts with the
-    first sentence.
+    Threads: ``speak`` belongs to an event loop; ``close`` may be called once, by any thread. Each engine starts with
+    the first sentence for which no other is free.
     """
 
-    def __init__(self, engine: str = "auto") -> None:
+    def __init__(self, engine: str = "auto", engines: Optional[int] = None) -> None:
         if engine not in ("auto", "espeak", "signal"):
             raise ValueError(f"engine must be 'auto', 'espeak' or 'signal', not {engine!r}")
         folder = None if engine == "signal" else _espeak_folder()
@@ -150,56 +158,126 @@ class Speaker:
         if engine == "auto" and folder is None:
             _warn_once("espeakng-loader is not installed")
         self._may_fall_back = engine == "auto"
-        self._engine: Union[_EspeakEngine, _SignalEngine] = _SignalEngine() if folder is None else _EspeakEngine(folder)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="cartesia-sync-local-speech")
+        count = engines or min(_core_count(), _MOST_ENGINES)
+        self._all_engines: tuple[_Engine, ...] = tuple(
+            _SignalEngine() if folder is None else _EspeakEngine(folder) for _ in range(count)
+        )
+        # Those that are free, the last one that worked at the end: it is taken next, so that no more start than work.
+        # A thread has one from its first step to its last, and there are as many of both; append and pop are atomic.
+        self._engines: deque[_Engine] = deque(self._all_engines)
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="cartesia-sync-local-speech")
+        # The next sentence lies ready for a thread that ends, so that it need not wait for the loop.
+        self._turns = _Turns(2 * count)
 
-    async def speak(self, parts: Sequence[Union[Phrase, Pause]], voice: Voice, audio_format: AudioFormat) -> Spoken:
+    async def speak(
+        self,
+        parts: Sequence[Union[Phrase, Pause]],
+        voice: Voice,
+        audio_format: AudioFormat,
+        *,
+        due: float = 0.0,
+        with_times: bool = True,
+    ) -> Spoken:
         """Speak the parts of one sentence, one after the other. The same call returns the same bytes.
+
+        Args:
+            parts: Phrases and pauses.
+            voice: Who speaks.
+            audio_format: What is made of it.
+            due: When its audio is needed, on the loop's clock. Who is due first is served first.
+            with_times: Say when words and phonemes are heard; else ``words`` and ``phonemes`` are empty.
 
         Raises:
             SpeechError: The engine failed.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._speak, parts, voice, audio_format)
+        await self._turns.take(due)
+        try:
+            return await loop.run_in_executor(self._threads, self._speak, parts, voice, audio_format, with_times)
+        finally:
+            self._turns.give()
 
     def close(self) -> None:
-        """End the engine and its thread. Blocks for milliseconds, or until the current sentence is spoken."""
-        # The process first: that wakes the thread if it is waiting for a response.
-        self._engine.kill()
-        self._thread.shutdown(wait=True, cancel_futures=True)
-        self._engine.close()
+        """End the engines and their threads. Blocks for milliseconds, or until the current sentences are spoken."""
+        # The processes first: that wakes the threads that are waiting for a response.
+        for engine in self._all_engines:
+            engine.kill()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for engine in self._all_engines:
+            engine.close()
 
-    # ---- speech thread only
+    # ---- speech threads only
 
-    def _speak(self, parts: Sequence[Union[Phrase, Pause]], voice: Voice, audio_format: AudioFormat) -> Spoken:
-        pieces: list[sound.Samples] = []
-        words: list[Timed] = []
-        phonemes: list[Timed] = []
-        so_far = 0
-        for part in parts:
-            if isinstance(part, Pause):
-                piece = sound.silence(part.seconds)
-            else:
-                utterance = self._speak_phrase(part, voice)
-                piece = sound.amplify(utterance.samples, _HEADROOM * part.style.volume * part.style.volume_ratio)
-                words += [word.later(so_far / sound.RATE_HZ) for word in utterance.words]
-                phonemes += [phoneme.later(so_far / sound.RATE_HZ) for phoneme in utterance.phonemes]
-            pieces.append(piece)
-            so_far += len(piece)
+    def _speak(
+        self, parts: Sequence[Union[Phrase, Pause]], voice: Voice, audio_format: AudioFormat, with_times: bool
+    ) -> Spoken:
+        engine = self._engines.pop()
+        try:
+            pieces: list[sound.Samples] = []
+            words: list[Timed] = []
+            phonemes: list[Timed] = []
+            so_far = 0
+            for part in parts:
+                if isinstance(part, Pause):
+                    piece = sound.silence(part.seconds)
+                else:
+                    try:
+                        utterance = engine.speak(part, voice, with_times)
+                    except _EngineMissingError as exc:
+                        if not self._may_fall_back:
+                            raise
+                        _warn_once(str(exc))
+                        engine.close()
+                        engine = _SignalEngine()
+                        utterance = engine.speak(part, voice, with_times)
+                    piece = sound.amplify(utterance.samples, _HEADROOM * part.style.volume * part.style.volume_ratio)
+                    words += [word.later(so_far / sound.RATE_HZ) for word in utterance.words]
+                    phonemes += [phoneme.later(so_far / sound.RATE_HZ) for phoneme in utterance.phonemes]
+                pieces.append(piece)
+                so_far += len(piece)
+        finally:
+            self._engines.append(engine)
         samples = sound.resample(sound.join(pieces), audio_format.sample_rate_hz)
         audio = sound.encode(samples, audio_format.encoding)
         return Spoken(audio, len(samples) / audio_format.sample_rate_hz, words, phonemes)
 
-    def _speak_phrase(self, part: Phrase, voice: Voice) -> _Utterance:
+
+class _Turns:
+    """So many at a time, and of those who wait the one that is due first. Not thread-safe: the server's loop only."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []  # a heap
+        self._numbers = itertools.count()  # who came first, of those that are due together
+
+    async def take(self, due: float) -> None:
+        """Wait for a turn."""
+        if self._left > 0:
+            self._left -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (due, next(self._numbers), turn))
         try:
-            return self._engine.speak(part, voice)
-        except _EngineMissingError as exc:
-            if not self._may_fall_back:
-                raise
-            _warn_once(str(exc))
-            self._engine.close()
-            self._engine = _SignalEngine()
-            return self._engine.speak(part, voice)
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it was given in this very round
+                self.give()
+            raise
+
+    def give(self) -> None:
+        """Give a turn to the next one."""
+        while self._waiting:
+            _, _, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._left += 1
+
+
+def _core_count() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 _has_warned = False
@@ -232,8 +310,8 @@ class _EngineMissingError(SpeechError):
 class _EspeakEngine:
     """eSpeak NG, behind a pipe.
 
-    Threads: ``kill`` may be called by any; the rest belongs to the speech thread, and after its end to the thread
-    that closes.
+    Threads: ``kill`` may be called by any; the rest belongs to the speech thread that has it, and after the end of all
+    to the thread that closes.
     ``_process_lock`` guards ``_process`` and ``_killed``, so that no process is started after ``kill``.
     """
 
@@ -246,7 +324,7 @@ class _EspeakEngine:
         self._killed = False
         self._spoken = 0
 
-    def speak(self, part: Phrase, voice: Voice) -> _Utterance:
+    def speak(self, part: Phrase, voice: Voice, with_times: bool) -> _Utterance:
         # Each loading of the library leaks some 2 KB, so a new process takes over from time to time.
         self._spoken += 1
         if self._spoken % _UTTERANCES_A_PROCESS == 0:
@@ -259,6 +337,7 @@ class _EspeakEngine:
             "rate": round(_WORDS_A_MINUTE * style.speed * style.speed_ratio),
             "pause": part.text.endswith(_CLAUSE_ENDS),
             "phonemes": bool(part.spans),
+            "times": with_times,
         }
         try:
             header, data = self._ask(request)
@@ -274,6 +353,8 @@ class _EspeakEngine:
             raise SpeechError(header["error"])
         rate_hz = header["sample_rate_hz"]
         samples = sound.from_int16(data)
+        if not with_times:
+            return _Utterance(samples, [], [])
         total = len(samples) / rate_hz
         phonemes = phoneme_times([(name, sample / rate_hz) for name, sample in header["phonemes"]], total)
         starts = [(places[min(offset, len(places) - 1)], sample / rate_hz) for offset, sample in header["words"]]
@@ -380,7 +461,7 @@ class _SignalEngine:
     _GAP_S = 0.06
     _PAUSE_S = 0.3
 
-    def speak(self, part: Phrase, voice: Voice) -> _Utterance:
+    def speak(self, part: Phrase, voice: Voice, with_times: bool) -> _Utterance:
         speed = part.style.speed * part.style.speed_ratio
         # The female variants are f1 to f5; each speaker has its own pitch.
         base = 190 if voice.speaker.startswith("f") else 110
@@ -402,6 +483,8 @@ class _SignalEngine:
         if part.text.endswith(_CLAUSE_ENDS):
             pieces.append(sound.silence(self._PAUSE_S / speed))
         samples = sound.join(pieces)
+        if not with_times:
+            return _Utterance(samples, [], [])
         total = len(samples) / sound.RATE_HZ
         phonemes = phoneme_times(letters, total)
         words = word_times(part.text, starts, phonemes, total, by_character=voice.by_character)
@@ -412,6 +495,9 @@ class _SignalEngine:
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+_Engine = Union[_EspeakEngine, _SignalEngine]
 
 
 def _sounds_of(part: Phrase, start: int, end: int) -> list[str]:

@@ -1,14 +1,16 @@
 """When each word and each phoneme is heard: from the engine's events to spans of seconds.
 
-Pure. An engine reports where words and phonemes *start*, by its own idea of a word: a number or a hyphenated word is
-several, "of the" may be one. Callers want every token of the transcript as it was written, with a start and an end.
+Pure, and linear in what it is given: texts come from clients. An engine reports where words and phonemes *start*, by
+its own idea of a word: a number or a hyphenated word is several, "of the" may be one. Callers want every token of the
+transcript as it was written, with a start and an end.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 __all__ = ["Timed", "phoneme_times", "word_times"]
 
@@ -69,11 +71,12 @@ def word_times(
     tokens = list((_CHARACTER if by_character else _TOKEN).finditer(text))
     voiced = [token for token in tokens if any(map(str.isalnum, token.group()))]
     spans_by_offset = _spans_of_voiced(voiced, starts, phonemes, total)
+    first = min((start for start, _ in spans_by_offset.values()), default=0.0)
     spans: list[Timed] = []
     for token in tokens:
         span = spans_by_offset.get(token.start())
         if span is None:
-            moment = spans[-1].end if spans else min((start for start, _ in spans_by_offset.values()), default=0.0)
+            moment = spans[-1].end if spans else first
             span = (moment, moment)
         spans.append(Timed(token.group(), *span))
     return spans
@@ -88,19 +91,21 @@ def _spans_of_voiced(
     """Return the spans of the tokens that have a sound, by their offset."""
     # A group begins at a token with an event of its own. The first group also has all tokens before it.
     groups: list[tuple[int, float]] = []
+    token_ends = [token.end() for token in tokens]
     for offset, time in starts:
-        index = next((i for i, token in enumerate(tokens) if token.end() > offset), None)
-        if index is not None and (not groups or index > groups[-1][0]):
+        index = bisect_right(token_ends, offset)
+        if index < len(tokens) and (not groups or index > groups[-1][0]):
             earliest = groups[-1][1] if groups else 0.0
             groups.append((index, min(max(time, earliest), total)))
     if not groups:
         groups = [(0, 0.0)]
     groups[0] = (0, groups[0][1])
 
+    ends = _last_sounds(phonemes, [start for _, start in groups], total)
     spans: dict[int, tuple[float, float]] = {}
     for number, (first, start) in enumerate(groups):
-        after, limit = groups[number + 1] if number + 1 < len(groups) else (len(tokens), total)
-        end = _last_sound(phonemes, start, limit)
+        after = groups[number + 1][0] if number + 1 < len(groups) else len(tokens)
+        end = ends[number]
         members = tokens[first:after]
         letters = sum(len(token.group()) for token in members)
         begin, spoken = start, 0
@@ -112,10 +117,18 @@ def _spans_of_voiced(
     return spans
 
 
-def _last_sound(phonemes: Sequence[Timed], start: float, limit: float) -> float:
-    """Return the end of the last phoneme that starts in the span, or the span's own end."""
-    last: Optional[float] = None
+def _last_sounds(phonemes: Sequence[Timed], starts: Sequence[float], total: float) -> list[float]:
+    """Return for each span the end of the last phoneme that starts in it, or the span's own end.
+
+    Args:
+        phonemes: In the order in which they are heard.
+        starts: Where the spans start, in order; each ends where the next one starts, the last at ``total``.
+        total: The length of the audio in seconds.
+    """
+    limits = [*starts[1:], total]
+    ends = list(limits)
     for phoneme in phonemes:
-        if start <= phoneme.start < limit:
-            last = min(phoneme.end, limit)
-    return limit if last is None else last
+        number = bisect_right(starts, phoneme.start) - 1
+        if number >= 0 and phoneme.start < limits[number]:
+            ends[number] = min(phoneme.end, limits[number])
+    return ends

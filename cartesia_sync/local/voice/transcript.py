@@ -9,8 +9,10 @@ show to be inside a word ("version 2" then ".5" is safe, "example." then "com" i
 from __future__ import annotations
 
 import re
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Optional, Union
+from typing import NamedTuple, Optional, Union
 
 from .phonemes import PHONEMES, STRESS_MARKS, sounds_of
 
@@ -19,10 +21,12 @@ __all__ = [
     "Phrase",
     "Sentence",
     "Span",
+    "Stretch",
     "Style",
     "TagWatch",
     "TextBuffer",
     "has_words",
+    "in_stretches",
     "read_phonemes",
     "read_tags",
 ]
@@ -59,6 +63,9 @@ _LONGEST_TAG = 1000
 _NO_STRESS = dict.fromkeys(map(ord, STRESS_MARKS))
 _RATIO_RANGE = (0.5, 2.0)
 _LONGEST_BREAK_S = 30.0
+# How much is spoken in one go, to bound the memory of what nobody reads.
+_LONGEST_STRETCH_S = 45.0
+_CHARACTERS_A_SECOND = 15.0
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,13 @@ class Pause:
     seconds: float
 
 
+class Stretch(NamedTuple):
+    """Some parts of a sentence, to be spoken in one go."""
+
+    parts: list[Union[Phrase, Pause]]
+    begins_in_word: bool = False  # the rest of the last word of the stretch before
+
+
 def has_words(text: str) -> bool:
     """Whether there is anything to speak: a letter or a digit."""
     return any(map(str.isalnum, text))
@@ -134,11 +148,14 @@ class TextBuffer:
 
         A piece in another style than the text before it ends that text's sentence.
         """
+        return list(self.split(text, speed=speed, volume=volume))
+
+    def split(self, text: str, *, speed: float = 1.0, volume: float = 1.0) -> Iterator[Sentence]:
+        """Append a piece, and yield the sentences that are complete, as ``add``. To be iterated to its end."""
         if not text:
-            return []
-        sentences = []
+            return
         if (speed, volume) != (self._speed, self._volume):
-            sentences = self.take_rest()
+            yield from self.take_rest()
             self._speed, self._volume = speed, volume
         self._text += text
         start = 0
@@ -146,10 +163,9 @@ class TextBuffer:
             length = _sentence_length(self._text[start : start + _LONGEST], start + _LONGEST >= len(self._text))
             if length is None:
                 break
-            sentences += self._sentence(self._text[start : start + length])
+            yield from self._sentence(self._text[start : start + length])
             start += length
         self._text = self._text[start:].lstrip()
-        return sentences
 
     def take_rest(self) -> list[Sentence]:
         """Remove and return what is left, whether or not its sentence is complete."""
@@ -261,6 +277,52 @@ def read_tags(
                 style = replace(style, **{f"{name}_ratio": min(max(ratio, low), high)})
     words.add(text[position:])
     return parts + words.take(style), style
+
+
+def in_stretches(parts: Sequence[Union[Phrase, Pause]]) -> list[Stretch]:
+    """Cut a sentence into stretches of less than a minute or so; most have one.
+
+    With breaks, slow speech and a dictionary a sentence may last for hours. It is cut at pauses and at spaces; a word
+    only if it is longer than that.
+    """
+    stretches: list[Stretch] = []
+    left = 0.0
+    for part in parts:
+        if isinstance(part, Pause):
+            pieces = [Stretch([part])]
+        else:
+            speed = part.style.speed * part.style.speed_ratio
+            pieces = list(_cut(part, round(_LONGEST_STRETCH_S * _CHARACTERS_A_SECOND * speed)))
+        for piece in pieces:
+            (only,) = piece.parts
+            seconds = only.seconds if isinstance(only, Pause) else len(only.text) / _CHARACTERS_A_SECOND / speed
+            left -= seconds
+            if stretches and left >= 0 and not piece.begins_in_word:
+                stretches[-1].parts.append(only)
+            else:
+                stretches.append(piece)
+                left = _LONGEST_STRETCH_S - seconds
+    return stretches
+
+
+def _cut(phrase: Phrase, most: int) -> Iterator[Stretch]:
+    """Yield a phrase in pieces of so many characters at most; what stands for phonemes is not cut."""
+    text, start, begins_in_word = phrase.text, 0, False
+    spans = deque(phrase.spans)
+    while start < len(text):
+        end = len(text)
+        if end - start > most:
+            end = text.rfind(" ", start + 1, start + most) + 1 or start + most
+            inside = next((span for span in spans if span.start < end < span.end), None)
+            if inside is not None:
+                end = inside.start if inside.start > start else inside.end
+        own: list[Span] = []
+        while spans and spans[0].start < end:
+            span = spans.popleft()
+            own.append(replace(span, start=span.start - start, end=span.end - start))
+        yield Stretch([replace(phrase, text=text[start:end], spans=tuple(own))], begins_in_word)
+        begins_in_word = end < len(text) and not (text[end - 1].isspace() or text[end].isspace())
+        start = end
 
 
 def read_phonemes(text: str) -> Phrase:

@@ -7,7 +7,8 @@ milliseconds), and a crash in it ends this process only.
 Messages, both ways, on stdin and stdout: two lengths (big-endian, 32 bits each), a JSON header, a payload.
 
     request:  {"text", "voice", "rate" (words a minute), "pause" (leave a clause's pause at the end),
-               "phonemes" (what stands in double square brackets is phonemes)}, no payload
+               "phonemes" (what stands in double square brackets is phonemes), "times" (say when what is heard)},
+               no payload
     response: {"sample_rate_hz", "words": [[offset, sample], ...], "phonemes": [[ipa, sample], ...]}, 16-bit samples
               or {"error": text}, no payload
 
@@ -73,7 +74,9 @@ class _RefusedError(Exception):
     """The library refused."""
 
 
-def _speak(library_path: str, text: str, voice: str, rate: int, flags: int) -> tuple[dict[str, Any], bytes]:
+def _speak(
+    library_path: str, text: str, voice: str, rate: int, flags: int, with_times: bool = True
+) -> tuple[dict[str, Any], bytes]:
     """Load the library, speak one text, and unload it. The working directory is the library's data folder."""
     library = ctypes.CDLL(library_path)
     try:
@@ -88,7 +91,7 @@ def _speak(library_path: str, text: str, voice: str, rate: int, flags: int) -> t
             if library.espeak_SetVoiceByName(voice.encode()) != 0:
                 raise _RefusedError(f"no voice {voice!r}")
             library.espeak_SetParameter(_RATE, rate, 0)
-            return _synthesize(library, text, flags, sample_rate_hz)
+            return _synthesize(library, text, flags, sample_rate_hz, with_times)
         finally:
             library.espeak_Terminate()
     finally:
@@ -100,7 +103,9 @@ def _speak(library_path: str, text: str, voice: str, rate: int, flags: int) -> t
             _ctypes.dlclose(handle)
 
 
-def _synthesize(library: ctypes.CDLL, text: str, flags: int, sample_rate_hz: int) -> tuple[dict[str, Any], bytes]:
+def _synthesize(
+    library: ctypes.CDLL, text: str, flags: int, sample_rate_hz: int, with_times: bool
+) -> tuple[dict[str, Any], bytes]:
     samples = bytearray()
     words: list[tuple[int, int]] = []
     phonemes: list[tuple[str, int]] = []
@@ -109,7 +114,7 @@ def _synthesize(library: ctypes.CDLL, text: str, flags: int, sample_rate_hz: int
         if wave and count > 0:
             samples.extend(ctypes.string_at(wave, 2 * count))
         index = 0
-        while events[index].type != _EVENT_LIST_TERMINATED:
+        while with_times and events[index].type != _EVENT_LIST_TERMINATED:
             event = events[index]
             if event.type == _EVENT_WORD:
                 words.append((event.text_position - 1, event.sample))
@@ -155,7 +160,9 @@ def _serve(inward: BinaryIO, out: BinaryIO) -> None:
         request = json.loads(inward.read(LENGTHS.unpack(lengths)[0]))
         try:
             flags = (_ENDPAUSE if request["pause"] else 0) | (_PHONEMES if request["phonemes"] else 0)
-            header, samples = _speak(library_path, request["text"], request["voice"], request["rate"], flags)
+            header, samples = _speak(
+                library_path, request["text"], request["voice"], request["rate"], flags, request["times"]
+            )
         except Exception as exc:  # one text must not affect the others; the parent gets the message
             header, samples = {"error": f"{type(exc).__name__}: {exc}"}, b""
         _send(out, header, samples)

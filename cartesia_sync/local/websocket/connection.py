@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 import struct
 from collections.abc import Coroutine
@@ -16,7 +15,7 @@ from .. import events
 from ..events import ContextStoppedError
 from ..fault_plan import FaultPlan
 from ..faults import Fault, Moment, Place
-from ..generation import ConcurrencyLimit
+from ..generation import Backlog, ConcurrencyLimit
 from ..recorder import Recorder
 from ..requests import (
     ApiError,
@@ -25,13 +24,14 @@ from ..requests import (
     RequestRules,
     check_first,
     invalid_request,
+    parse_json,
     parse_message,
 )
 from ..settings import ServerOptions
 from ..voice import sound
 from ..voice.pronunciation import Pronunciation
 from ..voice.speech import Speaker
-from .context import Context
+from .context import Context, TextLimit
 
 __all__ = ["Connection"]
 
@@ -39,7 +39,9 @@ _CLOSE_TIMEOUT = 2.0  # for the peer's answer to a close frame
 # How many answers may wait to be sent before reading stops. A peer that asks and never reads cannot fill the memory.
 _MOST_UNSENT = 64
 _MOST_ENDED_IDS = 10_000
+_MOST_CONTEXTS = 1000
 _NORMAL_CLOSURE = 1000
+_LARGE_BYTES = 32 * 1024  # what takes longer to parse than the loop has time for: half a millisecond
 
 
 class Connection:
@@ -98,6 +100,8 @@ class Connection:
         self._sent = 0
         self._received = 0
         self._last_traffic = self._loop.time()
+        self._backlog = Backlog(concurrency, is_paced=options.pace is not None)
+        self._text_limit = TextLimit()
         self._contexts: dict[str, Context] = {}
         self._ended_ids: dict[str, None] = {}  # in the order of their ends
         self._tasks: set[asyncio.Task[None]] = set()
@@ -174,7 +178,7 @@ class Connection:
             if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
                 self._received += 1
                 self._last_traffic = self._loop.time()
-                self._handle_message(message.data)
+                await self._handle_message(message.data)
                 while len(self._unsent) > _MOST_UNSENT:
                     await asyncio.wait(self._unsent, return_when=asyncio.FIRST_COMPLETED)
             elif message.type is WSMsgType.PING:
@@ -192,15 +196,18 @@ class Connection:
             elif message.type is not WSMsgType.PONG:
                 return  # the peer is gone, or broke the framing; aiohttp has answered
 
-    def _handle_message(self, data: Union[str, bytes]) -> None:
-        """Act on a client message. Never waits: a task sends what there is to answer."""
+    async def _handle_message(self, data: Union[str, bytes]) -> None:
+        """Act on a client message. Waits for no peer: a task sends what there is to answer."""
         message: Any = None
         error: Optional[ApiError] = None
         if isinstance(data, bytes):
             error = invalid_request("Requests are text frames, not binary ones.")
         else:
             try:
-                message = json.loads(data)
+                if len(data) < _LARGE_BYTES:
+                    message = parse_json(data)
+                else:  # not here: everybody else would wait
+                    message = await self._loop.run_in_executor(None, parse_json, data)
             except (ValueError, RecursionError):
                 error = invalid_request("The message is not JSON.")
         self._recorder.add_message(self._number, message if isinstance(message, dict) else data)
@@ -213,20 +220,27 @@ class Connection:
             if isinstance(request, CancelRequest):
                 self._cancel(request.context_id)
             else:
-                self._generate(request)
+                await self._generate(request)
         except ApiError as exc:
             self._send_error(exc)
 
-    def _generate(self, request: GenerationRequest) -> None:
+    async def _generate(self, request: GenerationRequest) -> None:
         context = self._contexts.get(request.context_id)
         if context is not None and not context.is_over:
-            context.add(request)
+            await context.add(request)
             return
         if request.context_id in self._ended_ids and not self._options.reuse_ended_ids:
             raise ApiError(
                 400, "Context has closed", "A context's id cannot be used again.", context_id=request.context_id
             )
         try:
+            if len(self._contexts) >= _MOST_CONTEXTS:
+                raise ApiError(
+                    429,
+                    "Too many contexts",
+                    f"No more than {_MOST_CONTEXTS} contexts may be open on one connection.",
+                    error_code="concurrency_limited",
+                )
             check_first(request, self._rules)
             pronunciation = self._find_pronunciation(request.pronunciation_dict_id, self._version)
         except ApiError as exc:
@@ -237,10 +251,16 @@ class Connection:
             options=self._options,
             speaker=self._speaker,
             concurrency=self._concurrency,
+            backlog=self._backlog,
+            text_limit=self._text_limit,
             send=self._send,
             pronunciation=pronunciation,
         )
-        context.add(request)
+        try:
+            await context.add(request)
+        except ApiError:
+            context.stop()
+            raise
         self._contexts[context.id] = context
         self._context_tasks[context] = self._spawn(self._run(context))
 
@@ -325,10 +345,14 @@ class Connection:
         if self._is_silent:
             return
         self._last_traffic = self._loop.time()
+        self._backlog.is_stuck = True
         try:
             await self._socket.send_str(event)
         except ConnectionError as exc:
             raise ContextStoppedError from exc
+        finally:
+            self._backlog.is_stuck = False
+            self._backlog.wake()
 
     async def _watch_idle(self) -> None:
         if self._options.idle_timeout is None:

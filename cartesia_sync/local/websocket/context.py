@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Callable, Optional, Union
 
 from .. import events
-from ..generation import Chunk, ConcurrencyLimit, Generation
+from ..generation import Backlog, Chunk, ConcurrencyLimit, Generation
 from ..requests import ApiError, GenerationRequest
 from ..settings import ServerOptions
 from ..voice.audio_format import AudioFormat
@@ -21,7 +21,10 @@ from ..voice.pronunciation import Pronunciation
 from ..voice.speech import Speaker
 from ..voice.transcript import Sentence, TagWatch, TextBuffer, has_words
 
-__all__ = ["Context"]
+__all__ = ["Context", "TextLimit"]
+
+_MOST_WAITING = 16 * 1024**2
+_ITEM_BYTES = 256  # what a sentence costs beside its text, and whatever else waits with the text
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,37 @@ class _End:
     with_done: bool
 
 
+class TextLimit:
+    """How much text may wait to be spoken on one connection: 16 MiB, with what it takes to hold it.
+
+    Threads: the server's loop only.
+    """
+
+    def __init__(self) -> None:
+        self._waiting = 0
+
+    def take(self, size: int, context_id: str) -> None:
+        """Count some more.
+
+        Raises:
+            ApiError: 429, it is too much.
+        """
+        if self._waiting + size > _MOST_WAITING:
+            raise ApiError(
+                429,
+                "Too much text",
+                "Too much text waits to be spoken on this connection; send it as it is spoken.",
+                context_id=context_id,
+            )
+        self._waiting += size
+
+    def give(self, size: int) -> None:
+        """Count some less."""
+        self._waiting -= size
+
+
+_SENTENCES_A_STEP = 8
+
 _Work = Union[Sentence, _SegmentWillEnd, _SegmentEnds, _End]
 
 
@@ -59,6 +93,8 @@ class Context:
         options: The server's.
         speaker: The server's voice.
         concurrency: The server's limit of generations.
+        backlog: The connection's.
+        text_limit: The connection's.
         send: Sends one event of this context. Waits while the socket is slow, so that no audio piles up here.
         pronunciation: The dictionary that the first request names, or ``None``.
 
@@ -72,6 +108,8 @@ class Context:
         options: ServerOptions,
         speaker: Speaker,
         concurrency: ConcurrencyLimit,
+        backlog: Backlog,
+        text_limit: TextLimit,
         send: Callable[[str, Context], Awaitable[None]],
         pronunciation: Optional[Pronunciation] = None,
     ) -> None:
@@ -81,8 +119,15 @@ class Context:
         self._first = first
         self._options = options
         self._generation = Generation(
-            first, options=options, speaker=speaker, concurrency=concurrency, pronunciation=pronunciation
+            first,
+            options=options,
+            speaker=speaker,
+            concurrency=concurrency,
+            backlog=backlog,
+            pronunciation=pronunciation,
         )
+        self._text_limit = text_limit
+        self._waiting = 0  # what of the limit is this context's
         self._send_event = send
         self._loop = asyncio.get_running_loop()
         # Text that has come, and what is to be done with text that is ready.
@@ -91,6 +136,8 @@ class Context:
         self._buffer_timer: Optional[asyncio.TimerHandle] = None
         self._work: asyncio.Queue[_Work] = asyncio.Queue()
         self._is_finishing = False
+        self._is_splitting = False
+        self._is_delay_over = False  # while it was splitting
         # What has been streamed.
         self._flush_id = 1
         self._last_audio: Optional[float] = None
@@ -100,9 +147,9 @@ class Context:
         """The format of its audio."""
         return self._first.audio_format
 
-    # ---- called by the connection, never waits
+    # ---- called by the connection, one at a time; waits for nobody
 
-    def add(self, request: GenerationRequest) -> None:
+    async def add(self, request: GenerationRequest) -> None:
         """Accept a request for this context, the first one included.
 
         Raises:
@@ -122,32 +169,52 @@ class Context:
         delay = request.max_buffer_delay
         if delay is None:
             delay = self._options.default_buffer_delay
-        ready = self._buffer.add(request.transcript, speed=request.speed, volume=request.volume)
+        ready = await self._split(request)
         was_cut = bool(ready)
-        if request.flush or not request.continue_ or delay == 0:
-            ready += self._buffer.take_rest()
+        if self.is_over:
+            return  # meanwhile
+        if request.flush or not request.continue_ or delay == 0 or self._is_delay_over:
+            ready += self._take_rest()
         is_implicit_flush = self._options.unasked_flush_done and delay == 0 and has_words(request.transcript)
         ends_segment = request.flush or is_implicit_flush
         if ends_segment and self._options.early_flush_done:
+            self._take(_ITEM_BYTES)
             self._work.put_nowait(_SegmentWillEnd())
         for sentence in ready:
-            self._work.put_nowait(sentence)
+            self._put(sentence)
         if ends_segment:
+            self._take(_ITEM_BYTES)
             self._work.put_nowait(_SegmentEnds(announce=not self._options.early_flush_done))
         if not request.continue_:
             self._finish(with_done=True)
         self._start_buffer_timer(delay, restart=was_cut)
 
+    async def _split(self, request: GenerationRequest) -> list[Sentence]:
+        """Return the sentences that are complete now. If there are many, others run meanwhile."""
+        ready: list[Sentence] = []
+        self._is_splitting, self._is_delay_over = True, False
+        for sentence in self._buffer.split(request.transcript, speed=request.speed, volume=request.volume):
+            self._take(_size_of(sentence))
+            ready.append(sentence)
+            if len(ready) % _SENTENCES_A_STEP == 0:
+                await asyncio.sleep(0)  # not a wait: one round of the loop
+        self._is_splitting = False
+        return ready
+
     def drop_rest(self, *, with_done: bool) -> None:
         """Drop what has not begun; the sentence that is being spoken is spoken to its end."""
         while not self._work.empty():
             self._work.get_nowait()
+        self._generation.drop_rest()
+        self._give(self._waiting)
         self._buffer.take_rest()
         self._finish(with_done=with_done)
 
     def stop(self) -> None:
-        """Begin nothing more. The connection, which started the running task, cancels it."""
+        """Begin nothing more, and hold nothing. The connection, which started the running task, cancels it."""
         self.is_over = True
+        self._give(self._waiting)
+        self._generation.close()
         if self._buffer_timer is not None:
             self._buffer_timer.cancel()
 
@@ -173,8 +240,29 @@ class Context:
 
     def _release_buffer(self) -> None:
         self._buffer_timer = None
-        for sentence in self._buffer.take_rest():
-            self._work.put_nowait(sentence)
+        if self._is_splitting:
+            self._is_delay_over = True
+            return
+        for sentence in self._take_rest():
+            self._put(sentence)
+
+    def _take_rest(self) -> list[Sentence]:
+        rest = self._buffer.take_rest()  # one sentence, of the size of one: it is counted, but not refused
+        self._waiting += sum(map(_size_of, rest))
+        self._text_limit.give(-sum(map(_size_of, rest)))
+        return rest
+
+    def _put(self, sentence: Sentence) -> None:
+        self._work.put_nowait(sentence)
+        self._generation.add(sentence)
+
+    def _take(self, size: int) -> None:
+        self._text_limit.take(size, self.id)
+        self._waiting += size
+
+    def _give(self, size: int) -> None:
+        self._text_limit.give(size)
+        self._waiting -= size
 
     # ---- the context's own task
 
@@ -188,8 +276,9 @@ class Context:
         try:
             while True:
                 item = await self._next()
+                self._give(min(_size_of(item), self._waiting))
                 if isinstance(item, Sentence):
-                    await self._generation.speak(item, self._send_chunk)
+                    await self._generation.speak(self._send_chunk)
                 elif isinstance(item, _SegmentWillEnd):
                     await self._send(events.flush_done_event(self.id, self._flush_id))
                 elif isinstance(item, _SegmentEnds):
@@ -208,7 +297,6 @@ class Context:
             raise
         finally:
             self.stop()
-            self._generation.close()
 
     async def _next(self) -> _Work:
         """Wait for what to do next; the end, if nothing comes in time."""
@@ -238,6 +326,10 @@ class Context:
 
     async def _send(self, event: str) -> None:
         await self._send_event(event, self)
+
+
+def _size_of(item: _Work) -> int:
+    return _ITEM_BYTES + (len(item.text) if isinstance(item, Sentence) else 0)
 
 
 def _closed(context_id: str, why: str) -> ApiError:

@@ -98,3 +98,27 @@ def test_the_time_is_written_as_the_service_does() -> None:
     assert now().endswith("Z")
     then = datetime.datetime.fromisoformat(now()[:-1]).replace(tzinfo=datetime.timezone.utc)
     assert abs((datetime.datetime.now(datetime.timezone.utc) - then).total_seconds()) < 3600
+
+
+def test_a_store_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cartesia_sync.local.rest.store._MOST_BYTES", 10_000)
+    store = Store("thing")
+    for name in "abcd":
+        record = store.add({"id": name, "text": name * 2000})
+    with pytest.raises(ApiError) as caught:
+        store.add({"id": "e", "text": "e" * 2000})
+    assert (caught.value.status, caught.value.title) == (403, "Limit reached")
+    with pytest.raises(ApiError, match="delete a thing"):
+        store.change(record, {"text": "d" * 5000})
+    assert len(record["text"]) == 2000
+    store.change(record, {"text": ""})
+    store.add({"id": "e", "text": "e" * 2000})
+    for name in "abcde":
+        store.remove(name)
+    assert store._bytes == 0
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "00001"])
+def test_a_limit_has_few_digits(digits: str) -> None:
+    with pytest.raises(ApiError, match="limit is a number"):
+        page([], {"limit": digits})

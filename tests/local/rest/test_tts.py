@@ -213,12 +213,12 @@ def test_a_failure_in_mid_stream_is_an_error_event(ask: Ask, monkeypatch: pytest
     speak = Speaker.speak
     spoken_count = 0
 
-    async def break_down(self: Speaker, *arguments: Any) -> Spoken:
+    async def break_down(self: Speaker, *arguments: Any, **options: Any) -> Spoken:
         nonlocal spoken_count
         spoken_count += 1
         if spoken_count > 1:
             raise SpeechError("hoarse")
-        return await speak(self, *arguments)
+        return await speak(self, *arguments, **options)
 
     monkeypatch.setattr(Speaker, "speak", break_down)
     with LocalServer(engine="signal") as server:
@@ -247,7 +247,7 @@ def test_a_failure_in_mid_stream_is_an_error_event(ask: Ask, monkeypatch: pytest
 def test_a_bug_of_the_server_is_reported_and_printed(
     ask: Ask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(*_: Any) -> Spoken:
+    async def broken(*_: Any, **__: Any) -> Spoken:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(Speaker, "speak", broken)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cartesia_sync.local.voice.pronunciation import Item, Pronunciation, Written, as_written
+from cartesia_sync.local.voice.pronunciation import Item, Pronunciation, TooLongError, Written, WrittenTimes, as_written
 from cartesia_sync.local.voice.timing import Timed
 from cartesia_sync.local.voice.transcript import Pause, Phrase, Style, read_tags
 
@@ -127,3 +128,46 @@ def test_whatever_is_replaced_the_written_tokens_are_kept_in_order(text: str, it
     spoken = "".join(part.text for part in parts if isinstance(part, Phrase))
     count = len([character for character in spoken if not character.isspace()]) if by_character else len(spoken.split())
     assert sum(group.spoken for group in written) == count
+
+
+def test_a_large_dictionary_costs_what_the_text_is_long() -> None:
+    """Its items tried one by one, this took a minute, and nothing else in the process ran."""
+    dictionary = Pronunciation(Item(f"w{number}", "x y") for number in range(14_000))
+    begun = time.process_time()
+    for by_character in (False, True):
+        (phrase,), _ = dictionary.apply([Phrase("some words and w5 " * 30, STYLE)], by_character=by_character)
+        assert isinstance(phrase, Phrase)
+        assert phrase.text == "some words and x y " * 30
+    assert time.process_time() - begun < 2
+
+
+def test_items_of_one_beginning_and_all_lengths_cost_little() -> None:
+    dictionary = Pronunciation(Item("a" * length + "b", "x") for length in range(1, 500))
+    begun = time.process_time()
+    dictionary.apply([Phrase("a" * 500, STYLE)], by_character=True)
+    assert time.process_time() - begun < 2
+
+
+def test_what_is_spoken_for_a_sentence_has_an_end() -> None:
+    dictionary = Pronunciation([Item("a", "ba na " * 3400)])
+    (phrase,), _ = dictionary.apply([Phrase("a b a b a", STYLE)], by_character=False)
+    assert isinstance(phrase, Phrase)
+    assert len(phrase.text) > 60_000
+    with pytest.raises(TooLongError):
+        dictionary.apply([Phrase("a " * 200, STYLE)], by_character=False)
+
+
+TOKENS = st.lists(st.text("ab", min_size=1, max_size=3), max_size=3)
+
+
+@given(st.lists(st.builds(Written, TOKENS, st.integers(0, 4)), max_size=6), st.lists(st.integers(0, 5), max_size=6))
+def test_times_are_the_same_however_the_spoken_ones_come(written: list[Written], sizes: list[int]) -> None:
+    written = [Written(group.tokens or ["x"], group.spoken) for group in written]
+    count = sum(group.spoken for group in written)
+    spoken = [Timed("w", number / 2, number / 2 + 0.5) for number in range(count)]
+    times, got, done = WrittenTimes(written), [], 0
+    for size in [*sizes, count]:
+        got += times.take(spoken[done : done + size])
+        done += size
+    assert got + times.rest() == as_written(spoken, written)
+    assert [time.text for time in got] == [token for group in written for token in group.tokens]

@@ -93,7 +93,7 @@ def test_every_form_of_audio_lasts_as_long_as_it_says(espeak: Speaker, encoding:
 
 
 def test_the_same_words_make_the_same_bytes_in_another_process(speaker: Speaker) -> None:
-    again = Speaker("signal" if isinstance(speaker._engine, speech._SignalEngine) else "espeak")
+    again = Speaker("signal" if isinstance(speaker._engines[-1], speech._SignalEngine) else "espeak")
     say(again, "First something else!")
     try:
         assert say(speaker, "Same each time, is it?") == say(again, "Same each time, is it?")
@@ -181,7 +181,7 @@ def test_a_process_is_replaced_after_long_service(espeak: Speaker, monkeypatch: 
     processes, audios = set(), set()
     for _ in range(4):
         audios.add(say(espeak, "Hello.").audio)
-        process = espeak._engine._process  # type: ignore[union-attr]  # the fixture's engine
+        process = espeak._engines[-1]._process  # type: ignore[union-attr]  # the fixture's engine
         assert process is not None
         processes.add(process.pid)
     assert len(processes) == 3
@@ -191,7 +191,7 @@ def test_a_process_is_replaced_after_long_service(espeak: Speaker, monkeypatch: 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 def test_a_process_that_dies_is_replaced(espeak: Speaker) -> None:
     before = say(espeak, "Hello.")
-    process = espeak._engine._process  # type: ignore[union-attr]  # the fixture's engine
+    process = espeak._engines[-1]._process  # type: ignore[union-attr]  # the fixture's engine
     assert process is not None
     os.kill(process.pid, signal.SIGTERM)
     assert say(espeak, "Hello.") == before
@@ -200,7 +200,7 @@ def test_a_process_that_dies_is_replaced(espeak: Speaker) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 def test_close_wakes_a_sentence_that_hangs(espeak: Speaker) -> None:
     say(espeak, "Hello.")
-    process = espeak._engine._process  # type: ignore[union-attr]  # the fixture's engine
+    process = espeak._engines[-1]._process  # type: ignore[union-attr]  # the fixture's engine
     assert process is not None
     os.kill(process.pid, signal.SIGSTOP)
 
@@ -218,7 +218,7 @@ def test_an_engine_that_is_ended_while_it_starts_is_not_taken_for_missing(
     espeak: Speaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     speaker = Speaker("auto")
-    engine = speaker._engine
+    engine = speaker._engines[-1]
     assert isinstance(engine, speech._EspeakEngine)
     read = engine._read
 
@@ -230,7 +230,7 @@ def test_an_engine_that_is_ended_while_it_starts_is_not_taken_for_missing(
     try:
         with pytest.raises(SpeechError, match="stopped"):
             say(speaker, Phrase("Hi.", PLAIN))
-        assert speaker._engine is engine
+        assert speaker._engines[-1] is engine
     finally:
         speaker.close()
 
@@ -278,3 +278,77 @@ def test_a_broken_engine_that_was_asked_for_is_an_error(tmp_path: Path, monkeypa
 def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(ValueError, match="engine"):
         Speaker("parrot")
+
+
+def test_sentences_are_spoken_side_by_side_and_sound_the_same(espeak: Speaker) -> None:
+    texts = [f"This is sentence number {number}, and it is spoken." for number in range(12)]
+    parts = [[Phrase(text, PLAIN)] for text in texts]
+    audio_format = AudioFormat("pcm_s16le", 24000)
+
+    async def at_once(speaker: Speaker) -> list[Spoken]:
+        return await asyncio.gather(*(speaker.speak(each, VOICE, audio_format) for each in parts))
+
+    several = Speaker("espeak", engines=3)
+    try:
+        spoken = asyncio.run(at_once(several))
+        assert sum(getattr(engine, "_process", None) is not None for engine in several._all_engines) == 3
+    finally:
+        several.close()
+    assert spoken == [say(espeak, text, rate=24000) for text in texts]
+
+
+def test_one_sentence_at_a_time_starts_one_process(espeak: Speaker) -> None:
+    for _ in range(3):
+        say(espeak, "Hello.")
+    assert sum(getattr(engine, "_process", None) is not None for engine in espeak._all_engines) == 1
+
+
+def test_who_is_due_first_is_served_first() -> None:
+    """Whoever asks, and however many have asked before."""
+    speaker = Speaker("signal", engines=1)
+    order: list[str] = []
+
+    async def ask(name: str, due: float) -> None:
+        await speaker.speak([Phrase("One two three four.", PLAIN)], VOICE, AudioFormat("pcm_s16le", 24000), due=due)
+        order.append(name)
+
+    async def scene() -> None:
+        busy = [ask(f"busy {number}", 10.0) for number in range(20)]
+        await asyncio.gather(*busy, ask("late", 9.0), ask("new", 5.0), ask("starved", -1.0))
+
+    try:
+        asyncio.run(scene())
+    finally:
+        speaker.close()
+    # Two had their turn before: one that is spoken, one that lies ready.
+    assert order[:5] == ["busy 0", "busy 1", "starved", "new", "late"]
+    assert order[5:] == [f"busy {number}" for number in range(2, 20)]
+
+
+def test_who_gives_up_gives_the_turn_to_another() -> None:
+    speaker = Speaker("signal", engines=1)
+
+    async def scene() -> int:
+        parts, audio_format = [Phrase("One.", PLAIN)], AudioFormat("pcm_s16le", 8000)
+        asking = [asyncio.ensure_future(speaker.speak(parts, VOICE, audio_format)) for _ in range(30)]
+        await asyncio.sleep(0)
+        for each in asking[::2]:
+            each.cancel()
+        results = await asyncio.gather(*asking, return_exceptions=True)
+        await speaker.speak(parts, VOICE, audio_format)
+        assert speaker._turns._left == 2
+        return sum(isinstance(result, Spoken) for result in results)
+
+    try:
+        assert asyncio.run(scene()) == 15
+    finally:
+        speaker.close()
+
+
+def test_times_that_nobody_asks_for_are_not_made(speaker: Speaker) -> None:
+    spoken = say(speaker, "One, two.")
+    without = asyncio.run(
+        speaker.speak([Phrase("One, two.", PLAIN)], VOICE, AudioFormat("pcm_s16le", 22050), with_times=False)
+    )
+    assert (without.words, without.phonemes) == ([], [])
+    assert without.audio == spoken.audio

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,3 +73,16 @@ def test_whatever_an_engine_says_times_are_in_order_and_within_the_audio(
     edges = [edge for time in times for edge in (time.start, time.end)]
     assert edges == sorted(edges)
     assert all(0 <= edge <= total for edge in edges)
+
+
+def test_very_many_words_take_no_time() -> None:
+    """A dictionary makes them of a short text. Quadratic, these took half a minute."""
+    words = 40_000
+    text = "! " * words + "a " * words
+    starts = [(2 * (words + number), number / 10) for number in range(words)]
+    phonemes = phoneme_times([("a", start) for _, start in starts], words / 10)
+    begun = time.process_time()
+    times = word_times(text, starts, phonemes, words / 10)
+    assert time.process_time() - begun < 3
+    assert len(times) == 2 * words
+    assert times[words : words + 2] == [Timed("a", 0.0, 0.1), Timed("a", 0.1, 0.2)]

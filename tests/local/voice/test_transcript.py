@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
 import pytest
 from hypothesis import given
@@ -15,6 +15,7 @@ from cartesia_sync.local.voice.transcript import (
     TagWatch,
     TextBuffer,
     has_words,
+    in_stretches,
     read_tags,
 )
 
@@ -209,3 +210,31 @@ def test_speed_and_volume_hold_from_there_on() -> None:
 def test_ratios_are_held_within_reason(asked: str, given: float) -> None:
     _, style = read_tags(f'<speed ratio="{asked}"/>', PLAIN)
     assert style.speed_ratio == given
+
+
+@pytest.mark.parametrize("speed", [0.3, 1.0, 3.0])
+def test_a_long_sentence_is_spoken_in_stretches(speed: float) -> None:
+    style = Style(speed=speed)
+    text = "word " * 2000 + "x" * 3000 + " end."
+    phrase = Phrase(text, style, (Span(50, 54, "<<w>>", ("w",)),))
+    stretches = in_stretches([phrase, Pause(30.0), Pause(30.0), Phrase("Last.", style)])
+    parts = [part for stretch in stretches for part in stretch.parts]
+    assert "".join(part.text for part in parts if isinstance(part, Phrase)) == text + "Last."
+    assert sum(part.seconds for part in parts if isinstance(part, Pause)) == 60
+    for stretch in stretches:
+        seconds = sum(
+            part.seconds if isinstance(part, Pause) else len(part.text) / 15 / speed for part in stretch.parts
+        )
+        assert seconds < 46
+    spans = [(part, span) for part in parts if isinstance(part, Phrase) for span in part.spans]
+    assert [part.text[span.start : span.end] for part, span in spans] == ["word"]
+    # Only the word that is too long is parted.
+    assert sum(stretch.begins_in_word for stretch in stretches) == len(range(0, 3000, round(675 * speed))) - 1
+
+
+def test_phonemes_are_not_cut_and_short_sentences_are_one_stretch() -> None:
+    phrase = Phrase("ab" * 600, Style(), (Span(600, 1000, "<<x>>", ("x",)),))
+    pieces = [stretch.parts[0] for stretch in in_stretches([phrase])]
+    assert [len(piece.text) for piece in pieces if isinstance(piece, Phrase)] == [600, 600]
+    parts: list[Any] = [Phrase("One.", Style()), Pause(30.0), Phrase("Two. " * 30, Style())]
+    assert [stretch.parts for stretch in in_stretches(parts)] == [parts]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import socket
 import threading
 import uuid
-from typing import Any, Callable
+from typing import Any, Callable, ClassVar, Optional
 
 import pytest
 from aiohttp import WSMessage, WSMsgType
@@ -111,7 +112,7 @@ def test_a_ping_is_answered_with_its_payload(dial: Dial) -> None:
 def test_a_bug_of_the_server_is_reported_to_the_client_and_printed(
     dial: Dial, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(*_: Any) -> Spoken:
+    async def broken(*_: Any, **__: Any) -> Spoken:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(Speaker, "speak", broken)
@@ -196,12 +197,14 @@ class NoTransport:
 class CountingSpeaker(Speaker):
     spoken_count = 0
 
-    async def speak(self, *arguments: Any) -> Spoken:
+    async def speak(self, *arguments: Any, **options: Any) -> Spoken:
         self.spoken_count += 1
-        return await super().speak(*arguments)
+        return await super().speak(*arguments, **options)
 
 
-def connection_on(websocket: Any, speaker: Speaker, **options: Any) -> Connection:
+def connection_on(
+    websocket: Any, speaker: Speaker, concurrency: Optional[ConcurrencyLimit] = None, **options: Any
+) -> Connection:
     """A connection on a socket of the test's making; it does not listen."""
     return Connection(
         number=0,
@@ -214,13 +217,13 @@ def connection_on(websocket: Any, speaker: Speaker, **options: Any) -> Connectio
         recorder=Recorder(record=False),
         fault_plan=FaultPlan(()),
         speaker=speaker,
-        concurrency=ConcurrencyLimit(None),
+        concurrency=concurrency or ConcurrencyLimit(None),
         find_pronunciation=PronunciationDicts("me", has_pronunciation=True).pronunciation,
     )
 
 
 def test_nobody_gets_ahead_of_a_slow_reader(request_for: Callable[..., dict[str, Any]]) -> None:
-    """While the socket is full, one event waits, one sentence is spoken, and the rest stays text."""
+    """While the socket is full, one event waits, one sentence is spoken and the next one, and the rest stays text."""
     request = request_for("a", "One sentence. Another. And a third.")
     speaker = CountingSpeaker("signal")
 
@@ -230,7 +233,7 @@ def test_nobody_gets_ahead_of_a_slow_reader(request_for: Callable[..., dict[str,
         await websocket.stuck.wait()
         # Speech is made in the order of asking: had more been asked for, it would be counted before this is made.
         await Speaker.speak(speaker, [Pause(0.1)], choose_voice(uuid.UUID(int=1), "en"), AudioFormat("pcm_s16le", 8000))
-        assert (speaker.spoken_count, len(websocket.sent)) == (1, 1)
+        assert (speaker.spoken_count, len(websocket.sent)) == (2, 1)
         websocket.drained.set()
         while json.loads(websocket.sent[-1])["type"] != "done":
             websocket.stuck.clear()
@@ -578,3 +581,136 @@ def test_extra_fields_keep_events_what_they_are(dial: Dial) -> None:
         raw = peer.websocket.recv(timeout=BOUND)
         assert json.loads(raw)["type"] == "chunk"
         assert json.loads(raw)["zz_flag"] is True
+
+
+def test_a_large_message_stops_nobody(request_for: Callable[..., dict[str, Any]]) -> None:
+    """It is parsed elsewhere, and its sentences are found a few at a time."""
+    sentences = 20_000
+    rounds = 0
+
+    class Large:
+        messages: ClassVar = [json.dumps(request_for("a", "So. " * sentences)), None]
+
+        async def receive(self) -> WSMessage:
+            message = self.messages.pop(0)
+            if message is None:
+                received.set()
+                await asyncio.get_running_loop().create_future()
+            return WSMessage(WSMsgType.TEXT, message, None)
+
+        async def send_str(self, event: str) -> None:
+            await asyncio.get_running_loop().create_future()
+
+    async def count_rounds() -> None:
+        nonlocal rounds
+        while not received.is_set():
+            rounds += 1
+            await asyncio.sleep(0)
+
+    async def scene() -> None:
+        nonlocal received
+        received = asyncio.Event()
+        serving = asyncio.ensure_future(connection_on(Large(), speaker).serve())
+        await count_rounds()
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+
+    received: asyncio.Event
+    speaker = Speaker("signal")
+    try:
+        asyncio.run(asyncio.wait_for(scene(), BOUND))
+    finally:
+        speaker.close()
+    assert rounds > sentences / 20
+
+
+def test_a_peer_that_does_not_read_gets_little_made(request_for: Callable[..., dict[str, Any]]) -> None:
+    """However many contexts it has: 8 MiB, and what was begun before that was known."""
+    messages = [json.dumps(request_for(f"c{number}", "One" + '<break time="30s"/>' * 20)) for number in range(100)]
+    speaker, concurrency = CountingSpeaker("signal"), ConcurrencyLimit(None)
+    voice = choose_voice(uuid.UUID(int=1), "en")
+
+    async def scene() -> None:
+        websocket: Any = FullSocket(*messages)
+        connection = connection_on(websocket, speaker, concurrency)
+        serving = asyncio.ensure_future(connection.serve())
+        await websocket.stuck.wait()
+        before = -1
+        while websocket.messages or before != speaker.spoken_count:
+            before = speaker.spoken_count
+            # Who is never due comes last: what has been asked for so far is made when this is.
+            await Speaker.speak(speaker, [Pause(0.1)], voice, AudioFormat("pcm_s16le", 8000), due=math.inf)
+        # A stretch is 30 s or more here, 1.3 MB: without a limit there would be two of each context.
+        assert concurrency.held_bytes < 64 * 1024**2
+        assert speaker.spoken_count < 50
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+        assert concurrency.held_bytes == 0
+
+    try:
+        asyncio.run(asyncio.wait_for(scene(), BOUND))
+    finally:
+        speaker.close()
+
+
+def test_who_waits_for_a_reader_goes_on_when_it_reads(dial: Dial) -> None:
+    """All that was held back is made, in the end, and it is the same."""
+    text = "One sentence of some words, with a break." + '<break time="20s"/>' * 4
+    wanted = {}
+    with LocalServer(engine="signal") as server:
+        peer = dial(server)
+        names = [f"c{number}" for number in range(40)]
+        for name in names:
+            peer.ask(name, f"{text} And another.")
+        for name in names:
+            wanted[name] = 0
+        for event in peer.until(*names):
+            if event["type"] == "chunk":
+                wanted[event["context_id"]] += len(event["data"])
+        assert len(set(wanted.values())) == 1
+        assert server._concurrency.held_bytes == 0
+
+
+def test_there_are_only_so_many_contexts_on_a_connection(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cartesia_sync.local.websocket.connection._MOST_CONTEXTS", 3)
+    with LocalServer(engine="signal") as server:
+        peer = dial(server)
+        for name in "abc":
+            peer.ask(name, "And", continue_=True)
+        peer.ask("d", "And", continue_=True)
+        event = peer.event()
+        assert (event["context_id"], event["status_code"], event["title"]) == ("d", 429, "Too many contexts")
+        peer.send({"context_id": "a", "cancel": True})
+        peer.ask("e", "One.")
+        assert peer.until("e")[-1]["type"] == "done"
+
+
+def test_only_so_much_text_waits_on_a_connection(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cartesia_sync.local.websocket.context._MOST_WAITING", 100_000)
+    never = threading.Event()
+    with LocalServer(engine="signal", faults=[Hold(never)]) as server:
+        peer = dial(server)
+        peer.ask("a", "Oh. " * 200, continue_=True)  # with what it takes to hold them: 52,000
+        peer.ask("b", "Oh. " * 200, continue_=True)
+        server.wait_for(lambda server: len(server.heard) == 2, BOUND)
+        server.clear_faults()
+        events = peer.until("b")
+        assert (events[-1]["status_code"], events[-1]["title"]) == (429, "Too much text")
+        # What it held is free again.
+        for name in "cdef":
+            peer.ask(name, "Oh. " * 150)
+            assert peer.until(name)[-1]["type"] == "done"
+
+
+@pytest.mark.parametrize("cancel_stops", [True, False])
+def test_a_cancel_drops_what_is_made_ahead(dial: Dial, cancel_stops: bool) -> None:
+    with LocalServer(engine="signal", pace=1.0, cancel_stops=cancel_stops, done_after_cancel=True) as server:
+        peer = dial(server)
+        peer.ask("a", "One. " * 200)
+        assert peer.event()["type"] == "chunk"
+        peer.send({"context_id": "a", "cancel": True})
+        assert peer.until("a")[-1]["type"] == "done"
+        assert len(peer.fence()) == 0
+        assert server._concurrency.held_bytes == 0

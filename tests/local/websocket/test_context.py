@@ -431,15 +431,16 @@ def test_a_pace_lets_the_first_chunk_go_at_once_and_changes_no_byte(dial: Dial, 
         assert peer.fence() == []
 
 
-def test_contexts_take_turns(dial: Dial) -> None:
+def test_contexts_take_turns(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither gets ahead of the other while both have something to say."""
+    monkeypatch.setattr("cartesia_sync.local.voice.speech._core_count", lambda: 1)
     go_on = threading.Event()
     with LocalServer(chunk_bytes=512, engine="signal") as server:
         peer, other = dial(server), dial(server)
         server.inject(Hold(go_on))
         for context_id in ("a", "b"):
             peer.ask(context_id, "Hello there, this takes a while.")
-        # Speech is made in the order of asking: when the third is heard, both of ours wait for their turn.
+        # One engine speaks in the order of asking: when the third is heard, both of ours wait for their turn.
         server.wait_for(lambda server: len(server.heard) == 2, BOUND)
         other.ask("c", "Hello.")
         other.until("c")
