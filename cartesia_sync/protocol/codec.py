@@ -26,6 +26,7 @@ from .events import (
     Unknown,
     WordTimestamps,
 )
+from .models.base import Open
 
 _Known = Union[Chunk, Timestamps, PhonemeTimestampsEvent, FlushDone, Done, Error]
 _KNOWN: dict[str, type[BaseEvent]] = {
@@ -100,6 +101,11 @@ def _decode_leniently(frame: bytes) -> Event:
         return Unknown(fields=fields, context_id=readable_id)
     event: Event = shaped(fields, _KNOWN[name], context_id=readable_id)
     return event
+
+
+def malformed(message: str) -> MalformedEventError:
+    """Make the exception for a message that nobody can attribute."""
+    return _malformed(message, None)
 
 
 def _malformed(message: str, context_id: Optional[str]) -> MalformedEventError:
@@ -184,7 +190,7 @@ def _is_too_deep(message: bytes) -> bool:
     return False
 
 
-def shaped(fields: Mapping[str, Any], kind: type[BaseEvent], *, context_id: Optional[str] = None) -> Any:
+def shaped(fields: Mapping[str, Any], kind: type[Open], *, context_id: Optional[str] = None) -> Any:
     """Make an event of its fields, and keep those that it does not know, or cannot read.
 
     Raises:
@@ -219,7 +225,7 @@ def shaped(fields: Mapping[str, Any], kind: type[BaseEvent], *, context_id: Opti
 
 
 @cache
-def _fields_of(kind: type[BaseEvent]) -> dict[str, tuple[str, Any]]:
+def _fields_of(kind: type[Open]) -> dict[str, tuple[str, Any]]:
     """Return each field's name on the wire, and its name and type here; looked up once, since it is slow."""
     return {each.encode_name: (each.name, each.type) for each in msgspec.structs.fields(kind)}
 
