@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from ._version import __version__
 from .errors import MissingCredentialsError
@@ -179,12 +179,14 @@ class Core:
     def _dialler(
         self,
         path: str,
-        query: Mapping[str, str],
+        query: Union[Mapping[str, str], Sequence[tuple[str, str]]],
         headers: Mapping[str, str],
         *,
         max_message_bytes: Optional[int],
     ) -> Callable[[Deadline], Wire]:
         """Return a function that opens a WebSocket to a path of the service, as often as it is used.
+
+        A space in the query goes out as ``%20``: not every reader of the service's takes a plus sign for one.
 
         Raises:
             TypeError, ValueError: A header cannot be sent.
@@ -192,7 +194,7 @@ class Core:
         from .transport.websocket import handshake, wire
 
         parts = urlsplit(self.websocket_base_url)
-        url = urlunsplit(parts._replace(path=parts.path.rstrip("/") + path, query=urlencode(query)))
+        url = urlunsplit(parts._replace(path=parts.path.rstrip("/") + path, query=urlencode(query, quote_via=quote)))
         all_headers = merged(self._headers, headers)
         limit = wire.MAX_MESSAGE_BYTES if max_message_bytes is None else max_message_bytes
 

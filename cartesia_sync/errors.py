@@ -111,6 +111,7 @@ class ContextFacts:
         audio_seconds: The same in seconds.
         heard: Whether any event of it had arrived.
         transcripts: The pieces of text that were sent, in order.
+        transcript: Of a session that listens: what was heard until then.
     """
 
     context_id: str = ""
@@ -118,6 +119,7 @@ class ContextFacts:
     audio_seconds: float = 0.0
     heard: bool = False
     transcripts: tuple[str, ...] = ()
+    transcript: str = ""
 
     def remember(
         self,

@@ -34,6 +34,13 @@ MOST_KEYTERMS, MOST_KEYTERM_CHARACTERS = 100, 1200
 _SILENT_BYTES = {"pcm_mulaw": b"\xff", "pcm_alaw": b"\xd5"}
 
 
+class AudioFormat(NamedTuple):
+    """What is sent: its encoding, and its sample rate in Hz; one channel, no header."""
+
+    encoding: str
+    sample_rate: int
+
+
 class Mode(enum.Enum):
     """Who says where a turn ends; the value is the endpoint's path."""
 

@@ -231,9 +231,9 @@ class Wire:
     # ---- any thread
 
     @staticmethod
-    def frame(message: bytes) -> Frame:
-        """Make the frame of a text message, for ``unsent``."""
-        return Frame(_frame(message, ABNF.OPCODE_TEXT))
+    def frame(message: bytes, *, is_binary: bool = False) -> Frame:
+        """Make the frame of a text message, or of a binary one, for ``unsent``."""
+        return Frame(_frame(message, ABNF.OPCODE_BINARY if is_binary else ABNF.OPCODE_TEXT))
 
     def write(self, message: bytes, deadline: Deadline) -> None:
         """Send one text message, and wait until it has left; as ``finish``."""
