@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import ssl
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 import msgspec
@@ -56,6 +56,11 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         strict_fields: Refuse another voice, model, language or format in mid-context (requests without words excepted).
         strict_context_ids: Refuse context ids with other characters than letters, digits, ``_`` and ``-``.
         pings_keep_open: Pings count as messages for ``idle_timeout``.
+        hears: What streaming speech to text hears, in place of what is said: one text for each utterance (a turn, or
+            what ``finalize`` and ``close`` end), from the first in each session; nothing when they are used up.
+            ``None``: what the server's own voice has spoken is known again, and PocketSphinx hears the rest.
+        listen_limit: How many sessions that listen may be open at once, on the whole server. ``None``: no limit.
+        listen_idle_timeout: Seconds without a message after which such a session is closed. ``None``: never.
 
     Raises:
         ValueError: A number is out of range.
@@ -85,6 +90,9 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     strict_fields: bool = True
     strict_context_ids: bool = True
     pings_keep_open: bool = False
+    hears: Optional[Sequence[str]] = None
+    listen_limit: Optional[int] = None
+    listen_idle_timeout: Optional[float] = 180.0
 
     def __post_init__(self) -> None:
         if self.chunk_bytes < 4:
@@ -93,6 +101,10 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("pace must be above 0; None is as fast as possible")
         if self.concurrency_limit is not None and self.concurrency_limit < 1:
             raise ValueError("concurrency_limit must be 1 or more; None is no limit")
+        if self.listen_limit is not None and self.listen_limit < 1:
+            raise ValueError("listen_limit must be 1 or more; None is no limit")
+        if isinstance(self.hears, str):
+            raise ValueError("hears is a list of texts, not one text")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be 0 to 65535; got {self.port}")
         if self.api_keys is not None:  # a copy, so that nothing changes while the server runs

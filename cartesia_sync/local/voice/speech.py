@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 from . import sound
 from .audio_format import AudioFormat
@@ -128,6 +128,9 @@ class Speaker:
         ImportError: ``"espeak"`` was asked for, and its package is not installed.
         ValueError: There is no such engine.
 
+    Attributes:
+        on_spoken: Called with what was spoken, in the speech thread: audio, its format, and the times of its words.
+
     Threads: ``speak`` belongs to an event loop; ``close`` may be called once, by any thread. The engine starts with the
     first sentence.
     """
@@ -141,6 +144,7 @@ class Speaker:
         if engine == "auto" and folder is None:
             _warn_once("espeakng-loader is not installed")
         self._may_fall_back = engine == "auto"
+        self.on_spoken: Optional[Callable[[bytes, AudioFormat, Sequence[Timed]], None]] = None
         self._engine: Union[_EspeakEngine, _SignalEngine] = _SignalEngine() if folder is None else _EspeakEngine(folder)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cartesia-sync-local-speech")
 
@@ -179,6 +183,8 @@ class Speaker:
             so_far += len(piece)
         samples = sound.resample(sound.join(pieces), audio_format.sample_rate_hz)
         audio = sound.encode(samples, audio_format.encoding)
+        if self.on_spoken is not None:
+            self.on_spoken(audio, audio_format, words)
         return Spoken(audio, len(samples) / audio_format.sample_rate_hz, words, phonemes)
 
     def _speak_phrase(self, part: Phrase, voice: Voice) -> _Utterance:

@@ -247,6 +247,9 @@ class Connection:
         else:
             context.drop_rest(with_done=self._options.done_after_cancel)
 
+    def _error_event(self, error: ApiError, *, done: bool = True) -> str:
+        return events.error_event(error, self._version, self._request_id, done=done)
+
     def _send_error(self, error: ApiError) -> None:
         """Send an error event soon. An error ends the context that it names."""
         if error.context_id is not None:
@@ -254,7 +257,7 @@ class Connection:
             if context is not None:
                 self._stop(context)
             self._remember_ended(error.context_id)
-        self._send_soon(self._send(events.error_event(error, self._version, self._request_id)))
+        self._send_soon(self._send(self._error_event(error)))
 
     # ---- contexts
 
@@ -321,11 +324,15 @@ class Connection:
         except ConnectionError as exc:
             raise ContextStoppedError from exc
 
+    @property
+    def _idle_timeout(self) -> Optional[float]:
+        return self._options.idle_timeout
+
     async def _watch_idle(self) -> None:
-        if self._options.idle_timeout is None:
+        if self._idle_timeout is None:
             return
         while not self._is_closing:
-            left = self._last_traffic + self._options.idle_timeout - self._loop.time()
+            left = self._last_traffic + self._idle_timeout - self._loop.time()
             if left > 0:
                 await asyncio.sleep(left)  # this is the idle timer
             elif self._is_silent:
@@ -402,8 +409,7 @@ class _Peer:
         await self._connection._socket.send_bytes(data)
 
     async def put_error(self, error: ApiError, *, done: bool) -> None:
-        connection = self._connection
-        await self.put(events.error_event(error, connection._version, connection._request_id, done=done))
+        await self.put(self._connection._error_event(error, done=done))
 
     async def send_silence(self) -> None:
         assert self._context is not None
