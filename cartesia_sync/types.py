@@ -64,6 +64,20 @@ if TYPE_CHECKING:
         VoiceMetadata,
         Word,
     )
+    from .protocol.transcription import (
+        STTAutoFinalizeConnected,
+        STTAutoFinalizeTurnEagerEnd,
+        STTAutoFinalizeTurnEnd,
+        STTAutoFinalizeTurnResume,
+        STTAutoFinalizeTurnStart,
+        STTAutoFinalizeTurnUpdate,
+        STTAutoFinalizeWebsocketResponse,
+        STTErrorResponse,
+        STTManualFinalizeDoneResponse,
+        STTManualFinalizeFlushDoneResponse,
+        STTManualFinalizeTranscriptResponse,
+        STTManualFinalizeWebsocketResponse,
+    )
     from .protocol.voice_changer import (
         VoiceChangerSSEChunk,
         VoiceChangerSSEDone,
@@ -121,8 +135,23 @@ __all__ = [
     "RawEncoding",
     "RawOutputFormatParam",
     "ResultListResponse",
+    "STTAutoFinalizeConnected",
+    "STTAutoFinalizeModel",
+    "STTAutoFinalizeTurnEagerEnd",
+    "STTAutoFinalizeTurnEnd",
+    "STTAutoFinalizeTurnResume",
+    "STTAutoFinalizeTurnStart",
+    "STTAutoFinalizeTurnUpdate",
+    "STTAutoFinalizeWebsocketResponse",
     "STTBatchModel",
     "STTEncoding",
+    "STTErrorResponse",
+    "STTManualFinalizeDoneResponse",
+    "STTManualFinalizeFlushDoneResponse",
+    "STTManualFinalizeModel",
+    "STTManualFinalizeTranscriptResponse",
+    "STTManualFinalizeWebsocketRequest",
+    "STTManualFinalizeWebsocketResponse",
     "STTTranscribeResponse",
     "SttTranscribeResponse",
     "SupportedLanguage",
@@ -155,7 +184,7 @@ if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every n
     def __getattr__(name: str) -> Any:
         """Load the answers' classes when one is asked for: they are many, and most programs need few."""
         if name in __all__:
-            for room in ("models.core", "models.agents", "models.calls", "voice_changer"):
+            for room in ("models.core", "models.agents", "models.calls", "transcription", "voice_changer"):
                 found = vars(importlib.import_module(f".protocol.{room}", __package__)).get(name)
                 if found is not None:
                     globals()[name] = found
@@ -173,6 +202,9 @@ TTSModel = str
 InfillModel = str
 FineTuneBaseModel = str
 STTBatchModel = str
+STTManualFinalizeModel = str
+STTAutoFinalizeModel = str
+STTManualFinalizeWebsocketRequest = Literal["finalize", "close"]
 SupportedLanguage = str
 Emotion = str
 VoiceAccent = str

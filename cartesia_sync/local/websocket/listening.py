@@ -156,7 +156,7 @@ class ListeningConnection(Connection):
         elif word in ("close", "done"):
             await self._tell_final()
             await self._tell("done")
-            self.close()
+            self._say_goodbye()
             return False
         else:
             await self._tell_error(invalid_request(f"A command is 'finalize' or 'close'; got {word[:40]!r}."))
@@ -172,7 +172,7 @@ class ListeningConnection(Connection):
         if kind == "close":
             if self._gate.end():
                 await self._tell("turn.end", transcript=(await self._in_executor(self._ear.final)).text)
-            self.close()
+            self._say_goodbye()
             return False
         if kind == "config" and isinstance(command.get("turn", {}), dict):
             known = {
@@ -186,6 +186,10 @@ class ListeningConnection(Connection):
         else:
             await self._tell_error(invalid_request('A command is {"type": "close"} or {"type": "config"}.'))
         return True
+
+    def _say_goodbye(self) -> None:
+        if not self._is_silent:
+            self.close()
 
     # ---- what is heard
 
