@@ -164,9 +164,8 @@ def _pump(line: Line, state: _State, pieces: Iterator[bytes], realtime: bool, th
                 pieces.close()
     except ContextStateError:
         pass  # the session is being finished: by its user, who knows
-    except APIConnectionError as error:
-        if line.is_open:
-            line.fail(error)  # otherwise the receiver is told by the reader
+    except APIConnectionError:
+        pass  # the wire has ended, and the reader tells the receiver why
     except BaseException as error:  # whatever the user's source raises is the receiver's to see
         line.fail(error)
     finally:

@@ -52,7 +52,7 @@ class ManualFinalizeResource(Resource):
         ping_interval: Optional[float] = DEFAULT_PING_INTERVAL,
         max_queued_bytes: Optional[int] = None,
     ) -> SessionManager:
-        """Prepare a session in which you say when to transcribe; ``with`` or ``.enter()`` opens it.
+        """Prepare a session in which you say when to transcribe (``GET /stt/websocket``); ``with`` opens it.
 
         Send audio, then ``session.finalize()``, which returns what was said since the last time. Leaving the ``with``
         block sends ``close``, and waits for the rest.
@@ -201,7 +201,7 @@ class AutoFinalizeResource(Resource):
         ping_interval: Optional[float] = DEFAULT_PING_INTERVAL,
         max_queued_bytes: Optional[int] = None,
     ) -> SessionManager:
-        """Prepare a session in which the service finds the user's turns; ``with`` or ``.enter()`` opens it.
+        """Prepare a session in which the service finds the turns (``GET /stt/turns/websocket``); ``with`` opens it.
 
         Send audio without a break, silence included: where it stops in a turn, the turn does not end. ``session.feed``
         minds that. ``session.turns()`` gives what was said.
