@@ -251,7 +251,7 @@ def test_none_is_sent_outside_of_a_turn(auto: Stage, monkeypatch: pytest.MonkeyP
     assert auto.wire.said == [b"ab", CLOSE]
 
 
-def test_a_service_that_does_not_read_ends_the_feed_with_its_error(make_stage: MakeStage) -> None:
+def test_a_wire_that_breaks_under_a_feed_is_told_by_the_reader(make_stage: MakeStage) -> None:
     stage = make_stage(Mode.MANUAL, timeout=Timeout(write=0.05))
 
     def refuse(data: bytes) -> None:
