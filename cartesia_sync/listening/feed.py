@@ -16,13 +16,16 @@ from ..closing import Closing
 from ..errors import APIConnectionError, ContextStateError
 from ..protocol.transcription import ENCODINGS, AudioFormat, silence
 from ..streaming.timer import call_later
-from .line import Line
+from .lines import Lines
 
 QUIET_SECONDS = 0.5
 """After how long without audio in a turn silence is sent, so that the turn can end."""
 
 MOST_SILENCE_SECONDS = 10.0
 """For how long it is sent: longer than any turn waits for its end by default."""
+
+MOST_RECONNECTING_SECONDS = 120.0
+"""For how long a feed waits for another session to follow a lost one, where its user asks for that."""
 
 _STOP, _GO_ON = "stop", "go on"
 _numbers = itertools.count(1)
@@ -36,7 +39,7 @@ class Feed(Closing):
 
     def __init__(
         self,
-        line: Line,
+        lines: Lines,
         audio_format: AudioFormat,
         pieces: Iterator[bytes],
         *,
@@ -45,12 +48,12 @@ class Feed(Closing):
         keeps_alive: object,
     ) -> None:
         self._keeps_alive = keeps_alive
-        self._state = _State(line, audio_format)
+        self._state = _State(lines, audio_format)
         # A daemon: nobody can interrupt a source that does not yield, and it must not hold the interpreter. It does not
         # hold the session's handle, so that one which nobody holds any more stops it.
         self._thread = threading.Thread(
             target=contextvars.copy_context().run,
-            args=(_pump, line, self._state, pieces, realtime, then),
+            args=(_pump, lines, self._state, pieces, realtime, then),
             name=f"cartesia-sync-feed-{next(_numbers)}",
             daemon=True,
         )
@@ -106,8 +109,8 @@ class Feed(Closing):
 class _State:
     """What the pump, the timer and the handle share: each attribute is one store."""
 
-    def __init__(self, line: Line, audio_format: AudioFormat) -> None:
-        self.line = weakref.ref(line)
+    def __init__(self, lines: Lines, audio_format: AudioFormat) -> None:
+        self.lines = weakref.ref(lines)
         self.encoding, self.sample_rate = audio_format
         self.signals: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.ends: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -131,8 +134,8 @@ class _State:
 
     def tick(self) -> None:
         """Send silence, if a turn is on and no audio has come for a while. Threads: the timer. Does not wait."""
-        line, now = self.line(), time.monotonic()
-        quiet = now - self.sent_at
+        lines, now = self.lines(), time.monotonic()
+        line, quiet = None if lines is None else lines.current, now - self.sent_at
         if line is None or not line.is_open or self.is_stopped or self.has_ended or quiet > MOST_SILENCE_SECONDS:
             self.is_watched = False  # the next piece has it watched again
             return
@@ -151,14 +154,14 @@ def _tick(state: weakref.ref[_State]) -> None:
 # ---- feed thread only
 
 
-def _pump(line: Line, state: _State, pieces: Iterator[bytes], realtime: bool, then: Optional[str]) -> None:
+def _pump(lines: Lines, state: _State, pieces: Iterator[bytes], realtime: bool, then: Optional[str]) -> None:
     try:
         try:
-            if _send_all(line, state, pieces, realtime):
+            if _send_all(lines, state, pieces, realtime):
                 if then == "close":
-                    line.finish()
+                    lines.current.finish()
                 elif then == "finalize":
-                    line.send(b"finalize", is_binary=False)
+                    lines.current.send(b"finalize", is_binary=False)
         finally:
             if isinstance(pieces, Generator):
                 pieces.close()
@@ -167,13 +170,14 @@ def _pump(line: Line, state: _State, pieces: Iterator[bytes], realtime: bool, th
     except APIConnectionError:
         pass  # the wire has ended, and the reader tells the receiver why
     except BaseException as error:  # whatever the user's source raises is the receiver's to see
-        line.fail(error)
+        lines.end()
+        lines.current.fail(error)
     finally:
         state.has_ended = True
         state.ends.put(None)
 
 
-def _send_all(line: Line, state: _State, pieces: Iterator[bytes], realtime: bool) -> bool:
+def _send_all(lines: Lines, state: _State, pieces: Iterator[bytes], realtime: bool) -> bool:
     """Send what the source gives; False where it was stopped."""
     due = time.monotonic()
     for piece in pieces:
@@ -187,7 +191,19 @@ def _send_all(line: Line, state: _State, pieces: Iterator[bytes], realtime: bool
                 state.signals.get(timeout=pause)
             except queue.Empty:
                 break
-        line.send(piece, is_binary=True)
+        _send(lines, piece)
         due = max(due, time.monotonic()) + state.seconds(piece)
         state.watch()
     return not state.is_stopped
+
+
+def _send(lines: Lines, piece: bytes) -> None:
+    """Send a piece on the line in use, or, where that is lost, on the one that follows it."""
+    while True:
+        line = lines.current
+        try:
+            line.send(piece, is_binary=True)
+            return
+        except APIConnectionError:
+            if lines.next_after(line, MOST_RECONNECTING_SECONDS) is None:
+                raise

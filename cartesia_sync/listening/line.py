@@ -131,6 +131,11 @@ class Line:
         """Whether audio may be sent."""
         return self._state is SessionState.OPEN and not self._closers
 
+    @property
+    def is_left(self) -> bool:
+        """Whether its user wants no more of it: it was closed, or told that no audio follows."""
+        return bool(self._closers) or self._finished_at is not None or self._process != os.getpid()
+
     def _state_after_locked(self, move: SessionMove) -> SessionState:
         """Return the state that follows a move of the user's.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import weakref
 from collections import deque
@@ -10,10 +11,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
 from ..closing import Closing
-from ..errors import ConcurrencyError, GapTimeoutError, WebSocketConnectionClosedError
+from ..errors import ConcurrencyError, GapTimeoutError, TruncatedError, WebSocketConnectionClosedError
 from ..protocol.timeouts import Timeout, checked_seconds
 from ..protocol.transcription import (
-    ENCODINGS,
     AudioFormat,
     Mode,
     STTAutoFinalizeTurnEagerEnd,
@@ -22,6 +22,7 @@ from ..protocol.transcription import (
     STTAutoFinalizeTurnUpdate,
     STTErrorResponse,
     SttEvent,
+    STTReconnected,
     TimedWord,
     decode,
     encode_request,
@@ -33,11 +34,14 @@ from ..transport.locks import NotAcquiredError, TimedLock, raise_unless_not_acqu
 from ..transport.websocket.wire import Wire
 from .handlers import Handlers
 from .line import Line
+from .lines import Lines, Reconnecting, ReconnectingEvent
 from .results import Heard, error_of
 
 if TYPE_CHECKING:
     from .feed import Feed
     from .source import Source
+
+log = logging.getLogger("cartesia_sync")
 
 MAX_QUEUED_BYTES = 64 << 20
 """How much may wait to be received, unless it is told otherwise."""
@@ -75,15 +79,28 @@ class Session(Handlers, Closing):
     ``finalize`` may wait beside it. From a signal's handler or a finalizer of yours only ``close``.
     """
 
-    def __init__(self, line: Line, audio_format: AudioFormat, handlers: Optional[Handlers] = None) -> None:
+    def __init__(
+        self,
+        line: Line,
+        audio_format: AudioFormat,
+        handlers: Optional[Handlers] = None,
+        reconnecting: Optional[Reconnecting] = None,
+    ) -> None:
         super().__init__()
-        self._line = line
+        self._lines = Lines(line, audio_format, reconnecting)
         self._format = audio_format
         self._receiving = TimedLock()  # held by the thread that waits for an event
         if handlers is not None:
             self._take_over(handlers)
-        # The reader holds the line and not this handle: when nobody holds the handle any more, the reader ends.
+        self._adopt(line)
+
+    def _adopt(self, line: Line) -> None:
+        """End a line when nobody holds this handle any more: the reader holds the line, and not the handle."""
         weakref.finalize(self, line.abandon).atexit = False
+
+    @property
+    def _line(self) -> Line:
+        return self._lines.current
 
     def __repr__(self) -> str:
         return f"<Session {self._line.mode.name.lower()} {self._line.state.value}>"
@@ -207,7 +224,7 @@ class Session(Handlers, Closing):
             raise ValueError(f"then: expected 'close', 'finalize' (manual only) or None; got {then!r}")
         self._line.check_process()
         pieces = pieces_of(source, self._format, encoding=encoding, sample_rate=sample_rate)
-        return Feed(self._line, self._format, pieces, realtime=bool(realtime), then=then, keeps_alive=self)
+        return Feed(self._lines, self._format, pieces, realtime=bool(realtime), then=then, keeps_alive=self)
 
     # ---- receiving
 
@@ -252,14 +269,19 @@ class Session(Handlers, Closing):
 
     def _turns(self, eager: bool) -> Iterator[Turn]:
         started, text = None, ""
+        before = self._lines.audio_bytes_before(self._line)
         while True:
             heard = self._take()
             if isinstance(heard, End):
                 break
-            event, at = heard.event, self._seconds(heard.audio_bytes)
+            event, at = heard.event, self._lines.seconds(before + heard.audio_bytes)
             if isinstance(event, STTErrorResponse):
                 raise error_of(event)
-            if isinstance(event, STTAutoFinalizeTurnStart):
+            if isinstance(event, STTReconnected):
+                if started is not None:
+                    yield Turn(text, started, None)
+                started, text, before = None, "", self._lines.audio_bytes_before(self._line)
+            elif isinstance(event, STTAutoFinalizeTurnStart):
                 started, text = at, event.transcript or ""
             elif isinstance(event, STTAutoFinalizeTurnUpdate):
                 started, text = at if started is None else started, event.transcript
@@ -272,9 +294,6 @@ class Session(Handlers, Closing):
                 started, text = None, ""
         if started is not None:
             yield Turn(text, started, None)
-
-    def _seconds(self, audio_bytes: int) -> float:
-        return audio_bytes / ENCODINGS[self._format.encoding] / self._format.sample_rate
 
     def recv(self, *, timeout: Optional[float] = None) -> SttEvent:
         """Return the next event.
@@ -325,19 +344,21 @@ class Session(Handlers, Closing):
 
     def _take(self, seconds: Optional[float] = None) -> Union[Heard, End]:
         """Return the next event, or the end of a session that is whole; raise what it ended with otherwise."""
-        line = self._line
-        mailbox = line.results.mailbox
         deadline = Deadline(seconds)
         while True:
+            line = self._line
+            mailbox = line.results.mailbox
             line.check_process()
             head = mailbox.peek()
             if head is None:
-                self._await_next(deadline)
+                self._await_next(line, deadline)
                 continue
             if isinstance(head, End):
-                if head.make_error is not None:
-                    raise head.make_error()
-                return head
+                if head.make_error is None:
+                    return head
+                return self._reconnected(line, head.make_error())
+            if self._lines.current is not line:
+                continue  # another thread was faster
             try:
                 # The last act: from the pop to the return there is no call and no jump, so that nothing can strike.
                 for taken in mailbox.taking:
@@ -346,19 +367,25 @@ class Session(Handlers, Closing):
             except IndexError:
                 pass  # another thread was faster
 
-    def _await_next(self, deadline: Deadline) -> None:
+    def _reconnected(self, line: Line, error: BaseException) -> Heard:
+        """Begin another session in place of a lost one, if that is asked for, and say so; raise the loss otherwise."""
+        if not isinstance(error, TruncatedError) or not self._lines.follow(line, error, self._adopt):
+            raise error
+        event = STTReconnected(code=error.code, lost=line.results.hearing.pending)
+        return Heard(event, b"", 0)
+
+    def _await_next(self, line: Line, deadline: Deadline) -> None:
         try:
             with self._receiving.within(0.0) as is_ours:
                 if not is_ours:
                     raise NotAcquiredError
-                self._await_in_turn_locked(deadline)
+                self._await_in_turn_locked(line, deadline)
         except RuntimeError as error:
             raise_unless_not_acquired(error)
             raise ConcurrencyError("another thread is receiving this session; one at a time") from None
 
-    def _await_in_turn_locked(self, deadline: Deadline) -> None:
+    def _await_in_turn_locked(self, line: Line, deadline: Deadline) -> None:
         assert self._receiving.is_ours
-        line = self._line
         clock, patience = line.time_left(), deadline.left()
         bounds = [each for each in (clock, patience) if each is not None]
         try:
@@ -379,12 +406,12 @@ class Session(Handlers, Closing):
 
         Threads: any. Does not wait.
         """
-        return self._line.results.hearing.text
+        return self._lines.text
 
     @property
     def words(self) -> list[TimedWord]:
         """When the words were said, where the service tells that: (word, start, end), in seconds of the audio sent."""
-        return self._line.results.hearing.words
+        return self._lines.words
 
     @property
     def request_id(self) -> Optional[str]:
@@ -394,7 +421,7 @@ class Session(Handlers, Closing):
     @property
     def audio_seconds(self) -> float:
         """How much audio was sent until now."""
-        return self._seconds(self._line.results.audio_bytes)
+        return self._lines.audio_seconds
 
     @property
     def unreadable_fields(self) -> Mapping[str, int]:
@@ -415,6 +442,7 @@ class Session(Handlers, Closing):
         Threads: any, at any time, a signal's handler or a finalizer included: takes no lock. Waits at most for twice
         ``Timeout.close``.
         """
+        self._lines.end()
         self._line.close(code, reason)
 
     def __exit__(
@@ -435,8 +463,10 @@ class SessionManager(Handlers):
 
     def __init__(
         self,
-        dial: Callable[[Deadline], Wire],
+        make_dial: Callable[[Mapping[str, object], Mapping[str, str]], Callable[[Deadline], Wire]],
         *,
+        extra_query: Mapping[str, object],
+        extra_headers: Mapping[str, str],
         mode: Mode,
         audio_format: AudioFormat,
         timeout: Timeout,
@@ -444,9 +474,17 @@ class SessionManager(Handlers):
         max_retries: int,
         max_queued_bytes: int,
         max_unsent_bytes: int,
+        on_reconnecting: Optional[Callable[[ReconnectingEvent], Optional[Mapping[str, Any]]]] = None,
+        max_reconnects: int = 5,
+        initial_delay: float = 0.5,
+        max_delay: float = 8.0,
     ) -> None:
         super().__init__()
-        self._dial = dial
+        self._make_dial = make_dial
+        self._dial = make_dial(extra_query, extra_headers)  # so that a setting that is none is refused here
+        self._extra = extra_query, extra_headers
+        self._on_reconnecting = on_reconnecting
+        self._reconnects = max_reconnects, initial_delay, max_delay
         self._mode = mode
         self._format = audio_format
         self._timeout = timeout
@@ -484,27 +522,46 @@ class SessionManager(Handlers):
 
         Threads: any. Waits at most for the connect timeout, and for the write timeout for each command that waits.
         """
+        line = self._new_line(self._dial, self._max_retries)
+        # Before the reader: where an interrupt strikes now, the handle's end is the line's.
+        session = Session(line, self._format, self, self._reconnecting())
+        line.start()
+        while self._unsent:
+            line.send(self._unsent.popleft(), is_binary=False)
+        return session
+
+    def _new_line(self, dial: Callable[[Deadline], Wire], max_retries: int) -> Line:
         deadline = Deadline(self._timeout.connect)
-        stop: queue.SimpleQueue[None] = queue.SimpleQueue()
+        nobody: queue.SimpleQueue[None] = queue.SimpleQueue()
         wire = retry.with_retries(
-            lambda: self._dial(deadline),
-            max_retries=self._max_retries,
-            log=lambda error, pause: None,
-            wait=lambda seconds: _wait(stop, seconds),
+            lambda: dial(deadline),
+            max_retries=max_retries,
+            log=lambda error, pause: log.debug("connecting again in %.2f s: %s", pause, error),
+            wait=lambda seconds: _wait(nobody, seconds),
             deadline=deadline,
         )
-        line = Line(
+        return Line(
             wire,
             mode=self._mode,
             timeout=self._timeout,
             ping_interval=self._ping_interval,
             max_queued_bytes=self._max_queued_bytes,
         )
-        line.start()
-        session = Session(line, self._format, self)
-        while self._unsent:
-            line.send(self._unsent.popleft(), is_binary=False)
-        return session
+
+    def _reconnecting(self) -> Optional[Reconnecting]:
+        if self._on_reconnecting is None:
+            return None
+        extra_query, extra_headers = self._extra
+        max_reconnects, initial_delay, max_delay = self._reconnects
+        return Reconnecting(
+            lambda query, headers: self._new_line(self._make_dial(query, headers), 0),
+            self._on_reconnecting,
+            extra_query=extra_query,
+            extra_headers=extra_headers,
+            max_retries=max_reconnects,
+            initial_delay=initial_delay,
+            max_delay=max_delay,
+        )
 
     def __enter__(self) -> Session:
         self._session = self.enter()

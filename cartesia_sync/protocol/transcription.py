@@ -193,6 +193,21 @@ class STTErrorResponse(_SttEvent, tag_field="type", tag="error"):
         return ": ".join(part for part in (self.title, self.message) if part) or "unknown error"
 
 
+class STTReconnected(_SttEvent, tag_field="type", tag="reconnected"):
+    """A session was lost, and another has begun in its place, as ``on_reconnecting`` asks for; the client's own event.
+
+    What was said between the two was not heard.
+
+    Attributes:
+        code: The close code of the lost one, or None where none came.
+        lost: What was heard of the turn, or the piece, that was on; its end is lost.
+    """
+
+    type: ClassVar[Literal["reconnected"]] = "reconnected"
+    code: Optional[int] = None
+    lost: str = ""
+
+
 STTManualFinalizeWebsocketResponse = Union[
     STTManualFinalizeTranscriptResponse,
     STTManualFinalizeFlushDoneResponse,
@@ -221,6 +236,7 @@ SttEvent = Union[
     STTAutoFinalizeTurnResume,
     STTAutoFinalizeTurnEnd,
     STTErrorResponse,
+    STTReconnected,
     Unknown,
 ]
 """Whatever a session gives."""
@@ -358,6 +374,11 @@ class Hearing:
     def text(self) -> str:
         """All that was heard, with what may still change at its end."""
         return "".join([*self._final, self._pending])
+
+    @property
+    def pending(self) -> str:
+        """What was heard and may still change: of the turn that is on, or the last piece."""
+        return self._pending
 
     @property
     def final_pieces(self) -> int:

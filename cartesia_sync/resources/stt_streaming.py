@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ..core import Core
     from ..listening.session import SessionManager
     from ..listening.source import Source
+    from ..transport.deadline import Deadline
+    from ..transport.websocket.wire import Wire
 
 DEFAULT_PING_INTERVAL = 20.0
 WORDS_WANTED = {"timestamp_granularities[]": "word"}
@@ -71,13 +73,14 @@ class ManualFinalizeResource(Resource):
             extra_headers: Sent with the handshake, in place of the client's of the same name.
             websocket_connection_options: ``max_size`` limits a message, 16 MiB by default. The other options of the
                 official client are those of its transport library; they are accepted, and mean nothing here.
-            on_reconnecting: None. A session that is lost is not begun anew behind your back, since what was said
-                meanwhile is not in it: catch the TruncatedError, whose ``transcript`` is the text so far, and open
-                another.
-            max_retries: Accepted; means nothing without reconnecting. The client's own ``max_retries`` counts for the
-                handshake.
-            initial_delay: As ``max_retries``.
-            max_delay: As ``max_retries``.
+            on_reconnecting: Asks for another session in the place of one that is lost, and is called before each
+                attempt, in the thread that receives, with a ``ReconnectingEvent``; it may return a mapping with
+                ``extra_query``, ``extra_headers`` or ``abort``. The receiver gets an event ``reconnected`` between the
+                two, with the text whose end is lost: what was said meanwhile is in neither. Without it a lost session
+                raises.
+            max_retries: How many attempts to reconnect there are. For the handshake the client's own counts.
+            initial_delay: Seconds before the first attempt; each next one waits twice as long.
+            max_delay: Seconds that no such wait exceeds.
             max_queue_size: How many bytes of commands may wait in ``send`` before the session opens.
             timeout: The timeouts in place of the client's; None keeps the client's.
             ping_interval: Seconds of silence before a ping, and again before the session counts as lost; above 0. None
@@ -110,6 +113,7 @@ class ManualFinalizeResource(Resource):
             extra_headers=extra_headers,
             options=websocket_connection_options,
             on_reconnecting=on_reconnecting,
+            reconnects=(max_retries, initial_delay, max_delay),
             max_queue_size=max_queue_size,
             timeout=timeout,
             ping_interval=ping_interval,
@@ -253,6 +257,7 @@ class AutoFinalizeResource(Resource):
             extra_headers=extra_headers,
             options=websocket_connection_options,
             on_reconnecting=on_reconnecting,
+            reconnects=(max_retries, initial_delay, max_delay),
             max_queue_size=max_queue_size,
             timeout=timeout,
             ping_interval=ping_interval,
@@ -269,6 +274,7 @@ def _manager(
     extra_headers: Optional[Mapping[str, str]],
     options: Optional[Mapping[str, Any]],
     on_reconnecting: Optional[Callable[..., Any]],
+    reconnects: tuple[int, float, float],
     max_queue_size: int,
     timeout: Union[float, Timeout, None],
     ping_interval: Optional[float],
@@ -276,22 +282,17 @@ def _manager(
 ) -> SessionManager:
     from ..listening.session import MAX_QUEUED_BYTES, SessionManager
 
-    if on_reconnecting is not None:
-        raise ValueError(
-            "on_reconnecting: a session that is lost is not begun anew behind your back, since what was said meanwhile "
-            "is not in it; catch TruncatedError, whose transcript is the text so far, and open another"
-        )
-    query = query_of(settings, extra_query or {})
     max_size = dict(options or {}).get("max_size")
+    limit = None if max_size is None else checked_size("websocket_connection_options max_size", max_size)
+    max_reconnects, initial_delay, max_delay = reconnects
+
+    def make_dial(query: Mapping[str, object], headers: Mapping[str, str]) -> Callable[[Deadline], Wire]:
+        return client._dialler(mode.value, query_of(settings, query), headers, max_message_bytes=limit)
+
     return SessionManager(
-        client._dialler(
-            mode.value,
-            query,
-            extra_headers or {},
-            max_message_bytes=None
-            if max_size is None
-            else checked_size("websocket_connection_options max_size", max_size),
-        ),
+        make_dial,
+        extra_query=extra_query or {},
+        extra_headers=extra_headers or {},
         mode=mode,
         audio_format=AudioFormat(settings["encoding"], settings["sample_rate"]),
         timeout=client.timeout if timeout is None else Timeout.of(timeout),
@@ -301,4 +302,8 @@ def _manager(
         if max_queued_bytes is None
         else checked_size("max_queued_bytes", max_queued_bytes),
         max_unsent_bytes=checked_size("max_queue_size", max_queue_size),
+        on_reconnecting=on_reconnecting,
+        max_reconnects=max_reconnects,
+        initial_delay=initial_delay,
+        max_delay=max_delay,
     )

@@ -69,9 +69,11 @@ class Stage:
 
     def __init__(self, mode: Mode, timeout: Timeout, limit: int, commands: tuple[Any, ...]) -> None:
         self.wire = ListeningWire()
-        dial: Any = lambda deadline: self.wire  # noqa: E731  # gives a double
+        make_dial: Any = lambda query, headers: lambda deadline: self.wire  # noqa: E731  # gives a double
         self.manager = SessionManager(
-            dial,
+            make_dial,
+            extra_query={},
+            extra_headers={},
             mode=mode,
             audio_format=AudioFormat("pcm_s16le", 1000),
             timeout=timeout,

@@ -182,16 +182,22 @@ class Test5Reconnect:
                 break
         assert heard == ["connected", "turn.start", "connected"]  # of the turn no word more
 
-    def test_ours_says_so_and_begins_no_other(self, make_server: MakeServer) -> None:
-        server = make_server(Close(1011, after=2))
-        manager = ours(server)
-        with manager.enter() as session:
+    def test_ours_raises_unless_it_is_asked_to_and_then_says_so(self, make_server: MakeServer) -> None:
+        server = make_server(Close(1011, after=2), Close(1011, after=2, times=None))
+        with ours(server).enter() as session:
             session.send_raw(loud(0.2))
             with pytest.raises(TruncatedError):
                 list(session)
-        with pytest.raises(ValueError, match="on_reconnecting: a session that is lost is not begun anew"):
-            ours(server, on_reconnecting=lambda event: None)
-        assert len(server.handshakes) == 1
+        server.clear_faults()
+        server.inject(Close(1011, after=3))
+        with ours(server, on_reconnecting=lambda event: None, initial_delay=0.01).enter() as session:
+            session.send_raw(loud(0.5))
+            events = iter(session)
+            heard = [next(events) for _ in range(4)]
+            assert types(heard) == ["connected", "turn.start", "turn.update", "reconnected"]
+            assert (heard[-1].code, heard[-1].lost) == (1011, "")
+            session.finish()
+            assert types(events) == ["connected"]
 
 
 class Test6RefusedHandshake:
