@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         Word,
     )
     from .protocol.transcription import (
+        ReconnectingEvent,
         STTAutoFinalizeConnected,
         STTAutoFinalizeTurnEagerEnd,
         STTAutoFinalizeTurnEnd,
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
         STTManualFinalizeFlushDoneResponse,
         STTManualFinalizeTranscriptResponse,
         STTManualFinalizeWebsocketResponse,
+        STTReconnected,
     )
     from .protocol.voice_changer import (
         VoiceChangerSSEChunk,
@@ -134,6 +136,7 @@ __all__ = [
     "PronunciationDictItemParam",
     "RawEncoding",
     "RawOutputFormatParam",
+    "ReconnectingEvent",
     "ResultListResponse",
     "STTAutoFinalizeConnected",
     "STTAutoFinalizeModel",
@@ -152,6 +155,7 @@ __all__ = [
     "STTManualFinalizeTranscriptResponse",
     "STTManualFinalizeWebsocketRequest",
     "STTManualFinalizeWebsocketResponse",
+    "STTReconnected",
     "STTTranscribeResponse",
     "SttTranscribeResponse",
     "SupportedLanguage",

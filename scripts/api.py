@@ -20,6 +20,8 @@ from typing import Any
 
 import cartesia_sync.types
 from cartesia_sync import Cartesia, Timeout
+from cartesia_sync.listening.feed import Feed
+from cartesia_sync.listening.session import Session, SessionManager
 from cartesia_sync.local import LocalServer, ServerOptions, faults
 from cartesia_sync.protocol.requests import omit
 from cartesia_sync.resources.base import Resource
@@ -63,7 +65,8 @@ Values for `LocalServer(faults=...)` and `server.inject(...)`, from `cartesia_sy
 """
 NOT_FOR_USERS = {"dialler", "link", "line", "clocks"}
 """Names that were never meant to be public, and warn until version 0.3."""
-OTHERS = (ConnectionManager, Connection, Context, Receiver, BinaryAPIResponse, Stream, SyncCursorIDPage)
+LISTENING = (SessionManager, Session, Feed)
+OTHERS = (ConnectionManager, Connection, Context, Receiver, *LISTENING, BinaryAPIResponse, Stream, SyncCursorIDPage)
 
 
 def main() -> None:

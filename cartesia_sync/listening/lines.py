@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import queue
 import random
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 from ..errors import CartesiaError, TruncatedError
-from ..protocol.transcription import ENCODINGS, AudioFormat, TimedWord
+from ..protocol.transcription import ENCODINGS, AudioFormat, ReconnectingEvent, TimedWord
 from .line import Line
 
 _RECOVERABLE = (None, 1001, 1005, 1006, 1011, 1012, 1013, 1015)
 """Close codes after which another try may help, as the official client has them; None is an end without any."""
 
 MakeLine = Callable[[Mapping[str, object], Mapping[str, str]], Line]
-
-
-@dataclasses.dataclass(frozen=True)
-class ReconnectingEvent:
-    """What ``on_reconnecting`` is called with, before each attempt; in the official client's words.
-
-    Attributes:
-        attempt: Which attempt it is, counted from 1.
-        max_attempts: How many there will be at most.
-        delay: Seconds until this one.
-        close_code: Why the session was lost; 1006 where no close frame came.
-        extra_query: What is added to the address.
-        extra_headers: What is sent with the handshake besides.
-    """
-
-    attempt: int
-    max_attempts: int
-    delay: float
-    close_code: int
-    extra_query: Mapping[str, object]
-    extra_headers: Mapping[str, str]
 
 
 class Reconnecting:

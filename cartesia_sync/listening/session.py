@@ -16,6 +16,7 @@ from ..protocol.timeouts import Timeout, checked_seconds
 from ..protocol.transcription import (
     AudioFormat,
     Mode,
+    ReconnectingEvent,
     STTAutoFinalizeTurnEagerEnd,
     STTAutoFinalizeTurnEnd,
     STTAutoFinalizeTurnStart,
@@ -34,7 +35,7 @@ from ..transport.locks import NotAcquiredError, TimedLock, raise_unless_not_acqu
 from ..transport.websocket.wire import Wire
 from .handlers import Handlers
 from .line import Line
-from .lines import Lines, Reconnecting, ReconnectingEvent
+from .lines import Lines, Reconnecting
 from .results import Heard, error_of
 
 if TYPE_CHECKING:

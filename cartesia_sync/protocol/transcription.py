@@ -11,6 +11,7 @@ the service adds later are kept in ``extra``; a type that is not known here arri
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -206,6 +207,27 @@ class STTReconnected(_SttEvent, tag_field="type", tag="reconnected"):
     type: ClassVar[Literal["reconnected"]] = "reconnected"
     code: Optional[int] = None
     lost: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReconnectingEvent:
+    """What ``on_reconnecting`` is called with, before each attempt; in the official client's words.
+
+    Attributes:
+        attempt: Which attempt it is, counted from 1.
+        max_attempts: How many there will be at most.
+        delay: Seconds until this one.
+        close_code: Why the session was lost; 1006 where no close frame came.
+        extra_query: What is added to the address.
+        extra_headers: What is sent with the handshake besides.
+    """
+
+    attempt: int
+    max_attempts: int
+    delay: float
+    close_code: int
+    extra_query: Mapping[str, object]
+    extra_headers: Mapping[str, str]
 
 
 STTManualFinalizeWebsocketResponse = Union[
