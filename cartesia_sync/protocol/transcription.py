@@ -76,7 +76,7 @@ class _SttEvent(Open, kw_only=True):
         return found
 
 
-class STTManualFinalizeTranscriptResponse(_SttEvent, tag_field="type", tag="transcript"):
+class STTManualFinalizeTranscriptResponse(_SttEvent, tag_field="type", tag="transcript", forbid_unknown_fields=True):
     """A piece of the transcript.
 
     Attributes:
@@ -101,25 +101,25 @@ class STTManualFinalizeTranscriptResponse(_SttEvent, tag_field="type", tag="tran
         return [TimedWord(*each) for group in self.words or () for each in zip(group.words, group.start, group.end)]
 
 
-class STTManualFinalizeFlushDoneResponse(_SttEvent, tag_field="type", tag="flush_done"):
+class STTManualFinalizeFlushDoneResponse(_SttEvent, tag_field="type", tag="flush_done", forbid_unknown_fields=True):
     """The answer to ``finalize``: all audio before it was transcribed; comes without any transcript if none was due."""
 
     type: ClassVar[Literal["flush_done"]] = "flush_done"
 
 
-class STTManualFinalizeDoneResponse(_SttEvent, tag_field="type", tag="done"):
+class STTManualFinalizeDoneResponse(_SttEvent, tag_field="type", tag="done", forbid_unknown_fields=True):
     """The answer to ``close``: all audio was transcribed, and the service closes the connection next."""
 
     type: ClassVar[Literal["done"]] = "done"
 
 
-class STTAutoFinalizeConnected(_SttEvent, tag_field="type", tag="connected"):
+class STTAutoFinalizeConnected(_SttEvent, tag_field="type", tag="connected", forbid_unknown_fields=True):
     """The session has begun. Audio may be sent before; where the settings are refused an error comes in its place."""
 
     type: ClassVar[Literal["connected"]] = "connected"
 
 
-class STTAutoFinalizeTurnStart(_SttEvent, tag_field="type", tag="turn.start"):
+class STTAutoFinalizeTurnStart(_SttEvent, tag_field="type", tag="turn.start", forbid_unknown_fields=True):
     """The user has begun to speak.
 
     Attributes:
@@ -130,7 +130,7 @@ class STTAutoFinalizeTurnStart(_SttEvent, tag_field="type", tag="turn.start"):
     transcript: Optional[str] = None
 
 
-class STTAutoFinalizeTurnUpdate(_SttEvent, tag_field="type", tag="turn.update"):
+class STTAutoFinalizeTurnUpdate(_SttEvent, tag_field="type", tag="turn.update", forbid_unknown_fields=True):
     """What the user has said in this turn so far.
 
     Attributes:
@@ -141,7 +141,7 @@ class STTAutoFinalizeTurnUpdate(_SttEvent, tag_field="type", tag="turn.update"):
     transcript: str = ""
 
 
-class STTAutoFinalizeTurnEagerEnd(_SttEvent, tag_field="type", tag="turn.eager_end"):
+class STTAutoFinalizeTurnEagerEnd(_SttEvent, tag_field="type", tag="turn.eager_end", forbid_unknown_fields=True):
     """The turn may be over: ``turn.end`` or ``turn.resume`` follows.
 
     Attributes:
@@ -152,13 +152,13 @@ class STTAutoFinalizeTurnEagerEnd(_SttEvent, tag_field="type", tag="turn.eager_e
     transcript: str = ""
 
 
-class STTAutoFinalizeTurnResume(_SttEvent, tag_field="type", tag="turn.resume"):
+class STTAutoFinalizeTurnResume(_SttEvent, tag_field="type", tag="turn.resume", forbid_unknown_fields=True):
     """The turn was not over: the user goes on."""
 
     type: ClassVar[Literal["turn.resume"]] = "turn.resume"
 
 
-class STTAutoFinalizeTurnEnd(_SttEvent, tag_field="type", tag="turn.end"):
+class STTAutoFinalizeTurnEnd(_SttEvent, tag_field="type", tag="turn.end", forbid_unknown_fields=True):
     """The turn is over.
 
     Attributes:
@@ -170,7 +170,7 @@ class STTAutoFinalizeTurnEnd(_SttEvent, tag_field="type", tag="turn.end"):
     transcript: str = ""
 
 
-class STTErrorResponse(_SttEvent, tag_field="type", tag="error"):
+class STTErrorResponse(_SttEvent, tag_field="type", tag="error", forbid_unknown_fields=True):
     """The service refused something, or failed.
 
     Attributes:
@@ -194,7 +194,7 @@ class STTErrorResponse(_SttEvent, tag_field="type", tag="error"):
         return ": ".join(part for part in (self.title, self.message) if part) or "unknown error"
 
 
-class STTReconnected(_SttEvent, tag_field="type", tag="reconnected"):
+class STTReconnected(_SttEvent, tag_field="type", tag="reconnected", forbid_unknown_fields=True):
     """A session was lost, and another has begun in its place, as ``on_reconnecting`` asks for; the client's own event.
 
     What was said between the two was not heard.
@@ -278,6 +278,7 @@ _AUTO: tuple[Any, ...] = (
     STTAutoFinalizeTurnEnd,
     STTErrorResponse,
 )
+_DECODERS = {Mode.MANUAL: codec.decoder_of(_MANUAL), Mode.AUTO: codec.decoder_of(_AUTO)}
 _KNOWN: dict[Mode, dict[str, Any]] = {
     Mode.MANUAL: {kind.type: kind for kind in _MANUAL},
     Mode.AUTO: {kind.type: kind for kind in _AUTO},
@@ -299,6 +300,12 @@ def decode(message: bytes, mode: Mode, unreadable: Optional[Counter[str]] = None
     Raises:
         MalformedEventError: It is not UTF-8, not JSON, not an object, or without a type.
     """
+    event: Optional[SttEvent] = _DECODERS[mode](message)
+    return _decode_leniently(message, mode, unreadable) if event is None else event
+
+
+def _decode_leniently(message: bytes, mode: Mode, unreadable: Optional[Counter[str]]) -> SttEvent:
+    """Read a message that is of no known shape: a new type, new fields, odd fields, or rubbish."""
     fields = codec.decode_fields(message)
     name = fields.get("type")
     if not isinstance(name, str):

@@ -233,7 +233,11 @@ class Wire:
     @staticmethod
     def frame(message: bytes, *, is_binary: bool = False) -> Frame:
         """Make the frame of a text message, or of a binary one, for ``unsent``."""
-        return Frame(_frame(message, ABNF.OPCODE_BINARY if is_binary else ABNF.OPCODE_TEXT))
+        if is_binary:
+            from .masking import masked_frame  # loads numpy, for those who send audio
+
+            return Frame(masked_frame(message, ABNF.OPCODE_BINARY))
+        return Frame(_frame(message, ABNF.OPCODE_TEXT))
 
     def write(self, message: bytes, deadline: Deadline) -> None:
         """Send one text message, and wait until it has left; as ``finish``."""
