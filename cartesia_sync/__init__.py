@@ -3,83 +3,40 @@
 One reader thread a connection takes frames off a blocking WebSocket and puts events into one ``queue.Queue`` a context;
 any number of threads consume their contexts at the same time.
 
-Importing the package starts no thread, opens nothing, and loads neither numpy nor the local server.
+Importing the package starts no thread, opens nothing, and loads nothing: the client comes when the first of its names
+is asked for, and numpy and the local server later still. The names are in ``_public``.
 """
 
 from __future__ import annotations
 
-from . import types
-from ._version import __version__
-from .client import Cartesia
-from .errors import (
-    APIConnectionError,
-    APIError,
-    APIResponseValidationError,
-    APIStatusError,
-    APITimeoutError,
-    AuthenticationError,
-    BadRequestError,
-    CartesiaError,
-    ConcurrencyError,
-    ConflictError,
-    ConnectTimeoutError,
-    ContextStateError,
-    ContextTimeoutError,
-    FirstEventTimeoutError,
-    ForkedError,
-    GapTimeoutError,
-    IncompleteAnswerError,
-    InternalServerError,
-    MailboxFullError,
-    MalformedEventError,
-    MessageTooBigError,
-    MissingCredentialsError,
-    NotFoundError,
-    PermissionDeniedError,
-    ProtocolError,
-    RateLimitError,
-    TruncatedError,
-    UnfinishedError,
-    UnprocessableEntityError,
-    WebSocketConnectionClosedError,
-    WriteTimeoutError,
-)
-from .protocol.timeouts import Timeout
+from ._version import __version__ as __version__
 
-__all__ = [
-    "APIConnectionError",
-    "APIError",
-    "APIResponseValidationError",
-    "APIStatusError",
-    "APITimeoutError",
-    "AuthenticationError",
-    "BadRequestError",
-    "Cartesia",
-    "CartesiaError",
-    "ConcurrencyError",
-    "ConflictError",
-    "ConnectTimeoutError",
-    "ContextStateError",
-    "ContextTimeoutError",
-    "FirstEventTimeoutError",
-    "ForkedError",
-    "GapTimeoutError",
-    "IncompleteAnswerError",
-    "InternalServerError",
-    "MailboxFullError",
-    "MalformedEventError",
-    "MessageTooBigError",
-    "MissingCredentialsError",
-    "NotFoundError",
-    "PermissionDeniedError",
-    "ProtocolError",
-    "RateLimitError",
-    "Timeout",
-    "TruncatedError",
-    "UnfinishedError",
-    "UnprocessableEntityError",
-    "WebSocketConnectionClosedError",
-    "WriteTimeoutError",
-    "__version__",
-    "types",
-]
+TYPE_CHECKING = False  # true to type checkers, as typing's is, which takes as long to load as the whole command does
+if TYPE_CHECKING:
+    from ._public import *  # noqa: F403  # what users see; all of it is named there
+    from ._public import __all__ as __all__
+else:
+
+    def __getattr__(name: str) -> object:
+        """Load the client when it is first asked for: the command need not wait for it to say what it can do."""
+        if name.startswith("__") and name != "__all__":  # which pickle, inspect and others ask every module for
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "_public":
+            raise AttributeError(name)  # it is being imported, and asked for by that
+        from . import _public
+
+        for each, value in dict(vars(_public)).items():  # a copy: other threads may load more
+            if not each.startswith("__") or each == "__all__":
+                globals().setdefault(each, value)
+        if name in globals():  # a module of the package too, by now
+            return globals()[name]
+        try:
+            return getattr(_public, name)
+        except AttributeError as error:
+            raise AttributeError(str(error).replace(_public.__name__, __name__)) from None
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})
+
+
+del TYPE_CHECKING  # it is no name of ours

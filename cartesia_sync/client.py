@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, get_args, get_origin
 
 from .closing import Closing
-from .core import Core, merged
+from .core import Core, merged, refuse_http_client
 from .protocol.requests import Omit, omit
-from .protocol.timeouts import Timeout
-from .resources.base import Requester, RequestOptions
+from .protocol.timeouts import HttpxTimeout, Timeout
+from .resources.answer import APIResponse
+from .resources.base import Answers, Requester, RequestOptions
+from .resources.pages import SyncCursorIDPage
+from .transport.credential import ask_for, authorization, untouched
+from .transport.redaction import SentHeaders
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
     from .resources.voices import VoicesResource
     from .transport.deadline import Deadline
     from .transport.websocket.wire import Wire
+    from .with_response import CartesiaWithRawResponse, CartesiaWithStreamingResponse
+
+_T = TypeVar("_T")
 
 
 class Cartesia(Core, Closing):
@@ -34,14 +41,19 @@ class Cartesia(Core, Closing):
 
     Args:
         api_key: ``sk_car_...``; the environment's CARTESIA_API_KEY if neither this nor a token is given.
-        token: An access token, in place of a key. Where both are given the key is used, as the official client does.
+        token: An access token, in place of a key; or a function that returns one, for tokens that expire, which is
+            asked before each WebSocket is opened and each HTTP request is sent, and again for each retry. Where a key
+            is given too the key is used, as the official client does.
         base_url: Of the HTTP API; the environment's CARTESIA_BASE_URL, else the service's own.
         websocket_base_url: Of the WebSocket API; by default the base URL with ``ws`` for ``http`` and ``wss`` for
             ``https``.
-        cartesia_version: The API version, a date; it decides the shape in which voices go out.
+        cartesia_version: The API version, a date. Voices go out in the shape of the version that is really sent: a
+            header ``Cartesia-Version`` in ``default_headers`` or ``extra_headers`` goes before this, and
+            ``cartesia_version`` in a query before both.
         default_headers: Sent with everything, in place of ours of the same name.
         default_query: Added to the query of everything that goes over HTTP.
-        timeout: Seconds to wait: one number, (connect, read), or a ``Timeout`` for each clock; None is no limit.
+        timeout: Seconds to wait: one number, (connect, read), or a ``Timeout`` for each clock; None is no limit. Of an
+            ``httpx.Timeout`` the ``connect``, ``read`` and ``write`` are taken.
         max_retries: How often an attempt to connect, or a request over HTTP, is repeated that failed for a reason
             which may pass: no connection, no answer in time, or a status 408, 409, 429 or 5xx (as in the official
             client).
@@ -51,16 +63,27 @@ class Cartesia(Core, Closing):
             machine. To this machine it may.
         ssl_context: How to verify the service, in place of the system's and certifi's authorities, or those that
             REQUESTS_CA_BUNDLE or SSL_CERT_FILE name; shared by all connections.
+        http_client: Refused, with what to use: the official client takes its httpx client here.
 
     Raises:
         MissingCredentialsError: Neither a key nor a token is given, and the environment has no key.
-        ValueError: A URL, a header, a clock or a limit is not one.
+        ValueError: A URL, a header, a clock or a limit is not one; or the key or token holds what no header may, which
+            the error names and does not show. White space around either is taken off.
+
+    A function given as ``token`` runs in the thread that needs the token: the one that opens a connection, that sends
+    a request over HTTP, or that pushes to a new context when the connection was lost (with ``speak``, the thread that
+    takes the text); where a context is replayed, the one that receives. Never in the reader's thread. So it may be
+    called by several threads at once. It is not cut short, its time counts for the connect timeout of a WebSocket, and
+    other threads that wait for the same connection wait for it. What it raises comes out as it is, and is not retried.
+    It must not use this client, nor a connection of it. To keep a token until it expires is its own affair.
 
     A client can be pickled, and so handed to another process (``multiprocessing`` with spawn or forkserver, Celery,
     Dask), and copied by ``copy.copy`` and ``copy.deepcopy``. What comes out has the same settings and connections of
     its own, none of them open yet; it is open itself, whether or not this one is closed. The key is in the pickle in
-    clear, and so is a token: treat the pickle as you treat the key. An ``ssl_context`` cannot be pickled, nor can,
-    say, a lambda in ``default_query``: the TypeError names the argument. Copies in the same process share it. Without
+    clear, and so is a token: treat the pickle as you treat the key. A function that gives tokens is pickled by its
+    name, an object or a bound method with all that it holds. An ``ssl_context`` cannot be pickled, nor can, say, a
+    lambda as ``token`` or in ``default_query``: the TypeError names the argument. Copies in the same process share it
+    (and what gives tokens, always). Without
     an ``ssl_context`` the other process trusts what its own environment says. (``client.copy`` is another name of
     ``with_options``, as in the official client, and shares the connections.)
 
@@ -71,7 +94,7 @@ class Cartesia(Core, Closing):
         self,
         *,
         api_key: Optional[str] = None,
-        token: Optional[str] = None,
+        token: Union[str, Callable[[], str], None] = None,
         base_url: Optional[str] = None,
         websocket_base_url: Optional[str] = None,
         cartesia_version: Optional[str] = None,
@@ -79,10 +102,11 @@ class Cartesia(Core, Closing):
         set_default_headers: Optional[Mapping[str, str]] = None,
         default_query: Optional[Mapping[str, object]] = None,
         set_default_query: Optional[Mapping[str, object]] = None,
-        timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, Omit, None] = omit,
+        timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, HttpxTimeout, Omit, None] = omit,
         max_retries: Union[int, Omit] = omit,
         max_answer_bytes: Union[int, Omit, None] = omit,
         allow_insecure: Optional[bool] = None,
+        http_client: None = None,
     ) -> Cartesia:
         """Make a client with some settings changed; the two share their connections, and closing one closes both.
 
@@ -100,10 +124,12 @@ class Cartesia(Core, Closing):
             max_retries: As for the client.
             max_answer_bytes: As for the client.
             allow_insecure: As for the client.
+            http_client: As for the client.
 
         Raises:
             ValueError: Both an addition and a replacement are given, or a setting is not valid.
         """
+        refuse_http_client(http_client)
         for added, replaced, name in (
             (default_headers, set_default_headers, "default_headers"),
             (default_query, set_default_query, "default_query"),
@@ -221,12 +247,81 @@ class Cartesia(Core, Closing):
 
         Source: docs page ``api-reference/api-status/get``.
         """
-        from .protocol.models.core import GetStatusResponse
+        from .resources.status import StatusResource
 
-        status: GetStatusResponse = Requester(self).fetch("GET", "/", GetStatusResponse, options)
-        return status
+        return StatusResource(self).get_status(**options)
+
+    # ---- the answers themselves
+
+    @property
+    def with_raw_response(self) -> CartesiaWithRawResponse:
+        """The same nouns, whose methods return the answer, an ``APIResponse``: ``headers``, ``parse()`` and more."""
+        from .with_response import CartesiaWithRawResponse
+
+        return CartesiaWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> CartesiaWithStreamingResponse:
+        """The same nouns, whose methods give the answer in a ``with`` block, and its body as it arrives."""
+        from .with_response import CartesiaWithStreamingResponse
+
+        return CartesiaWithStreamingResponse(self)
+
+    # ---- what goes with each request
+
+    @property
+    def auth_headers(self) -> SentHeaders:
+        """The header with the key or token, for a request by other means; its repr does not show it."""
+        token = self.token
+        if not self.api_key and callable(token):
+            ask = token
+            return SentHeaders(untouched(lambda: ask_for(ask)))
+        return SentHeaders(authorization(str(self.api_key or token)))
+
+    @property
+    def default_headers(self) -> SentHeaders:
+        """All headers that go with a request for JSON, the key among them; their repr does not show it."""
+        own = {"Accept": "application/json", "Content-Type": "application/json"}
+        return SentHeaders(merged(own, self.auth_headers, self._headers))
 
     # ---- endpoints without a name here
+
+    def get_api_list(
+        self,
+        path: str,
+        *,
+        model: type[_T],
+        page: Any = SyncCursorIDPage,
+        query: Optional[Mapping[str, object]] = None,
+        body: Optional[Mapping[str, object]] = None,
+        options: Optional[Mapping[str, Any]] = None,
+        method: str = "get",
+    ) -> SyncCursorIDPage[_T]:
+        """Get the first page of a list that has no method here; iterate it for this page and all that follow.
+
+        Args:
+            path: As for ``request``.
+            model: What each item is made into: a class of ``cartesia_sync.types``. The next page is asked for by the
+                ``id`` of the last.
+            page: ``SyncCursorIDPage``, which is the only kind of page.
+            query: As for ``request``; ``options`` may have it as ``params``, as for the official client.
+            body: As for ``request``.
+            options: As for ``request``.
+            method: As for ``request``.
+
+        Raises:
+            TypeError: ``page`` is another class.
+            APIError: The request failed; see ``cartesia_sync.errors``.
+        """
+        if (get_origin(page) or page) is not SyncCursorIDPage:
+            raise TypeError(f"page: expected SyncCursorIDPage, got {page!r}")
+        others = dict(options or {})
+        asked = {**(query or {}), **(others.pop("params", None) or {})}
+
+        def ask(query: Mapping[str, object]) -> Any:
+            return self.request(method, path, cast_to=dict, query=query, body=body, options=others)
+
+        return SyncCursorIDPage.fetched(ask, model, asked)
 
     def get(self, path: str, *, cast_to: Any = object, options: Optional[Mapping[str, Any]] = None, **more: Any) -> Any:
         """Send ``GET path``; for its arguments see ``request``."""
@@ -272,7 +367,9 @@ class Cartesia(Core, Closing):
             method: The HTTP method.
             path: Below the base URL; or a whole URL of the same service, such as a voice's ``preview_file_url``.
             cast_to: What the answer is made into: a class of ``cartesia_sync.types``, ``dict``, ``str``, ``bytes``, or
-                None for an answer without content; by default the decoded JSON.
+                None (or ``NoneType``) for an answer without content; by default the decoded JSON. ``APIResponse``
+                gives the answer itself, with its status and headers, and ``APIResponse[Voice]`` one that ``parse()``
+                makes into a voice: in place of ``httpx.Response``, as for the official client.
             query: Added to the URL. A list repeats its name, a mapping gives ``name[key]``.
             body: Sent as JSON.
             form: Sent as a multipart form, in place of a body.
@@ -282,10 +379,14 @@ class Cartesia(Core, Closing):
 
         Raises:
             APIError: The request failed; see ``cartesia_sync.errors``.
+            TypeError: ``cast_to`` is a class of httpx, or an option is none.
             ValueError: A URL of another host: the key would go there.
 
         Threads: any. Waits as all requests do; see ``Resource``.
         """
+        asked: list[object] = [method, path]
+        if not all(isinstance(each, str) for each in asked):
+            raise TypeError(f"request: expected a method, a path and cast_to=..., got {method!r:.80}, {path!r:.80}")
         given = dict(options or {})
         request: dict[str, Any] = {"query": query, "body": body, "form": form, "files": files}
         if "max_retries" in given:
@@ -296,8 +397,21 @@ class Cartesia(Core, Closing):
         more["extra_headers"], more["extra_query"] = given.pop("headers", None), given.pop("params", None)
         if given:
             raise TypeError(f"options: expected headers, params, timeout or max_retries; got {', '.join(given)}")
+        if getattr(cast_to, "__module__", "").partition(".")[0] == "httpx":
+            raise TypeError(
+                f"cast_to={cast_to.__name__}: this client has no httpx inside. Give cartesia_sync.APIResponse for the "
+                "answer itself, which has status_code, headers, read(), text() and json(); or bytes, str, dict or a "
+                "class of cartesia_sync.types for what it holds."
+            )
+        answers = Answers(Requester(self))
+        if (get_origin(cast_to) or cast_to) is APIResponse:
+            from .resources.raw import RawAnswers
+
+            answers, (cast_to,) = RawAnswers(Requester(self)), get_args(cast_to) or (object,)
+        if cast_to is type(None):
+            cast_to = None
         accept = "*/*" if cast_to in (bytes, str, None) else "application/json"
-        return Requester(self).fetch(method.upper(), path, cast_to, more, accept=accept, **request)
+        return answers.fetch(method.upper(), path, cast_to, more, accept=accept, **request)
 
     def dialler(
         self,
@@ -311,4 +425,5 @@ class Cartesia(Core, Closing):
         warnings.warn(
             "Cartesia.dialler is private; use client.tts.websocket_connect()", DeprecationWarning, stacklevel=2
         )
-        return self._dialler(path, query, headers, max_message_bytes=max_message_bytes)
+        dial = self._dialler(path, query, headers, max_message_bytes=max_message_bytes)
+        return lambda deadline: untouched(lambda: dial(deadline))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -10,8 +11,12 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from ._version import __version__
-from .errors import MissingCredentialsError
-from .protocol.timeouts import Timeout, checked_size
+from .errors import MissingCredentialsError, requested
+from .exchange import HTTPRequest
+from .protocol.formats import version_sent
+from .protocol.requests import Omit
+from .protocol.timeouts import HttpxTimeout, Timeout, checked_size
+from .transport.credential import ask_for, authorization, checked_credential
 from .transport.loopback import is_this_machine
 
 if TYPE_CHECKING:
@@ -65,20 +70,30 @@ class Core:
         self,
         *,
         api_key: Optional[str] = None,
-        token: Optional[str] = None,
+        token: Union[str, Callable[[], str], None] = None,
         base_url: Optional[str] = None,
         websocket_base_url: Optional[str] = None,
         cartesia_version: str = DEFAULT_VERSION,
         default_headers: Optional[Mapping[str, str]] = None,
         default_query: Optional[Mapping[str, object]] = None,
-        timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, None] = DEFAULT_TIMEOUT,
+        timeout: Union[
+            float, tuple[Optional[float], Optional[float]], Timeout, HttpxTimeout, Omit, None
+        ] = DEFAULT_TIMEOUT,
         max_retries: int = DEFAULT_MAX_RETRIES,
         max_answer_bytes: Optional[int] = MAX_ANSWER_BYTES,
         allow_insecure: bool = False,
         ssl_context: Optional[ssl.SSLContext] = None,
+        http_client: None = None,
     ) -> None:
+        refuse_http_client(http_client)
+        key_name = "api_key"
         if api_key is None and token is None:
+            key_name = "the environment variable CARTESIA_API_KEY"
             api_key = os.environ.get("CARTESIA_API_KEY")
+        if api_key is not None:
+            api_key = checked_credential(api_key, key_name)
+        if token is not None and not callable(token):
+            token = checked_credential(token, "token")
         credential = api_key or token
         if not credential:
             raise MissingCredentialsError(
@@ -106,8 +121,8 @@ class Core:
         self._default_query = dict(default_query or {})
         self._resources: dict[str, Any] = {}
         self._headers = merged(
+            authorization(credential) if isinstance(credential, str) else {},
             {
-                "Authorization": f"Bearer {credential}",
                 "Cartesia-Version": cartesia_version,
                 "User-Agent": _USER_AGENT,
                 "X-Cartesia-Client": _USER_AGENT,
@@ -146,6 +161,8 @@ class Core:
 
     def __deepcopy__(self: _C, memo: dict[int, Any]) -> _C:
         def copied(name: str, value: Any) -> Any:
+            if name == "token" and callable(value):
+                return value  # what gives tokens is asked by both: the copy of a bound method would copy its object
             try:
                 return copy.deepcopy(value, memo)
             except Exception:  # what the value's own class raises
@@ -176,17 +193,47 @@ class Core:
     def _trust(self) -> ssl.SSLContext:
         return self._shared.trust()
 
+    def _asker(self, headers: Mapping[str, str]) -> Optional[Callable[[], dict[str, str]]]:
+        """Return what gives the header with the credential at each attempt; None where the headers have one for all.
+
+        Args:
+            headers: All headers of the request, those of the client included.
+        """
+        token = self.token
+        if self.api_key or not callable(token) or any(name.lower() == "authorization" for name in headers):
+            return None
+        return functools.partial(ask_for, token)
+
+    def _version_sent(
+        self,
+        headers: Optional[Mapping[str, Union[str, Omit]]],
+        query: Optional[Mapping[str, object]],
+        *,
+        over_http: bool,
+    ) -> str:
+        """Return the API version that a request with these extra headers and query goes out with.
+
+        Args:
+            headers: What is sent in place of the client's headers of the same name.
+            query: What is added to the URL.
+            over_http: Whether the client's ``default_query`` is added too.
+        """
+        default_query = self._default_query if over_http else {}
+        return version_sent(merged(self._headers, headers or {}), {**default_query, **(query or {})})
+
     def _dialler(
         self,
         path: str,
         query: Union[Mapping[str, str], Sequence[tuple[str, str]]],
-        headers: Mapping[str, str],
+        headers: Mapping[str, Union[str, Omit]],
         *,
         max_message_bytes: Optional[int],
     ) -> Callable[[Deadline], Wire]:
         """Return a function that opens a WebSocket to a path of the service, as often as it is used.
 
-        A space in the query goes out as ``%20``: not every reader of the service's takes a plus sign for one.
+        A space in the query goes out as ``%20``: not every reader of the service's takes a plus sign for one. It
+        asks the user's function for a token, where there is one, in the thread that it is called in, and raises what
+        that raises as a ``RaisedOutside``.
 
         Raises:
             TypeError, ValueError: A header cannot be sent.
@@ -198,14 +245,18 @@ class Core:
         all_headers = merged(self._headers, headers)
         limit = wire.MAX_MESSAGE_BYTES if max_message_bytes is None else max_message_bytes
 
+        ask = self._asker(all_headers)
+
         def dial(deadline: Deadline) -> Wire:
-            return handshake.connect(
-                url,
-                all_headers,
-                ssl_context=self._trust if parts.scheme == "wss" else None,
-                deadline=deadline,
-                max_message_bytes=limit,
-            )
+            with requested(HTTPRequest.of("GET", url)):
+                return handshake.connect(
+                    url,
+                    all_headers if ask is None else {**all_headers, **ask()},
+                    ssl_context=self._trust if parts.scheme == "wss" else None,
+                    deadline=deadline,
+                    max_message_bytes=limit,
+                    proxy_trust=self._shared.trust,
+                )
 
         return dial
 
@@ -291,6 +342,15 @@ def _check_secure(url: str) -> None:
         )
 
 
+def refuse_http_client(value: object) -> None:
+    """Refuse the official client's ``http_client``, and say what to use: the transport here is another."""
+    if value is not None:
+        raise TypeError(
+            "http_client: this client has no httpx inside. Give timeouts by timeout=, trust by ssl_context=, headers "
+            "by default_headers=, and proxies by the environment (HTTPS_PROXY, ALL_PROXY, NO_PROXY)."
+        )
+
+
 def checked_retries(value: int) -> int:
     """Return it, if it is a number of retries."""
     if type(value) is not int or value < 0:
@@ -298,8 +358,8 @@ def checked_retries(value: int) -> int:
     return value
 
 
-def merged(*layers: Mapping[str, str]) -> dict[str, str]:
-    """Put headers over others of the same name, whatever the case.
+def merged(*layers: Mapping[str, Union[str, Omit]]) -> dict[str, str]:
+    """Put headers over others of the same name, whatever the case; ``omit`` takes away what was there.
 
     Raises:
         TypeError: A header is no text.
@@ -308,8 +368,11 @@ def merged(*layers: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, tuple[str, str]] = {}
     for layer in layers:
         for name, value in layer.items():
-            _check_header(name, value)
-            found[name.lower()] = name, value
+            _check_header(name, "" if isinstance(value, Omit) else value)
+            if isinstance(value, Omit):
+                found.pop(name.lower(), None)
+            else:
+                found[name.lower()] = name, value
     return dict(found.values())
 
 

@@ -21,6 +21,7 @@ in docs/errors.md.
      |    |    |    +-- MessageTooBigError       ... or more at once than we are willing to hold
      |    |    |    +-- MalformedEventError      ... a message that is no event
      |    |    +-- ForkedError                   the connection belongs to the parent process
+     |    |    +-- ProxySettingError             the environment names a proxy that cannot be used
      |    +-- UnfinishedError                    the service said done before a context's text was at its end
      |    +-- APIResponseValidationError         an answer that cannot be read
      |    +-- APIStatusError                     the service refused
@@ -28,16 +29,21 @@ in docs/errors.md.
      |             ConflictError 409, UnprocessableEntityError 422, RateLimitError 429, InternalServerError 5xx
      +-- MailboxFullError                        a context was not read, and its limit is reached
      +-- ContextStateError                       also a ValueError: the method does not fit the context's state
+     +-- WebSocketQueueFullError                 also a ValueError: too many commands wait for a session to open
      +-- ConcurrencyError                        also a RuntimeError: a second thread in one context's receive()
      +-- MissingCredentialsError                 also a ValueError: neither a key nor a token is given
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 import time
-from collections.abc import Mapping
-from typing import Any, Optional
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Optional
+
+from .exchange import Headers, HTTPRequest, HTTPResponse
 
 
 class CartesiaError(Exception):
@@ -55,12 +61,26 @@ class APIError(CartesiaError):
     Attributes:
         message: What went wrong, in a sentence.
         body: What the service said: its decoded error object, the text it sent instead, or None.
+        request: The request over HTTP, or the opening of a WebSocket, that failed: its ``method``, and its ``url``
+            without credentials. Both are empty where there was none, as for the errors of a context.
     """
 
     def __init__(self, message: str = "", *, body: object = None) -> None:
         super().__init__(message)
         self.message = message
         self.body = body
+        self.request = HTTPRequest()
+
+
+@contextlib.contextmanager
+def requested(request: HTTPRequest) -> Iterator[None]:
+    """Let each ``APIError`` that leaves the block know its request, unless it knows one."""
+    try:
+        yield
+    except APIError as error:
+        if not error.request.method:
+            error.request = request
+        raise
 
 
 # ---- the way to the service
@@ -273,6 +293,14 @@ class ForkedError(APIConnectionError):
     """
 
 
+class ProxySettingError(APIConnectionError):
+    """The environment names a proxy that cannot be used, and nobody was asked; the message names the variable.
+
+    The fault of that setting: its scheme is not known, or its URL is none; or SOCKS over HTTP needs the extra
+    ``cartesia-sync[socks]``.
+    """
+
+
 # ---- what the service refused
 
 
@@ -290,6 +318,11 @@ class APIResponseValidationError(APIError):
         super().__init__(message, body=body)
         self.status_code = status_code
 
+    @property
+    def response(self) -> HTTPResponse:
+        """The answer, as far as it was kept: not its headers."""
+        return HTTPResponse(self.status_code, Headers(), _text_of(self.body), self.request)
+
 
 class APIStatusError(APIError):
     """The service refused, over HTTP, at the handshake or by an error event.
@@ -303,28 +336,38 @@ class APIStatusError(APIError):
         title: The service's short description, or None.
         request_id: The service's identifier of the request, or None.
         doc_url: Where the service documents the error, or None.
-        headers: The response's headers, lower-case names; empty for an error event.
+        headers: The response's headers, found under any spelling of their names; empty for an error event.
+        text: The answer's body, 64 KiB of it at most, without the key.
     """
+
+    _status: ClassVar[int] = 0  # of the class; Celery's JSON backend makes an exception anew of its message alone
 
     def __init__(
         self,
         message: str = "",
         *,
-        status_code: int = 0,
+        status_code: Optional[int] = None,
         body: object = None,
         error_code: Optional[str] = None,
         title: Optional[str] = None,
         request_id: Optional[str] = None,
         doc_url: Optional[str] = None,
         headers: Optional[Mapping[str, str]] = None,
+        text: Optional[str] = None,
     ) -> None:
         super().__init__(message, body=body)
-        self.status_code = status_code
+        self.text = _text_of(body) if text is None else text
+        self.status_code = self._status if status_code is None else status_code
         self.error_code = error_code
         self.title = title
         self.request_id = request_id
         self.doc_url = doc_url
-        self.headers = dict(headers or {})
+        self.headers = Headers(headers or {})
+
+    @property
+    def response(self) -> HTTPResponse:
+        """The answer: ``status_code``, ``headers``, ``text`` and ``json()``."""
+        return HTTPResponse(self.status_code, self.headers, self.text, self.request)
 
     @property
     def retry_after(self) -> Optional[float]:
@@ -339,6 +382,13 @@ class APIStatusError(APIError):
                 continue
             return seconds if 0 <= seconds < math.inf else None
         return _seconds_until(self.headers.get("retry-after", ""))
+
+
+def _text_of(body: object) -> str:
+    """Return what an answer's body was: its text, or JSON of the same content."""
+    if body is None or isinstance(body, str):
+        return body or ""
+    return json.dumps(body, ensure_ascii=False, default=str)
 
 
 def _seconds_until(date: str) -> Optional[float]:
@@ -359,12 +409,16 @@ class BadRequestError(APIStatusError):
     The fault of the request: correct it. A first text without a letter is refused too.
     """
 
+    _status = 400
+
 
 class AuthenticationError(APIStatusError):
     """401: the key or token is missing, unknown or no longer valid.
 
     The user's fault: check ``CARTESIA_API_KEY``, or make a new token.
     """
+
+    _status = 401
 
 
 class PermissionDeniedError(APIStatusError):
@@ -373,12 +427,16 @@ class PermissionDeniedError(APIStatusError):
     Ask for the right, or use another key.
     """
 
+    _status = 403
+
 
 class NotFoundError(APIStatusError):
     """404: there is no such thing; since API version 2026-03-01 also an unknown voice.
 
     The fault of the request: correct the id.
     """
+
+    _status = 404
 
 
 class ConflictError(APIStatusError):
@@ -387,12 +445,16 @@ class ConflictError(APIStatusError):
     Another request is in the way: wait, and try again. Over HTTP the client has done so.
     """
 
+    _status = 409
+
 
 class UnprocessableEntityError(APIStatusError):
     """422: the request is well-formed, but its content is not acceptable.
 
     The fault of the request: correct its content.
     """
+
+    _status = 422
 
 
 class RateLimitError(APIStatusError):
@@ -402,6 +464,8 @@ class RateLimitError(APIStatusError):
     client has tried again while connecting and over HTTP.
     """
 
+    _status = 429
+
 
 class InternalServerError(APIStatusError):
     """5xx: the service failed.
@@ -410,15 +474,20 @@ class InternalServerError(APIStatusError):
     again while connecting and over HTTP.
     """
 
+    _status = 500
+
 
 _BY_STATUS: dict[int, type[APIStatusError]] = {
-    400: BadRequestError,
-    401: AuthenticationError,
-    403: PermissionDeniedError,
-    404: NotFoundError,
-    409: ConflictError,
-    422: UnprocessableEntityError,
-    429: RateLimitError,
+    kind._status: kind
+    for kind in (
+        BadRequestError,
+        AuthenticationError,
+        PermissionDeniedError,
+        NotFoundError,
+        ConflictError,
+        UnprocessableEntityError,
+        RateLimitError,
+    )
 }
 
 
@@ -449,6 +518,13 @@ class MailboxFullError(ContextFacts, CartesiaError):
     def __init__(self, message: str = "", *, limit_bytes: int = 0) -> None:
         super().__init__(message)
         self.limit_bytes = limit_bytes
+
+
+class WebSocketQueueFullError(CartesiaError, ValueError):
+    """More commands wait for a session of speech to text to open than ``max_queue_size`` allows.
+
+    The fault of the calling code: open the session first, or raise the limit.
+    """
 
 
 class ContextStateError(CartesiaError, ValueError):

@@ -1,13 +1,14 @@
 """The types of parameters, events and answers, under the official client's names; for annotations.
 
 The parameter types are what the service documents; nothing is checked against them at run time, so that a value which
-the service learns later can be passed today. Where its list is long, or open anyway, the type is ``str``.
+the service learns later can be passed today. Where its list is long, or open anyway, the type is ``str``. Each may be
+used for ``**arguments``: ``client.voices.list(**params)`` with ``params: VoiceListParams``.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Literal, Optional, TypedDict, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from .protocol.events import (
     Chunk,
@@ -21,8 +22,80 @@ from .protocol.events import (
     Unknown,
     WordTimestamps,
 )
+from .protocol.formats import (
+    MP3OutputFormatParam,
+    OutputFormat,
+    RawEncoding,
+    RawOutputFormatParam,
+    VoiceObjectParam,
+    VoiceSpecifierParam,
+    WAVOutputFormatParam,
+)
+from .protocol.requests import CancelRequest, GenerationConfigParam, GenerationRequest
 
 if TYPE_CHECKING:
+    from .parameters import (
+        AccessTokenCreateParams,
+        AgentUpdateParams,
+        AttachVoiceAccent,
+        AutoFinalizeWebsocketParams,
+        CallListParams,
+        CancelContextRequest,
+        DatasetCreateParams,
+        DatasetListParams,
+        DatasetUpdateParams,
+        FileListParams,
+        FileTypes,
+        FileUploadParams,
+        FineTuneCreateParams,
+        FineTuneListParams,
+        FineTuneListVoicesParams,
+        Gender,
+        GenderPresentation,
+        GenerationRequestParam,
+        Grants,
+        LocalizeDialect,
+        LocalizeTargetLanguage,
+        ManualFinalizeWebsocketParams,
+        MetricCreateParams,
+        MetricListParams,
+        ModelSpeed,
+        OutputFormatContainer,
+        PronunciationDictCreateParams,
+        PronunciationDictItemParam,
+        PronunciationDictListParams,
+        PronunciationDictUpdateParams,
+        ReconnectingOverrides,
+        ResultExportParams,
+        ResultListParams,
+        STTAutoFinalizeCloseCommand,
+        STTAutoFinalizeConfigCommand,
+        STTAutoFinalizeConfigCommandTurn,
+        STTAutoFinalizeWebsocketRequest,
+        STTAutoFinalizeWebsocketRequestParam,
+        STTEncoding,
+        STTManualFinalizeWebsocketRequest,
+        STTTranscribeParams,
+        SttTranscribeParams,
+        TTSGenerateParams,
+        TTSGenerateSSEParams,
+        TTSGenerateSseParams,
+        TTSInfillParams,
+        TTSRequestVoiceObject,
+        VoiceAddAccentsParams,
+        VoiceChangerChangeVoiceBytesParams,
+        VoiceChangerChangeVoiceSseParams,
+        VoiceChangerGenerateParams,
+        VoiceChangerGenerateSSEParams,
+        VoiceCloneParams,
+        VoiceGetParams,
+        VoiceListParams,
+        VoiceLocalizeParams,
+        VoiceUpdateParams,
+        WebsocketClientEventParam,
+        WebSocketConnectionOptions,
+        WebsocketConnectionOptions,
+    )
     from .protocol.models.agents import (
         AgentListPhoneNumbersResponse,
         AgentListPhoneNumbersResponseItem,
@@ -89,6 +162,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Accent",
+    "AccessTokenCreateParams",
     "AccessTokenCreateResponse",
     "AgentCall",
     "AgentListPhoneNumbersResponse",
@@ -97,22 +171,36 @@ __all__ = [
     "AgentListTemplatesResponse",
     "AgentSummary",
     "AgentTranscript",
+    "AgentUpdateParams",
     "AttachVoiceAccent",
+    "AutoFinalizeWebsocketParams",
+    "CallListParams",
+    "CancelContextRequest",
     "Chunk",
     "Dataset",
+    "DatasetCreateParams",
+    "DatasetListParams",
+    "DatasetUpdateParams",
     "Deployment",
     "DeploymentListResponse",
     "Done",
     "Emotion",
     "Error",
     "Event",
+    "FileListParams",
     "FileListResponse",
+    "FileTypes",
+    "FileUploadParams",
     "FineTune",
     "FineTuneBaseModel",
+    "FineTuneCreateParams",
+    "FineTuneListParams",
+    "FineTuneListVoicesParams",
     "FlushDone",
     "Gender",
     "GenderPresentation",
     "GenerationConfigParam",
+    "GenerationRequest",
     "GenerationRequestParam",
     "GetStatusResponse",
     "GitRepository",
@@ -124,20 +212,33 @@ __all__ = [
     "LogEvent",
     "LogMetric",
     "MP3OutputFormatParam",
+    "ManualFinalizeWebsocketParams",
     "Metric",
+    "MetricCreateParams",
+    "MetricListParams",
     "MetricListResponse",
     "ModelSpeed",
+    "OutputFormat",
     "OutputFormatContainer",
     "PhoneNumber",
     "PhonemeTimestamps",
     "PhonemeTimestampsEvent",
     "PronunciationDict",
+    "PronunciationDictCreateParams",
     "PronunciationDictItem",
     "PronunciationDictItemParam",
+    "PronunciationDictListParams",
+    "PronunciationDictUpdateParams",
     "RawEncoding",
     "RawOutputFormatParam",
     "ReconnectingEvent",
+    "ReconnectingOverrides",
+    "ResultExportParams",
+    "ResultListParams",
     "ResultListResponse",
+    "STTAutoFinalizeCloseCommand",
+    "STTAutoFinalizeConfigCommand",
+    "STTAutoFinalizeConfigCommandTurn",
     "STTAutoFinalizeConnected",
     "STTAutoFinalizeModel",
     "STTAutoFinalizeTurnEagerEnd",
@@ -145,6 +246,8 @@ __all__ = [
     "STTAutoFinalizeTurnResume",
     "STTAutoFinalizeTurnStart",
     "STTAutoFinalizeTurnUpdate",
+    "STTAutoFinalizeWebsocketRequest",
+    "STTAutoFinalizeWebsocketRequestParam",
     "STTAutoFinalizeWebsocketResponse",
     "STTBatchModel",
     "STTEncoding",
@@ -156,10 +259,17 @@ __all__ = [
     "STTManualFinalizeWebsocketRequest",
     "STTManualFinalizeWebsocketResponse",
     "STTReconnected",
+    "STTTranscribeParams",
     "STTTranscribeResponse",
+    "SttTranscribeParams",
     "SttTranscribeResponse",
     "SupportedLanguage",
+    "TTSGenerateParams",
+    "TTSGenerateSSEParams",
+    "TTSGenerateSseParams",
+    "TTSInfillParams",
     "TTSModel",
+    "TTSRequestVoiceObject",
     "TTSSSEEvent",
     "TelephonyParams",
     "Template",
@@ -169,15 +279,29 @@ __all__ = [
     "Unknown",
     "Voice",
     "VoiceAccent",
+    "VoiceAddAccentsParams",
+    "VoiceChangerChangeVoiceBytesParams",
+    "VoiceChangerChangeVoiceSseParams",
+    "VoiceChangerGenerateParams",
+    "VoiceChangerGenerateSSEParams",
     "VoiceChangerSSEChunk",
     "VoiceChangerSSEDone",
     "VoiceChangerSSEError",
     "VoiceChangerSSEEvent",
+    "VoiceCloneParams",
+    "VoiceGetParams",
+    "VoiceListParams",
     "VoiceLocale",
+    "VoiceLocalizeParams",
     "VoiceMetadata",
     "VoiceObjectParam",
     "VoiceSpecifierParam",
+    "VoiceUpdateParams",
     "WAVOutputFormatParam",
+    "WebSocketConnectionOptions",
+    "WebsocketClientEvent",
+    "WebsocketClientEventParam",
+    "WebsocketConnectionOptions",
     "WebsocketResponse",
     "Word",
     "WordTimestamps",
@@ -186,10 +310,11 @@ __all__ = [
 if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every name
 
     def __getattr__(name: str) -> Any:
-        """Load the answers' classes when one is asked for: they are many, and most programs need few."""
+        """Load parameters' types and answers' classes when one is asked for: of the many most programs need few."""
         if name in __all__:
-            for room in ("models.core", "models.agents", "models.calls", "transcription", "voice_changer"):
-                found = vars(importlib.import_module(f".protocol.{room}", __package__)).get(name)
+            rooms = ("models.core", "models.agents", "models.calls", "transcription", "voice_changer")
+            for room in ("parameters", *(f"protocol.{each}" for each in rooms)):
+                found = vars(importlib.import_module(f".{room}", __package__)).get(name)
                 if found is not None:
                     globals()[name] = found
                     return found
@@ -201,6 +326,7 @@ if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every n
 
 WebsocketResponse = Event
 TTSSSEEvent = Event
+WebsocketClientEvent = Union[GenerationRequest, CancelRequest]
 
 TTSModel = str
 InfillModel = str
@@ -208,120 +334,6 @@ FineTuneBaseModel = str
 STTBatchModel = str
 STTManualFinalizeModel = str
 STTAutoFinalizeModel = str
-STTManualFinalizeWebsocketRequest = Literal["finalize", "close"]
 SupportedLanguage = str
 Emotion = str
 VoiceAccent = str
-RawEncoding = Literal["pcm_f32le", "pcm_s16le", "pcm_mulaw", "pcm_alaw"]
-ModelSpeed = Literal["slow", "normal", "fast"]
-OutputFormatContainer = Literal["raw", "wav", "mp3"]
-STTEncoding = Literal["pcm_s16le", "pcm_s32le", "pcm_f16le", "pcm_f32le", "pcm_mulaw", "pcm_alaw"]
-Gender = Literal["male", "female"]
-GenderPresentation = Literal["masculine", "feminine", "gender_neutral"]
-LocalizeDialect = Literal["au", "in", "so", "uk", "us", "mx", "pe", "br", "eu", "ca"]
-# fmt: off
-LocalizeTargetLanguage = Literal[
-    "en", "de", "es", "fr", "ja", "pt", "zh", "hi", "it", "ko", "nl", "pl", "ru", "sv", "tr", "ar", "he", "ta", "te",
-    "th",
-]
-AttachVoiceAccent = Literal[
-    "australian", "brazilian-portuguese", "british", "canadian-french", "castilian", "central-tamil", "central-thai",
-    "general-american", "high-german", "hindi", "israeli", "istanbul", "italian", "japanese", "korean", "mandarin",
-    "mexican", "modern-standard-arabic", "parisian", "polish", "randstad", "russian", "southern-us", "stockholm",
-    "telangana",
-]
-# fmt: on
-
-
-class RawOutputFormatParam(TypedDict):
-    """How the audio is to come: bare samples, one channel."""
-
-    container: Literal["raw"]
-    encoding: RawEncoding
-    sample_rate: Literal[8000, 16000, 22050, 24000, 44100, 48000]
-
-
-class WAVOutputFormatParam(TypedDict):
-    """How the audio is to come: as a WAV file, one channel."""
-
-    container: Literal["wav"]
-    encoding: RawEncoding
-    sample_rate: Literal[8000, 16000, 22050, 24000, 44100, 48000]
-
-
-class MP3OutputFormatParam(TypedDict):
-    """How the audio is to come: as an MP3 file; ``bit_rate`` is in bits a second."""
-
-    bit_rate: Literal[32000, 64000, 96000, 128000, 192000]
-    container: Literal["mp3"]
-    sample_rate: Literal[8000, 16000, 22050, 24000, 44100, 48000]
-
-
-class _VoiceObjectParam(TypedDict):
-    id: str
-
-
-class VoiceObjectParam(_VoiceObjectParam, total=False):
-    """A voice by its id; ``mode`` belongs to API versions before 2026-08-14, and may be given with any."""
-
-    mode: Literal["id"]
-
-
-VoiceSpecifierParam = Union[str, VoiceObjectParam]
-
-
-class GenerationConfigParam(TypedDict, total=False):
-    """How to speak: ``speed`` 0.6 to 1.5, ``volume`` 0.5 to 2.0, both 1.0 by default, and an emotion's name."""
-
-    emotion: str
-    speed: float
-    volume: float
-
-
-class _GenerationRequestParam(TypedDict):
-    context_id: str
-    model_id: str
-    output_format: RawOutputFormatParam
-    transcript: str
-    voice: VoiceSpecifierParam
-
-
-# Written in this form, since one of the keys is a keyword of Python.
-_GenerationRequestParamReserved = TypedDict(
-    "_GenerationRequestParamReserved", {"continue": Optional[bool]}, total=False
-)
-
-
-class GenerationRequestParam(_GenerationRequestParam, _GenerationRequestParamReserved, total=False):
-    """One request, as ``connection.send`` takes it."""
-
-    add_phoneme_timestamps: Optional[bool]
-    add_timestamps: Optional[bool]
-    flush: Optional[bool]
-    generation_config: GenerationConfigParam
-    language: str
-    locale: str
-    max_buffer_delay_ms: Optional[int]
-    normalization: str
-    pronunciation_dict_id: Optional[str]
-    speed: ModelSpeed
-    use_normalized_timestamps: Optional[bool]
-
-
-class _PronunciationDictItemParam(TypedDict):
-    alias: str
-    text: str
-
-
-class PronunciationDictItemParam(_PronunciationDictItemParam, total=False):
-    """How one word is to be said: ``alias`` in place of ``text``, in this spelling alone or with any capitals."""
-
-    case_sensitive: bool
-
-
-class Grants(TypedDict, total=False):
-    """What an access token is good for: speech, transcription, calls to agents."""
-
-    agent: Optional[bool]
-    stt: Optional[bool]
-    tts: Optional[bool]

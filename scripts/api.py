@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import cartesia_sync.types
-from cartesia_sync import Cartesia, Timeout
+from cartesia_sync import APIResponse, Cartesia, Timeout
 from cartesia_sync.listening.feed import Feed
 from cartesia_sync.listening.session import Session, SessionManager
 from cartesia_sync.local import LocalServer, ServerOptions, faults
@@ -45,6 +45,9 @@ An argument whose default is `omit` is not sent unless it is given. `**options` 
 `extra_body` and `timeout` of the one request, and what the method says besides. `FileTypes` is a file's bytes, a binary
 file object, a path, or a tuple (file name, content[, content type]). The exceptions are explained in
 [errors.md](errors.md).
+
+`client.voices.with_raw_response.list(...)`, and so on for each method over HTTP, returns an `APIResponse`;
+`with_streaming_response` gives one in a `with` block, whose body is read as it arrives.
 """
 TYPES = """\
 # Types
@@ -66,7 +69,17 @@ Values for `LocalServer(faults=...)` and `server.inject(...)`, from `cartesia_sy
 NOT_FOR_USERS = {"dialler", "link", "line", "clocks"}
 """Names that were never meant to be public, and warn until version 0.3."""
 LISTENING = (SessionManager, Session, Feed)
-OTHERS = (ConnectionManager, Connection, Context, Receiver, *LISTENING, BinaryAPIResponse, Stream, SyncCursorIDPage)
+OTHERS = (
+    ConnectionManager,
+    Connection,
+    Context,
+    Receiver,
+    *LISTENING,
+    APIResponse,
+    BinaryAPIResponse,
+    Stream,
+    SyncCursorIDPage,
+)
 
 
 def main() -> None:
@@ -128,7 +141,7 @@ def types() -> list[str]:
 
 def section(name: str, kind: type) -> str:
     """Write down what a class does: its attributes and its methods."""
-    entries = [] if kind is Cartesia else [[line] for line in property_lines(kind)]
+    entries = [[line] for line in property_lines(kind)]
     if kind in (Cartesia, LocalServer):
         whole = signature(kind.__name__, kind.__init__) if kind is Cartesia else ["LocalServer(**options)"]
         entries.append([*whole, *indented(details(kind))])

@@ -230,6 +230,7 @@ def ways_to_make_a_client() -> list[Cartesia]:
     return [
         Cartesia(),
         Cartesia(api_key="k", token=None, base_url="http://127.0.0.1:8765", websocket_base_url=None),
+        Cartesia(token=lambda: "t"),
         Cartesia(token="t", cartesia_version="2026-03-01", default_headers={"X-A": "1"}),
         Cartesia(timeout=5),
         Cartesia(timeout=None),
@@ -254,7 +255,9 @@ def over_http(client: Cartesia, path: Path) -> None:
     print(b"".join(pieces))
     client.tts.generate(model_id="sonic-3", transcript="Hi.", voice="x")  # type: ignore[call-arg]  # no format
     client.tts.generate(model_id="sonic-3", transcript="Hi.", voice="x", output_format=wav, tiemout=5)  # type: ignore[call-arg]
-    with client.tts.generate_sse(model_id="sonic-3", transcript="Hi.", voice="x", output_format=wav) as stream:
+    raw: RawOutputFormatParam = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 44100}
+    client.tts.generate_sse(model_id="sonic-3", transcript="Hi.", voice="x", output_format=wav)  # type: ignore[arg-type]
+    with client.tts.generate_sse(model_id="sonic-3", transcript="Hi.", voice="x", output_format=raw) as stream:
         for event in stream:
             heard: TTSSSEEvent = event
             print(heard.type)
@@ -327,6 +330,39 @@ def the_rest(client: Cartesia) -> None:
     client.agents.metrics.add_to_agent(metric.id, agent_id=agent.id)
     csv: str = client.agents.metrics.results.export(start_date=datetime(2026, 8, 14), end_date="2026-09-01")
     print(deployments[0].is_live, csv, [result.value for result in client.agents.metrics.results.list()])
+
+
+def answers_themselves(client: Cartesia, path: Path) -> None:
+    """Use the forms that give the answer: the arguments are checked, and what ``parse()`` gives is known."""
+    answer = client.voices.with_raw_response.get("v", expand=["preview_file_url"], timeout=3)
+    header: str = answer.headers["x-request-id"]
+    request_id: Optional[str] = answer.request_id
+    voice: Voice = answer.parse()
+    plain: dict[str, object] = answer.parse(to=dict[str, object])
+    for each in client.with_raw_response.voices.list(limit=3).parse():
+        one: Voice = each
+        print(one.name, header, request_id, voice, plain)
+    client.voices.with_raw_response.get(5)  # type: ignore[arg-type]  # an id is a text
+    client.voices.with_raw_response.get("v", colour="red")  # type: ignore[call-arg]  # no such argument
+    client.datasets.with_raw_response.sing()  # type: ignore[attr-defined]  # no such method
+    csv: str = client.agents.metrics.results.with_raw_response.export().parse()
+    client.datasets.with_raw_response.files.upload("d", file=path).parse()
+    sound: bytes = client.tts.with_raw_response.infill(model_id="m", left_audio=path).parse()
+    with client.with_streaming_response.tts.infill(model_id="m") as audio:
+        audio.stream_to_file("a.wav", chunk_size=4096)
+    with client.agents.calls.with_streaming_response.list(agent_id="a") as calls:
+        lines: list[str] = list(calls.iter_lines())
+        first: AgentCall = calls.parse().data[0]
+    ok: bool = client.with_raw_response.get_status().parse().ok
+    print(csv, sound, lines, first, ok, client.auth_headers["authorization"], client.default_headers)
+    for thing in client.get_api_list("/voices", model=Voice):
+        also: Voice = thing
+        print(also)
+
+
+def what_went_wrong(error: APIStatusError) -> str:
+    text: str = error.response.text + error.response.headers["x-request-id"]
+    return f"{error.request.method} {error.request.url}: {error.response.status_code} {text} {error.response.json()}"
 
 
 VERSION: str = cartesia_sync.__version__

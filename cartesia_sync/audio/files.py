@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import io
 import os
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import IO, Callable, Protocol
 
+if sys.platform != "win32":
+    import fcntl
+
 LONGEST_NAME = 255
 """Bytes in a file's name, where the system reports no limit."""
+PARTS = 8
+"""How many names a target's parts have: for so many writers at once what a killed one leaves is found again."""
 
 
 class BinaryTarget(Protocol):
@@ -33,7 +40,9 @@ class WholeFile:
                 file.write(piece)
 
     Until then it is a hidden file in the same folder, ``.hello.mp3.<hex digits>.part``, which is left behind only
-    where the process is killed.
+    where the process is killed; the next ``WholeFile`` of that target takes it away. Several may write one target at
+    the same time, in whatever threads and processes: each has a part of its own, which its lock (``flock``) protects,
+    and the last one to end is what stays. Where the file system has no locks, what is left behind stays.
 
     A file that is replaced keeps its permissions: the mode, and also the owner and the group where the process may set
     them; access lists and other attributes are not kept. Nobody can read a private file while it is being written. A
@@ -51,6 +60,7 @@ class WholeFile:
 
     # Inside the block: the file under work, and for a path also its name, the one it will get, and whose it is.
     _file: IO[bytes] | None = None
+    _hold: io.FileIO | None = None  # the same open file once more; its lock shows others that the part is in use
     _part_path = _whole_path = ""
     _process = 0
 
@@ -105,14 +115,23 @@ class WholeFile:
         After success there is nothing left to remove.
         """
         is_ours = self._process == os.getpid()
+        part_path = self._part_path if is_ours else ""
+        if part_path and self._hold is not None and not self._hold.closed:  # a first time may have been interrupted
+            with contextlib.suppress(OSError):
+                # Before the lock is given back: then the name may be another's. An interrupt may have come before it
+                # was taken; to take it twice does nothing.
+                if _try_lock(self._hold) is not False and _is_at(self._hold, part_path):
+                    os.unlink(part_path)
         if self._file is not None:
             with contextlib.suppress(OSError):
                 # In a forked child what is buffered is the parent's to write: the file's place is shared.
                 (self._file if is_ours else getattr(self._file, "raw", self._file)).close()
-        if self._part_path and is_ours:
+        if self._hold is not None:
             with contextlib.suppress(OSError):
-                os.unlink(self._part_path)
-        self._file, self._part_path = None, ""
+                self._hold.close()
+        if part_path and self._hold is None:
+            _take_away(part_path, is_ours=self._file is not None)
+        self._file, self._hold, self._part_path = None, None, ""
 
     @contextlib.contextmanager
     def _naming_the_path(self) -> Iterator[None]:
@@ -129,11 +148,35 @@ class WholeFile:
         # Links are followed, as `open` would; and a later chdir does not matter.
         path = os.path.realpath(self._path)
         self._whole_path = path
-        self._part_path = _part_of(path)
+        part_paths = _parts_of(path)
+        for part_path in part_paths:
+            _take_away(part_path)
         # One that replaces another is its owner's alone until it has the other's owner and group.
-        self._file = _created(self._part_path, 0o666 if old is None else stat.S_IMODE(old.st_mode) & 0o600)
+        mode = 0o666 if old is None else stat.S_IMODE(old.st_mode) & 0o600
+        if not any(self._is_begun(part_path, mode) for part_path in part_paths):
+            # More writers than names. This part is not found again where its process is killed.
+            self._part_path = _part_path(path, os.urandom(8))
+            self._file = _created(self._part_path, mode)
+        assert self._file is not None
         if old is not None:
             _take_over(self._file.fileno(), old)
+
+    def _is_begun(self, part_path: str, mode: int) -> bool:
+        """Make the part and its lock; return False where another writer has that name."""
+        self._part_path = part_path  # first: an interrupt finds the file by it
+        try:
+            self._file = _created(part_path, mode)
+        except FileExistsError:
+            self._part_path = ""
+            return False
+        if sys.platform == "win32":
+            return True  # an open file cannot be removed there, nor one that is open be renamed
+        self._hold = io.FileIO(os.dup(self._file.fileno()), "r+b")
+        if _try_lock(self._hold) is not False and _is_at(self._hold, part_path):
+            return True
+        # Between the two steps another writer took it for one that was left behind, and takes it away.
+        self._discard()
+        return False
 
     def _replaced(self) -> os.stat_result | None:
         """Return the status of the file that is to be replaced; None where there is none."""
@@ -166,7 +209,10 @@ class WholeFile:
         if self._process != os.getpid():
             raise RuntimeError(f"the file {self._path!r} belongs to the process that began it; no forked child ends it")
         if self._target is None:
+            if sys.platform == "win32":
+                os.utime(self._part_path)  # see _take_away
             file.close()
+            # Under its lock, which `_hold` keeps: else it could be taken for one that was left behind.
             # Without fsync: no other process ever sees a part of the file, and audio that can be made again
             # is not worth a wait for the disk to survive a power cut.
             os.replace(self._part_path, self._whole_path)
@@ -178,13 +224,24 @@ class WholeFile:
             raise OSError(f"only {written} of {len(whole)} bytes could be written")
 
 
-def _part_of(path: str) -> str:
-    """Return the path of the file that is written until it is whole: hidden, unique, in the same folder.
+def _parts_of(path: str) -> list[str]:
+    """Return the paths that a file may have until it is whole, of which each writer takes the first that is free.
+
+    They are found again without a look at the whole folder, which may hold very many files.
+    """
+    name = os.fsencode(os.path.basename(path))
+    return [
+        _part_path(path, hashlib.blake2b(name, digest_size=8, salt=bytes([number])).digest()) for number in range(PARTS)
+    ]
+
+
+def _part_path(path: str, digits: bytes) -> str:
+    """Return the path of the file that is written until it is whole: hidden, in the same folder.
 
     Its name shows whose part it is: it holds the whole file's name, as far as the system allows names of that length.
     """
     folder, name = os.path.split(path)
-    ending = f".{os.urandom(8).hex()}.part"
+    ending = f".{digits.hex()}.part"
     try:
         longest = os.pathconf(folder, "PC_NAME_MAX")
     except (AttributeError, OSError, ValueError):  # Windows; or the folder is not there, as open() will report
@@ -193,6 +250,49 @@ def _part_of(path: str) -> str:
     # Whole characters: half of one is no name on some systems.
     name = os.fsencode(name)[: max(room, 0)].decode("utf-8", "ignore") if len(os.fsencode(name)) > room else name
     return os.path.join(folder, f".{name}{ending}")
+
+
+def _take_away(path: str, *, is_ours: bool = False) -> None:
+    """Remove a part that its writer has left behind; one that is in use stays, and so does what we may not remove.
+
+    Every part is removed under its lock, and locked before it is written to. So what can be locked has no writer, and
+    what has the name while we have the lock is what we have locked.
+
+    Args:
+        path: The part's.
+        is_ours: Whether this process has made it, and is done with it.
+    """
+    with contextlib.suppress(OSError):
+        found = os.lstat(path)
+        if not stat.S_ISREG(found.st_mode):
+            return  # no part, whatever it is
+        if sys.platform == "win32":
+            # One that is open cannot be removed. One that was just closed may be about to get its name.
+            if is_ours or time.time() - found.st_mtime > 60:
+                os.unlink(path)
+            return
+        # For writing, without which some systems lock nothing.
+        with io.FileIO(os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "wb") as part:
+            if _try_lock(part) and _is_at(part, path):
+                os.unlink(path)
+
+
+def _try_lock(file: io.FileIO) -> bool | None:
+    """Lock it, which its closing undoes; return False where another has the lock, None where there are no locks."""
+    if sys.platform == "win32":
+        return None
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
+    return True
+
+
+def _is_at(file: io.FileIO, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
 
 
 def _created(path: str, mode: int) -> IO[bytes]:

@@ -11,7 +11,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
 from ..closing import Closing
-from ..errors import ConcurrencyError, GapTimeoutError, TruncatedError, WebSocketConnectionClosedError
+from ..errors import (
+    ConcurrencyError,
+    GapTimeoutError,
+    TruncatedError,
+    WebSocketConnectionClosedError,
+    WebSocketQueueFullError,
+)
 from ..protocol.timeouts import Timeout, checked_seconds
 from ..protocol.transcription import (
     AudioFormat,
@@ -503,11 +509,14 @@ class SessionManager(Handlers):
         """Keep a command, and send it when the session opens; for what a command is see ``Session.send``.
 
         Raises:
-            ValueError: It is none, or more waits than ``max_queue_size`` allows.
+            TypeError, ValueError: It is none.
+            WebSocketQueueFullError: More waits than ``max_queue_size`` allows.
         """
         message = encode_request(event, self._mode)
         if sum(map(len, self._unsent)) + len(message) > self._max_unsent_bytes:
-            raise ValueError(f"more than {self._max_unsent_bytes} bytes wait to be sent (max_queue_size)")
+            raise WebSocketQueueFullError(
+                f"more than {self._max_unsent_bytes} bytes wait to be sent before the session opens (max_queue_size)"
+            )
         self._unsent.append(message)
 
     def enter(self) -> Session:

@@ -10,10 +10,11 @@ Rooms, from the ground up; each imports only from those before it:
                   times of words and phonemes, pronunciation
     hearing/      sound to text: what the voice has spoken is known again; turns; PocketSphinx in a process of its own
     requests      what the client sends                 events       what the server sends
+    admission     API keys, access tokens, and web pages
+    peer_protocol what stands between a socket and aiohttp
     faults        what can go wrong, one class each     fault_plan   which faults are still to be applied, and to what
     settings      the server's options                  recorder     what the server has seen
     generation    a text spoken sentence by sentence, at the pace and within the limits that the options set
-    admission     API keys and access tokens
     rest/         HTTP: ``responder`` (one request and its answer), ``store``, and one resource a file
     websocket/    a connection, and the contexts on it; a session that listens
     app           routes and handshakes

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import ipaddress
+import logging
 import secrets
+import socket
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Set
 from typing import Optional
+from urllib.parse import urlsplit
 
 import jwt
 
 from .requests import ApiError
 
-__all__ = ["GRANTS", "LONGEST_LIFE", "Admission"]
+__all__ = ["GRANTS", "LONGEST_LIFE", "Admission", "Neighbours", "is_address", "is_loopback"]
 
 GRANTS = ("tts", "stt", "agent")
 LONGEST_LIFE = 3600  # seconds
+
+_log = logging.getLogger("cartesia_sync.local")
 
 _ALGORITHM = "HS256"
 _KEY_ID = "cartesia-sync-local"  # distinguishes our tokens from API keys, which may be any text
@@ -96,4 +102,75 @@ def _is_token(credential: str) -> bool:
     try:
         return jwt.get_unverified_header(credential).get("kid") == _KEY_ID
     except jwt.InvalidTokenError:
+        return False
+
+
+class Neighbours:
+    """Tells the programs of this machine from the web pages that it shows.
+
+    A browser lets every page connect to loopback, and names the page in ``Origin``. A page can also let its own name
+    lead to loopback (DNS rebinding); then ``Host`` is that name. Neither says anything where other machines are to
+    reach the server.
+
+    Args:
+        host: The address that the server listens on.
+        allow_origins: The pages that are welcome; ``*`` for all.
+    """
+
+    def __init__(self, host: str, allow_origins: Iterable[str]) -> None:
+        self._hosts = {host.lower(), socket.gethostname().lower()}
+        self._origins = frozenset(origin.rstrip("/").lower() for origin in allow_origins)
+        self._hosts.update(filter(None, map(_host_of, self._origins)))
+        self.listens_on([host])
+
+    def listens_on(self, addresses: Iterable[str]) -> None:
+        """Take the addresses that the host's name has led to."""
+        self._is_checked = "*" not in self._origins and all(map(is_loopback, addresses))
+
+    def check(self, headers: Mapping[str, str]) -> None:
+        """Check where a request comes from. A refusal is logged.
+
+        Args:
+            headers: The request's; names match in any case.
+
+        Raises:
+            ApiError: 403, a web page of elsewhere has sent it.
+        """
+        if not self._is_checked:
+            return
+        host, origin = headers.get("Host"), headers.get("Origin")
+        if origin is not None and not (origin.lower() in self._origins or is_loopback(_host_of(origin))):
+            name, value = "Origin", origin
+        elif host is not None and not (_host_of(f"//{host}") in self._hosts or is_loopback(_host_of(f"//{host}"))):
+            name, value = "Host", host
+        else:
+            return
+        why = f"{name} {value[:100]!r} is not this machine"
+        _log.warning("refused a request, probably of a web page: %s; allow_origins says which may", why)
+        raise ApiError(403, "Forbidden", f"{why}. See allow_origins of the local server.")
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # it is no URL
+        return ""
+
+
+def is_address(host: str) -> bool:
+    """Whether it says by itself who reaches it; a name does not. Nothing is the address of all interfaces."""
+    try:
+        ipaddress.ip_address(host or "0.0.0.0")
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address or a name. The name is not looked up."""
+    if host.lower() == "localhost" or host.lower().endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
         return False

@@ -5,25 +5,26 @@ from __future__ import annotations
 import asyncio
 import functools
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Callable, Optional
 
 from aiohttp import web
 from multidict import CIMultiDict
 
-from .admission import Admission
+from .admission import Admission, Neighbours
 from .fault_plan import FaultPlan
 from .faults import Moment
 from .generation import ConcurrencyLimit
 from .hearing.memory import Memory
 from .hearing.sphinx import Recogniser
+from .peer_protocol import PeerProtocol
 from .recorder import Handshake, Recorder
-from .requests import NEWEST_VERSION, ApiError
+from .requests import NEWEST_VERSION, ApiError, RequestRules
 from .rest.access_token import AccessToken
 from .rest.datasets import Datasets
 from .rest.fine_tunes import FineTunes
 from .rest.pronunciation_dicts import PronunciationDicts
-from .rest.responder import Responder, Route
+from .rest.responder import JSON_BYTES, UPLOAD_BYTES, Responder, Route
 from .rest.stt import Stt
 from .rest.tts import Tts
 from .rest.voice_changer import VoiceChanger
@@ -37,7 +38,8 @@ __all__ = ["App"]
 
 _CONNECTIONS_PER_GENERATION = 10  # as the service allows them
 _STOP_GRACE = 0.5
-_MOST_BODY_BYTES = 64 * 1024**2
+_PROTOCOL_ERROR = 1002
+_MOST_MESSAGE_BYTES = 16 * 1024**2
 
 # What the service does and this server does not.
 _NOT_HERE = (
@@ -67,6 +69,7 @@ class App:
         self._fault_plan = fault_plan
         self._speaker = speaker
         self._admission = Admission(options.api_keys)
+        self._neighbours = Neighbours(options.host, options.allow_origins)
         self._concurrency = ConcurrencyLimit(options.concurrency_limit)
         self._memory, self._recogniser = Memory(), Recogniser()
         speaker.on_spoken = lambda audio, audio_format, words: self._memory.remember(
@@ -75,9 +78,17 @@ class App:
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._request_tasks: set[asyncio.Task[None]] = set()
         owner_id = str(uuid.uuid4())
-        self._pronunciation_dicts = PronunciationDicts(owner_id)
+        self._pronunciation_dicts = PronunciationDicts(owner_id, has_pronunciation=options.pronunciation_items)
+        voices = Voices(owner_id, any_voice=options.any_voice)
+        self._rules = RequestRules(
+            strict_context_ids=options.strict_context_ids,
+            strict_first_transcript=options.strict_first_transcript,
+            regional_languages=options.regional_languages,
+            has_voice=voices.has,
+        )
         tts = Tts(
             options=options,
+            rules=self._rules,
             fault_plan=fault_plan,
             speaker=speaker,
             concurrency=self._concurrency,
@@ -86,19 +97,23 @@ class App:
         datasets = Datasets()
         self._routes = [
             *tts.routes,
-            *VoiceChanger(options, self._concurrency).routes,
-            *Voices(owner_id).routes,
+            *VoiceChanger(options, self._rules, self._concurrency).routes,
+            *voices.routes,
             *self._pronunciation_dicts.routes,
             *datasets.routes,
             *FineTunes(datasets).routes,
             *AccessToken(self._admission).routes,
             *Stt(options, self._memory, self._recogniser).routes,
-            *(Route("*", path, _not_here, grant) for path, grant in _NOT_HERE),
+            *(Route("*", path, _not_here, grant, UPLOAD_BYTES) for path, grant in _NOT_HERE),
         ]
+
+    def listens_on(self, addresses: Iterable[str]) -> None:
+        """Take the addresses that it is served on."""
+        self._neighbours.listens_on(addresses)
 
     def application(self) -> web.Application:
         """Return the routes, for aiohttp to run."""
-        application = web.Application(client_max_size=_MOST_BODY_BYTES)
+        application = web.Application()
         router = application.router
         for path in ("/tts/websocket", MANUAL_PATH, AUTO_PATH):
             router.add_get(path, self._websocket, allow_head=False)
@@ -140,29 +155,36 @@ class App:
     def _guarded(self, route: Route) -> _Handler:
         """Return a handler for requests whose credential is good for this route."""
 
-        async def answer(responder: Responder) -> web.StreamResponse:
-            self._admission.admit(responder.query, responder.request.headers, route.grant)
-            return await route.answer(responder)
+        def admit(request: web.Request) -> None:
+            self._neighbours.check(request.headers)
+            self._admission.admit(request.query, request.headers, route.grant)
 
-        return self._public(answer)
+        return self._handler(route.answer, admit, route.most_bytes)
 
     def _public(self, answer: _Answer) -> _Handler:
         """Return a handler for requests with or without a credential."""
+        return self._handler(answer, lambda request: self._neighbours.check(request.headers), JSON_BYTES)
 
+    def _handler(self, answer: _Answer, admit: Callable[[web.Request], None], most_bytes: int) -> _Handler:
         async def serve(request: web.Request) -> web.StreamResponse:
             task = asyncio.current_task()
             assert task is not None
             self._request_tasks.add(task)
+            _peer_of(request).head_has_come()
             try:
-                return await self._serve(Responder(request, self._fault_plan), answer)
+                responder = Responder(request, self._fault_plan, self._options.idle_timeout)
+                return await self._serve(responder, lambda: admit(request), most_bytes, answer)
             finally:
                 self._request_tasks.discard(task)
 
         return serve
 
-    async def _serve(self, responder: Responder, answer: _Answer) -> web.StreamResponse:
+    async def _serve(
+        self, responder: Responder, admit: Callable[[], None], most_bytes: int, answer: _Answer
+    ) -> web.StreamResponse:
+        timeout = self._options.request_timeout
         try:
-            await responder.read(self._recorder)
+            await responder.read(self._recorder, admit, most_bytes=most_bytes, timeout=timeout)
             response = await answer(responder) if responder.fault_response is None else responder.fault_response
         except ApiError as exc:
             if responder.has_begun:
@@ -181,14 +203,19 @@ class App:
     # ---- WebSockets
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
-        responder = Responder(request, self._fault_plan)
+        peer = _peer_of(request)
+        peer.head_has_come()
+        responder = Responder(request, self._fault_plan, self._options.idle_timeout)
         query, headers = dict(request.query), CIMultiDict(request.headers)
         responder.number = self._recorder.add_handshake(Handshake(request.path, query, headers))
         await self._fault_plan.apply(Moment.HANDSHAKE, responder)
         if responder.fault_response is not None:
             return responder.fault_response
-        socket = web.WebSocketResponse(autoping=False, autoclose=False, compress=False, max_msg_size=0)
+        socket = web.WebSocketResponse(
+            autoping=False, autoclose=False, compress=False, max_msg_size=_MOST_MESSAGE_BYTES
+        )
         try:
+            self._neighbours.check(headers)
             listens = request.path in (MANUAL_PATH, AUTO_PATH)
             self._admission.admit(query, headers, "stt" if listens else "tts")
             settings = Settings(request.path, query, request.query.getall("keyterm", [])) if listens else None
@@ -198,6 +225,7 @@ class App:
         except ApiError as exc:
             return responder.error_response(exc)
         socket.headers["X-Request-Id"] = responder.request_id
+        peer.expect_frames()
         await socket.prepare(request)
         transport = request.transport
         if transport is None:
@@ -208,6 +236,7 @@ class App:
             number=responder.number,
             request_id=responder.request_id,
             version=responder.version,
+            rules=self._rules,
             socket=socket,
             transport=transport,
             options=self._options,
@@ -217,6 +246,7 @@ class App:
             concurrency=self._concurrency,
             find_pronunciation=self._pronunciation_dicts.pronunciation,
         )
+        peer.on_unmasked = functools.partial(connection.close, _PROTOCOL_ERROR, "a client's frames are masked")
         task = asyncio.current_task()
         assert task is not None
         self._connections[connection] = task
@@ -252,6 +282,11 @@ class App:
                 f"No more than {_CONNECTIONS_PER_GENERATION * limit} WebSocket connections may be open.",
                 error_code="concurrency_limited",
             )
+
+
+def _peer_of(request: web.Request) -> PeerProtocol:
+    peer = request.transport.get_protocol() if request.transport is not None else None
+    return peer if isinstance(peer, PeerProtocol) else PeerProtocol(request.protocol, None)  # it has gone meanwhile
 
 
 async def _status(responder: Responder) -> web.StreamResponse:

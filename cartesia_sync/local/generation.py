@@ -17,9 +17,11 @@ from .settings import ServerOptions
 from .voice.pronunciation import Pronunciation, as_written
 from .voice.speech import Speaker, SpeechError, Spoken
 from .voice.timing import Timed
-from .voice.transcript import Sentence, Style, read_tags
+from .voice.transcript import Phrase, Sentence, Style, read_tags
 
 __all__ = ["Chunk", "ConcurrencyLimit", "Generation"]
+
+_NO_DICTIONARY = Pronunciation(())
 
 
 class ConcurrencyLimit:
@@ -107,10 +109,14 @@ class Generation:
             self._has_slot = True
         began = self._loop.time()
         style = replace(self._style, speed=sentence.speed, volume=sentence.volume)
-        parts, self._style = read_tags(sentence.text, style)
+        phonemes = self._options.inline_phonemes
+        parts, self._style = read_tags(
+            sentence.text, style, whole_spell=self._options.whole_spell, inline_phonemes=phonemes
+        )
         written = None
-        if self._pronunciation is not None:
-            parts, written = self._pronunciation.apply(parts, by_character=self._voice.by_character)
+        if self._pronunciation is not None or any(isinstance(part, Phrase) and part.spans for part in parts):
+            pronunciation = self._pronunciation or _NO_DICTIONARY
+            parts, written = pronunciation.apply(parts, by_character=self._voice.by_character, inline_phonemes=phonemes)
         if not parts:
             return
         try:

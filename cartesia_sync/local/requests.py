@@ -10,10 +10,10 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from .voice.audio_format import ENCODINGS, SAMPLE_RATES_HZ, AudioFormat
-from .voice.speech import LANGUAGES, Voice, choose_voice
+from .voice.speech import LANGUAGES, REGIONS, Voice, choose_voice
 from .voice.transcript import has_words
 
 __all__ = [
@@ -22,8 +22,9 @@ __all__ = [
     "ApiError",
     "CancelRequest",
     "GenerationRequest",
+    "RequestRules",
     "audio_format_of",
-    "empty_transcript",
+    "check_first",
     "invalid_request",
     "is_at_least",
     "parse_message",
@@ -37,6 +38,7 @@ NEWEST_VERSION = "2026-08-14"
 FIRST_STRUCTURED_VERSION = "2026-03-01"
 
 _CONTEXT_ID = re.compile(r"[A-Za-z0-9_-]+")
+_REGIONAL = re.compile(r"([a-z]{2})-(?:[A-Z]{2}|[0-9]{3})")
 _LANGUAGES_LISTED = ", ".join(sorted(LANGUAGES))
 _VOLUMES, _SPEEDS = (0.5, 2.0), (0.6, 1.5)
 _BUFFER_DELAYS_MS = (0, 5000)
@@ -100,15 +102,31 @@ class CancelRequest:
     context_id: str
 
 
+@dataclass(frozen=True)
+class RequestRules:
+    """How requests are read: what the options of the server's user say, and which voices there are.
+
+    The first three are those of ``ServerOptions``. ``has_voice`` is asked whether there is a voice with this id.
+    """
+
+    strict_context_ids: bool = True
+    strict_first_transcript: bool = True
+    regional_languages: bool = True
+    has_voice: Callable[[uuid.UUID], bool] = lambda _: True
+
+
+_DEFAULT_RULES = RequestRules()
+
+
 def parse_message(
-    message: object, version: str, *, strict_context_ids: bool = True
+    message: object, version: str, rules: RequestRules = _DEFAULT_RULES
 ) -> Union[GenerationRequest, CancelRequest]:
     """Check a message of a WebSocket.
 
     Args:
         message: Its decoded JSON.
         version: The API version of the connection.
-        strict_context_ids: Refuse ids with characters beyond ``[A-Za-z0-9_-]``.
+        rules: How to read it.
 
     Raises:
         ApiError: It is not what the protocol asks for. Names the context if the message does.
@@ -119,22 +137,25 @@ def parse_message(
     if not isinstance(context_id, str) or not context_id:
         raise invalid_request("context_id is required, as a string.")
     try:
-        if strict_context_ids and not _CONTEXT_ID.fullmatch(context_id):
+        if rules.strict_context_ids and not _CONTEXT_ID.fullmatch(context_id):
             raise ApiError(400, "Invalid context_id", "Only letters, digits, '_' and '-' are allowed in it.")
         if _flag(message, "cancel"):
             return CancelRequest(context_id)
-        return _generation(message, context_id, version, ("raw",))
+        return _generation(message, context_id, version, rules, ("raw",))
     except ApiError as exc:
         exc.context_id = context_id
         raise
 
 
-def parse_speech(message: Mapping[str, Any], version: str, containers: Sequence[str]) -> GenerationRequest:
+def parse_speech(
+    message: Mapping[str, Any], version: str, rules: RequestRules, containers: Sequence[str]
+) -> GenerationRequest:
     """Check the body of an HTTP request for speech.
 
     Args:
         message: Its decoded JSON.
         version: The API version of the request.
+        rules: How to read it.
         containers: The containers that it may ask for: of ``"raw"``, ``"wav"``, ``"mp3"``.
 
     Raises:
@@ -143,30 +164,34 @@ def parse_speech(message: Mapping[str, Any], version: str, containers: Sequence[
     context_id = message.get("context_id")
     if context_id is not None and not isinstance(context_id, str):
         raise invalid_request("context_id is a string.")
-    request = _generation(message, context_id or "", version, containers)
-    if not has_words(request.transcript):
-        raise empty_transcript()
+    request = _generation(message, context_id or "", version, rules, containers)
+    check_first(request, rules)
     return request
 
 
-def empty_transcript() -> ApiError:
-    """Return the error for a text without a letter or digit."""
-    return ApiError(
-        400,
-        "Invalid transcript",
-        "No valid transcripts passed: the first transcript is empty or contains only punctuation.",
-    )
+def check_first(request: GenerationRequest, rules: RequestRules) -> None:
+    """Check that a text can be the first one, on which a context or an answer is built.
+
+    Raises:
+        ApiError: It has no letter and no digit.
+    """
+    if rules.strict_first_transcript and not has_words(request.transcript):
+        raise ApiError(
+            400,
+            "Invalid transcript",
+            "No valid transcripts passed: the first transcript is empty or contains only punctuation.",
+        )
 
 
 def _generation(
-    message: Mapping[str, Any], context_id: str, version: str, containers: Sequence[str]
+    message: Mapping[str, Any], context_id: str, version: str, rules: RequestRules, containers: Sequence[str]
 ) -> GenerationRequest:
     model_id = text_of(message, "model_id")
     if not model_id.startswith("sonic"):
         raise ApiError(400, "Model not found", f"There is no model {model_id!r}.", error_code="model_not_found")
     transcript = text_of(message, "transcript")
-    voice_id = voice_id_of(message.get("voice"), version)
-    language = _language(message)
+    voice_id = voice_id_of(message.get("voice"), version, rules)
+    language = _language(message, rules)
     config = message.get("generation_config")
     if config is None:
         config = {}
@@ -222,11 +247,11 @@ def _number(message: Mapping[str, Any], field: str, bounds: tuple[float, float])
     return value
 
 
-def voice_id_of(voice: object, version: str) -> uuid.UUID:
+def voice_id_of(voice: object, version: str, rules: RequestRules) -> uuid.UUID:
     """Return the id, from any of the three shapes; the service's documents do not tie a shape to a version.
 
     Raises:
-        ApiError: It is not an id.
+        ApiError: It is not an id, or not that of a voice.
     """
     given = voice
     if isinstance(voice, dict):
@@ -240,7 +265,7 @@ def voice_id_of(voice: object, version: str) -> uuid.UUID:
     except ValueError:
         voice_id = None
     # uuid.UUID also reads braces, URNs and bare digits.
-    if voice_id is None or str(voice_id) != given.lower():
+    if voice_id is None or str(voice_id) != given.lower() or not rules.has_voice(voice_id):
         raise ApiError(
             unknown_status(version),
             "Voice not found",
@@ -250,22 +275,29 @@ def voice_id_of(voice: object, version: str) -> uuid.UUID:
     return voice_id
 
 
-def _language(message: Mapping[str, Any]) -> str:
+def _language(message: Mapping[str, Any], rules: RequestRules) -> str:
+    """Return one of ``LANGUAGES`` or, with a known region, of ``REGIONS``."""
     language, locale = message.get("language"), message.get("locale")
     if language is not None and locale is not None:
         raise invalid_request("language and locale exclude each other.")
     given = "en" if language is None and locale is None else locale if language is None else language
     if not isinstance(given, str):
         raise invalid_request("language and locale are strings.")
-    code = given.partition("-")[0].lower() if language is None else given
-    if code not in LANGUAGES:
+    if language is None:  # a locale: a language, and whatever follows it, in any case
+        base, _, region = given.lower().partition("-")
+    elif rules.regional_languages and _REGIONAL.fullmatch(given):
+        base, _, region = given.partition("-")
+    else:
+        base, region = given, ""
+    if base not in LANGUAGES:
         raise ApiError(
             400,
             "Language not supported",
             f"{given!r} is none of {_LANGUAGES_LISTED}.",
             error_code="language_not_supported",
         )
-    return code
+    regional = f"{base}-{region.upper()}"
+    return regional if regional in REGIONS else base
 
 
 def audio_format_of(value: object, containers: Sequence[str]) -> AudioFormat:

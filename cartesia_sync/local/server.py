@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
+import logging
 import threading
 from types import TracebackType
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 from aiohttp import web
 
+from .admission import is_loopback
 from .app import App
 from .fault_plan import FaultPlan
 from .faults import Fault
+from .peer_protocol import PeerProtocol
 from .recorder import Handshake, Heard, Recorder, Request
-from .settings import ServerOptions, takes_options
+from .settings import ServerOptions, check_reach, takes_options
 from .voice.speech import Speaker
 
 __all__ = ["LocalServer"]
+
+_log = logging.getLogger("cartesia_sync.local")
 
 _STOP_TIMEOUT = 15.0
 _CALL_TIMEOUT = 5.0
@@ -42,7 +48,7 @@ class LocalServer:
 
     Raises:
         ImportError: ``engine="espeak"`` without the package that brings it.
-        ValueError: A number is out of range.
+        ValueError: A number is out of range; or other machines reach ``host``, and nothing says that they may.
 
     Threads: every method may be called by any thread. ``start`` and ``stop`` work once: a stopped server cannot be
     started again; make another.
@@ -66,6 +72,7 @@ class LocalServer:
         self._stopped = False
         # Written by the server's thread before _ready is set, and never again.
         self._ready = threading.Event()
+        self._addresses: list[str] = []
         self._failure: Optional[BaseException] = None
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._app: Optional[App] = None
@@ -78,6 +85,7 @@ class LocalServer:
 
         Raises:
             OSError: The address cannot be listened on.
+            ValueError: ``host`` is a name, other machines reach it, and nothing says that they may.
             RuntimeError: It was started or stopped before.
         """
         with self._life_lock:
@@ -89,6 +97,9 @@ class LocalServer:
         if self._failure is not None:
             self.stop()
             raise self._failure
+        if not all(map(is_loopback, self._addresses)):
+            who = "anyone there can use it" if self._options.allow_anyone else "who has a key can use it"
+            _log.warning("other machines reach this server, which listens on %s: %s", self.host or "all addresses", who)
         return self
 
     def stop(self) -> None:
@@ -155,7 +166,9 @@ class LocalServer:
 
     @property
     def _authority(self) -> str:
-        return f"[{self.host}]:{self._port}" if ":" in self.host else f"{self.host}:{self._port}"
+        # A wildcard is an address to listen on, and none to connect to.
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
 
     # ---- what it has seen
 
@@ -239,15 +252,33 @@ class LocalServer:
         runner = web.AppRunner(
             app.application(),
             access_log=None,
+            # A few kilobytes can inflate to gigabytes; the responder inflates as much as is allowed.
+            auto_decompress=False,
             # Otherwise a connection that does not read would never find that its peer has gone.
             handler_cancellation=True,
             shutdown_timeout=1.0,
         )
         await runner.setup()
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_ExceptionHandler())
+        make, timeout = runner.server, self._options.request_timeout
+        assert make is not None
         try:
-            assert runner.server is not None
-            listener = await loop.create_server(runner.server, self.host, self._port, ssl=self._options.ssl_context)
+            listener = await loop.create_server(
+                lambda: PeerProtocol(make(), timeout),
+                self.host,
+                self._port,
+                ssl=self._options.ssl_context,
+                start_serving=False,
+            )
+            self._addresses = [str(each.getsockname()[0]) for each in listener.sockets]
+            try:
+                check_reach(self._options, self._addresses)
+                app.listens_on(self._addresses)
+                await listener.start_serving()
+            except BaseException:  # a cancel too: the port is not kept
+                listener.close()
+                raise
             self._port = listener.sockets[0].getsockname()[1]
             self._loop, self._app = loop, app
             self._stop_requested = asyncio.Event()
@@ -262,6 +293,26 @@ class LocalServer:
             for transport in transports:
                 transport.abort()  # with TLS it would otherwise wait for its peer's close_notify
             await _let_others_run()  # closed transports free their sockets
+
+
+class _ExceptionHandler:
+    """Prints what goes wrong in the loop; that no more connections can be accepted, once a second.
+
+    Out of file descriptors, asyncio tries to accept a hundred connections at a time, and reports each.
+    """
+
+    def __init__(self) -> None:
+        self._quiet_until = 0.0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        exception = context.get("exception")
+        if isinstance(exception, OSError) and exception.errno in (errno.EMFILE, errno.ENFILE):
+            if loop.time() < self._quiet_until:
+                return
+            self._quiet_until = loop.time() + 1
+            _log.error("no more connections can be accepted: %s", exception)
+        else:
+            loop.default_exception_handler(context)
 
 
 async def _stop_accepting(listener: asyncio.Server) -> None:

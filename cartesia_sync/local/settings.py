@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 import msgspec
 
+from .admission import is_address, is_loopback
 from .faults import Fault
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
 
-__all__ = ["ServerOptions", "takes_options"]
+__all__ = ["ServerOptions", "check_reach", "takes_options"]
 
 S = TypeVar("S")
 
@@ -34,14 +35,20 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         pace: How fast the audio of each context or request is streamed, as a multiple of real time, the first chunk at
             once. ``None``: as fast as possible.
         faults: What is to go wrong; values of ``cartesia_sync.local.faults``.
-        idle_timeout: Seconds without a message in either direction after which a connection is closed with code 1000.
-            ``None``: never.
+        idle_timeout: Seconds without a message in either direction after which a connection is closed with code 1000;
+            and without that anything of an HTTP answer is read, after which it is cut. ``None``: never.
+        request_timeout: Seconds within which the head of a connection's first request has to come, and the body of
+            each. ``None``: never.
         concurrency_limit: How many contexts and requests may generate at one time; one more gets status 429, a context
             by an error event. Ten times as many connections may be open. ``None``: no limit.
         expiry: Seconds after a context's last audio after which it is done, if no more text comes. ``None``: never.
         engine: ``"espeak"``, ``"signal"`` (a speech-like noise), or ``"auto"``: the first if it is available.
         chunk_bytes: The largest amount of audio in one chunk, 4 or more; rounded down to whole samples.
         api_keys: The credentials to accept. ``None``: any that is not empty.
+        allow_anyone: Listen on an address that other machines reach, although any credential is accepted.
+        allow_origins: Web pages that may use a server on loopback: ``https://example.com``, or ``*`` for all. Those of
+            this machine always may; a request of any other is refused with 403, since whoever runs a server also
+            browses.
         record: Keep ``handshakes``, ``heard`` and ``requests``. Without it they stay empty, and a server may run for
             weeks.
         default_buffer_delay: Seconds for which text is held if a request sets no other delay.
@@ -55,6 +62,16 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         timestamps_restart: Timestamps begin at 0 again after a flush.
         strict_fields: Refuse another voice, model, language or format in mid-context (requests without words excepted).
         strict_context_ids: Refuse context ids with other characters than letters, digits, ``_`` and ``-``.
+        strict_first_transcript: Refuse a first transcript without a letter or digit, in a context or over HTTP.
+        strict_tags: Refuse a tag, such as ``<break time="1s"/>``, that begins in one request and ends in a later one.
+        strict_phonemes: Refuse phonemes in double angle brackets that are parted in this way.
+        inline_phonemes: ``<<m|aɪ>>``, in a transcript or a dictionary, is spoken as phonemes. Otherwise it is text.
+        whole_spell: ``<spell>AB1</spell>`` is one word in timestamps, with its tags. Otherwise each letter is one.
+        regional_languages: ``language`` may have a region, such as ``en-GB``.
+        pronunciation_items: Items of dictionaries have ``pronunciation``, and ``alias`` as its former name. Otherwise
+            only ``alias``.
+        any_voice: Each UUID is that of a voice, in speech and in ``GET /voices/{id}``. Otherwise one that is not in
+            the catalogue is refused with 404 (in speech before 2026-03-01: 400).
         pings_keep_open: Pings count as messages for ``idle_timeout``.
         hears: What streaming speech to text hears, in place of what is said: one text for each utterance (a turn, or
             what ``finalize`` and ``close`` end), from the first in each session; nothing when they are used up.
@@ -63,7 +80,9 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         listen_idle_timeout: Seconds without a message after which such a session is closed. ``None``: never.
 
     Raises:
-        ValueError: A number is out of range.
+        TypeError: ``api_keys`` or ``allow_origins`` is a text.
+        ValueError: A number is out of range; or other machines reach ``host``, and there are neither ``api_keys`` nor
+            ``allow_anyone``.
     """
 
     host: str = "127.0.0.1"
@@ -72,11 +91,14 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     pace: Optional[float] = None
     faults: Iterable[Fault] = ()
     idle_timeout: Optional[float] = 300.0
+    request_timeout: Optional[float] = 60.0
     concurrency_limit: Optional[int] = None
     expiry: Optional[float] = 1.0
     engine: str = "auto"
     chunk_bytes: int = 16384
     api_keys: Optional[Set[str]] = None
+    allow_anyone: bool = False
+    allow_origins: Iterable[str] = ()
     record: bool = True
     default_buffer_delay: float = 3.0
     cancel_stops: bool = True
@@ -89,6 +111,14 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     timestamps_restart: bool = False
     strict_fields: bool = True
     strict_context_ids: bool = True
+    strict_first_transcript: bool = True
+    strict_tags: bool = True
+    strict_phonemes: bool = False
+    inline_phonemes: bool = True
+    whole_spell: bool = True
+    regional_languages: bool = True
+    pronunciation_items: bool = True
+    any_voice: bool = False
     pings_keep_open: bool = False
     hears: Optional[Sequence[str]] = None
     listen_limit: Optional[int] = None
@@ -97,6 +127,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.chunk_bytes < 4:
             raise ValueError("chunk_bytes must hold one sample of the widest encoding: 4 or more")
+        if self.request_timeout is not None and not self.request_timeout > 0:
+            raise ValueError("request_timeout must be above 0; None is never")
         if self.pace is not None and not self.pace > 0:
             raise ValueError("pace must be above 0; None is as fast as possible")
         if self.concurrency_limit is not None and self.concurrency_limit < 1:
@@ -107,8 +139,32 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("hears is a list of texts, not one text")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be 0 to 65535; got {self.port}")
-        if self.api_keys is not None:  # a copy, so that nothing changes while the server runs
-            msgspec.structs.force_setattr(self, "api_keys", frozenset(self.api_keys))
+        # Copies, so that nothing changes while the server runs.
+        msgspec.structs.force_setattr(self, "allow_origins", _texts("allow_origins", self.allow_origins))
+        if self.api_keys is not None:
+            msgspec.structs.force_setattr(self, "api_keys", _texts("api_keys", self.api_keys))
+        if is_address(self.host):  # a name is looked up when the server starts
+            check_reach(self, [self.host])
+
+
+def check_reach(options: ServerOptions, addresses: Iterable[str]) -> None:
+    """Check that the server may listen there.
+
+    Raises:
+        ValueError: Other machines reach it, and whoever is there could use it.
+    """
+    if options.api_keys is None and not options.allow_anyone and not all(map(is_loopback, addresses)):
+        where = options.host or "all addresses"
+        raise ValueError(f"other machines reach {where}: give api_keys (--api-key) or allow_anyone (--allow-anyone)")
+
+
+def _texts(name: str, given: Iterable[str]) -> frozenset[str]:
+    if isinstance(given, (str, bytes)):  # a set of its letters is not what was meant
+        raise TypeError(f"{name} is a set of texts, such as {{'one'}}; not a text alone")
+    texts = frozenset(given)
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"{name} is a set of texts; one of them is something else")
+    return texts
 
 
 def takes_options(

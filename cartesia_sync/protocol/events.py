@@ -9,11 +9,13 @@ nothing.
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Optional, Protocol, Union
 
-from msgspec import Struct, field
+from msgspec import field
 
-from .models.base import Open
+from .models.base import Fixed, Open
+from .models.plain import NO_DEFAULT, Member
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +40,7 @@ def _check_lengths(names: list[str], start: list[float], end: list[float]) -> No
         raise ValueError(f"{len(names)} names, {len(start)} start times and {len(end)} end times")
 
 
-class WordTimestamps(Struct):
+class WordTimestamps(Fixed):
     """When each word is spoken: three lists of one length, times in seconds from the context's start.
 
     Raises:
@@ -53,7 +55,7 @@ class WordTimestamps(Struct):
         _check_lengths(self.words, self.start, self.end)
 
 
-class PhonemeTimestamps(Struct):
+class PhonemeTimestamps(Fixed):
     """When each phoneme (IPA) is spoken: three lists of one length, times in seconds from the context's start.
 
     Raises:
@@ -90,6 +92,22 @@ class BaseEvent(Open, kw_only=True):
         found: dict[str, Any] = self.__dict__.get(_UNREADABLE, {})
         return found
 
+    def _members(self) -> Iterator[Member]:
+        """Return the fields as the service sends them; what could not be read as it came."""
+        unreadable, name = self.unreadable, self.__struct_config__.tag
+        if name is not None:
+            yield Member("type", "type", name)
+        for member in super()._members():
+            default = None if member.default is None else NO_DEFAULT  # others are ours, for what was left out
+            if member.sent_name in unreadable:
+                yield member._replace(value=unreadable[member.sent_name], is_set=True, default=default)
+            else:
+                yield member._replace(default=default)
+
+    def _settable(self) -> set[str]:
+        names = super()._settable() | self.extra.keys()  # those too, as the official client has it for events
+        return names if self.__struct_config__.tag is None else names | {"type"}
+
 
 class Chunk(BaseEvent, tag_field="type", tag="chunk", forbid_unknown_fields=True):
     """A piece of audio, in the encoding that the context asked for.
@@ -123,6 +141,13 @@ class Chunk(BaseEvent, tag_field="type", tag="chunk", forbid_unknown_fields=True
     def raw(self) -> NDArray[np.int16]:
         """Return the chunk's audio as 16-bit integer samples, shape (n,); see ``samples``."""
         return self._audio_format().raw(self.audio)
+
+    def _members(self) -> Iterator[Member]:
+        for member in super()._members():
+            yield Member("data", "data", self.data) if member.name == "audio" else member
+
+    def _settable(self) -> set[str]:
+        return super()._settable() | {"data"}
 
     def _audio_format(self) -> ChunkFormat:
         audio_format: Optional[ChunkFormat] = self.__dict__.get("audio_format")
@@ -205,8 +230,20 @@ class Error(BaseEvent, tag_field="type", tag="error", forbid_unknown_fields=True
 
     def __post_init__(self) -> None:
         if self.legacy_text is not None and self.title is None and self.message is None:
-            title, colon, message = self.legacy_text.partition(": ")
-            self.title, self.message = (title, message) if colon else (None, self.legacy_text)
+            self.title, self.message = _parted(self.legacy_text)
+
+    def _members(self) -> Iterator[Member]:
+        parted = self.legacy_text is not None and (self.title, self.message) == _parted(self.legacy_text)
+        for member in super()._members():
+            if member.name == "legacy_text":
+                yield member._replace(name="error")
+            elif parted and member.name in ("title", "message"):
+                yield member._replace(is_set=False)
+            else:
+                yield member
+
+    def _settable(self) -> set[str]:
+        return super()._settable() | {"error"}
 
     @property
     def error(self) -> str:
@@ -214,6 +251,12 @@ class Error(BaseEvent, tag_field="type", tag="error", forbid_unknown_fields=True
         if self.legacy_text:
             return self.legacy_text
         return ": ".join(part for part in (self.title, self.message) if part) or "unknown error"
+
+
+def _parted(text: str) -> tuple[Optional[str], str]:
+    """Return the title and the message of one text."""
+    title, colon, message = text.partition(": ")
+    return (title, message) if colon else (None, text)
 
 
 class Unknown(BaseEvent):
@@ -224,6 +267,12 @@ class Unknown(BaseEvent):
     """
 
     fields: dict[str, Any]
+
+    def _members(self) -> Iterator[Member]:
+        return (Member(name, name, value) for name, value in self.fields.items())
+
+    def _settable(self) -> set[str]:
+        return set(self.fields)
 
     @property
     def type(self) -> Literal["unknown"]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, TypedDict, Union
 
 #: The sample rates which the service documents. It decides; others are not refused here.
 SAMPLE_RATES_HZ = (8000, 16000, 22050, 24000, 44100, 48000)
@@ -17,11 +18,55 @@ ENCODINGS: Mapping[str, int] = MappingProxyType(
 
 #: What is asked for when the user names no format: as the official client does. Copy it, never change it.
 # A plain dict, for the JSON encoder takes no mapping proxy; typed so that mypy refuses to change it.
-DEFAULT_OUTPUT_FORMAT: Mapping[str, Any] = {
+DEFAULT_OUTPUT_FORMAT: RawOutputFormatParam = {
     "container": "raw",
     "encoding": "pcm_f32le",
     "sample_rate": 44100,
 }
+
+RawEncoding = Literal["pcm_f32le", "pcm_s16le", "pcm_mulaw", "pcm_alaw"]
+SampleRate = Literal[8000, 16000, 22050, 24000, 44100, 48000]
+
+
+class RawOutputFormatParam(TypedDict):
+    """How the audio is to come: bare samples, one channel."""
+
+    container: Literal["raw"]
+    encoding: RawEncoding
+    sample_rate: SampleRate
+
+
+class WAVOutputFormatParam(TypedDict):
+    """How the audio is to come: as a WAV file, one channel."""
+
+    container: Literal["wav"]
+    encoding: RawEncoding
+    sample_rate: SampleRate
+
+
+class MP3OutputFormatParam(TypedDict):
+    """How the audio is to come: as an MP3 file; ``bit_rate`` is in bits a second."""
+
+    bit_rate: Literal[32000, 64000, 96000, 128000, 192000]
+    container: Literal["mp3"]
+    sample_rate: SampleRate
+
+
+OutputFormat = Union[RawOutputFormatParam, WAVOutputFormatParam, MP3OutputFormatParam]
+"""What ``output_format`` may be; a type checker picks by the container."""
+
+
+class _VoiceObjectParam(TypedDict):
+    id: str
+
+
+class VoiceObjectParam(_VoiceObjectParam, total=False):
+    """A voice by its id; ``mode`` belongs to API versions before 2026-08-14, and may be given with any."""
+
+    mode: Literal["id"]
+
+
+VoiceSpecifierParam = Union[str, VoiceObjectParam]
 
 # The first version whose voices are a plain id or a mapping without "mode". Versions are dates written
 # YYYY-MM-DD, so that comparing them as text is comparing them in time.
@@ -127,3 +172,20 @@ def voice_on_the_wire(voice: str | Mapping[str, Any], version: str) -> str | dic
     if shape.get("mode") == "id":
         del shape["mode"]
     return voice if isinstance(voice, str) else shape
+
+
+def version_sent(headers: Mapping[str, str], query: Mapping[str, Any]) -> str:
+    """Return the API version that a request goes out with, to which the voice's shape belongs.
+
+    The query goes before the header, as the service reads them (docs page ``api-reference/tts/websocket``).
+
+    Args:
+        headers: All of them, each name once.
+        query: All of it, as it was given; names without a value are not sent.
+    """
+    asked = query.get("cartesia_version")
+    values = asked if isinstance(asked, (list, tuple)) else [asked]
+    for value in values:
+        if isinstance(value, (str, int, date)):
+            return str(value)
+    return next((value.strip() for name, value in headers.items() if name.lower() == "cartesia-version"), "")

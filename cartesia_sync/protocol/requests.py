@@ -11,11 +11,24 @@ from typing import Any, Optional, TypedDict, Union
 
 from msgspec import UNSET, Struct, UnsetType, field, structs
 
+from .formats import RawOutputFormatParam, VoiceSpecifierParam
+
 VoiceOnWire = Union[str, Mapping[str, Any]]
 
 Omit = UnsetType
 omit = UNSET
 """Stands for an argument that was not given, where None is a value of its own."""
+NotGiven = Omit
+NOT_GIVEN = not_given = omit
+"""The official client's other names of it."""
+
+
+class GenerationConfigParam(TypedDict, total=False):
+    """How to speak: ``speed`` 0.6 to 1.5, ``volume`` 0.5 to 2.0, both 1.0 by default, and an emotion's name."""
+
+    emotion: str
+    speed: float
+    volume: float
 
 
 class CommonSpeechOptions(TypedDict, total=False):
@@ -42,7 +55,7 @@ class CommonSpeechOptions(TypedDict, total=False):
     language: Union[str, Omit, None]
     locale: Union[str, Omit, None]
     normalization: Union[str, Omit, None]
-    generation_config: Union[Mapping[str, Any], Omit, None]
+    generation_config: Union[GenerationConfigParam, Omit, None]
     pronunciation_dict_id: Union[str, Omit, None]
 
 
@@ -66,14 +79,14 @@ class SpeechOptions(EventSpeechOptions, total=False):
     Attributes:
         model_id: Such as ``sonic-latest``.
         voice: A voice's id, or a mapping with the key ``id``; it is put in the shape of the API version in use.
-        output_format: ``{"container": "raw", "encoding": ..., "sample_rate": Hz}``; ``/tts/bytes`` takes ``wav`` and
-            ``mp3`` too.
+        output_format: ``{"container": "raw", "encoding": ..., "sample_rate": Hz}``: a WebSocket and ``/tts/sse`` have
+            no other container, ``/tts/bytes`` has ``wav`` and ``mp3`` too.
         max_buffer_delay_ms: How long the service may hold text back while it waits for more, in ms, 0 to 5000.
     """
 
     model_id: Optional[str]
-    voice: Optional[VoiceOnWire]
-    output_format: Optional[Mapping[str, Any]]
+    voice: Optional[VoiceSpecifierParam]
+    output_format: Optional[RawOutputFormatParam]
     max_buffer_delay_ms: Union[int, Omit, None]
 
 
@@ -112,9 +125,3 @@ class CancelRequest(Struct, kw_only=True):
 
     context_id: str
     cancel: bool = True
-
-
-def given_or_unset(given: Any, otherwise: Optional[Any]) -> Any:
-    """Return what goes on the wire: the push's value, else the context's; None on either side is not sent."""
-    value = otherwise if given is UNSET else given
-    return UNSET if value is None else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Optional, Union
+from typing import Optional, Protocol, Union
 
 from .requests import Omit, omit
 
@@ -58,12 +58,39 @@ def _shown(value: object) -> str:
     return shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}..."
 
 
-@dataclass(frozen=True)
+class HttpxTimeout(Protocol):
+    """An ``httpx.Timeout``, as users of the official client write it; httpx itself is not imported here."""
+
+    @property
+    def connect(self) -> Optional[float]:
+        """Seconds to connect."""
+
+    @property
+    def read(self) -> Optional[float]:
+        """Seconds between two pieces of an answer."""
+
+    @property
+    def write(self) -> Optional[float]:
+        """Seconds to send."""
+
+    @property
+    def pool(self) -> Optional[float]:
+        """Seconds to wait for a free connection; means nothing here, where nobody waits for one."""
+
+
+@dataclass(frozen=True, init=False)
 class Timeout:
     """How long to wait for what, in seconds above 0; None is no limit.
 
     None of these is a socket timeout: each context's clocks run on that context's own events, so that a busy
     neighbour neither delays nor feeds them.
+
+    Args:
+        timeout: In place of the defaults of ``connect``, ``read`` and ``write``, as ``httpx.Timeout`` has it; and of
+            ``first_event`` and ``gap``, which are then as ``read`` is.
+        pool: Of ``httpx.Timeout``; means nothing here, where nobody waits for a free connection.
+
+    And each attribute by its name:
 
     Attributes:
         connect: Name resolution, TCP, TLS and the upgrade together.
@@ -86,21 +113,54 @@ class Timeout:
     whole: Optional[float] = None
     close: Optional[float] = 2.0
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        timeout: Union[float, Omit, None] = omit,
+        *,
+        connect: Union[float, Omit, None] = omit,
+        read: Union[float, Omit, None] = omit,
+        write: Union[float, Omit, None] = omit,
+        first_event: Union[float, Omit, None] = omit,
+        gap: Union[float, Omit, None] = omit,
+        whole: Union[float, Omit, None] = omit,
+        close: Union[float, Omit, None] = omit,
+        pool: Union[float, Omit, None] = omit,
+    ) -> None:
+        general: dict[str, Optional[float]] = {}
+        if not isinstance(timeout, Omit):
+            general = dict.fromkeys(("connect", "read", "write"), checked_seconds("timeout", timeout))
+            events = timeout if isinstance(read, Omit) else read
+            general.update(first_event=events, gap=events)
+        named = {
+            "connect": connect,
+            "read": read,
+            "write": write,
+            "first_event": first_event,
+            "gap": gap,
+            "whole": whole,
+            "close": close,
+        }
         for field in dataclasses.fields(self):
-            checked_seconds(field.name, getattr(self, field.name))
+            given = named[field.name]
+            value = general.get(field.name, field.default) if given is omit else checked_seconds(field.name, given)
+            object.__setattr__(self, field.name, value)  # frozen to all others
 
     @classmethod
-    def of(cls, value: Union[float, tuple[Optional[float], Optional[float]], Timeout, None]) -> Timeout:
+    def of(
+        cls, value: Union[float, tuple[Optional[float], Optional[float]], Timeout, HttpxTimeout, Omit, None]
+    ) -> Timeout:
         """Read what a user passes as ``timeout``: one number stands for connect, read, first event and gap.
 
-        A pair is (connect, read), as users of requests write it.
+        A pair is (connect, read), as users of requests write it. An ``httpx.Timeout`` gives its ``connect``, ``read``
+        and ``write``; its ``read`` stands for the first event and the gap too. ``omit`` is the default.
 
         Raises:
             ValueError: It is none of these; the error says "timeout", as the user did.
         """
         if isinstance(value, Timeout):
             return value
+        if isinstance(value, Omit):
+            return cls()
         if isinstance(value, tuple):
             if len(value) != 2:
                 raise ValueError(f"timeout: expected (connect, read), got {len(value)} values")
@@ -109,6 +169,11 @@ class Timeout:
                 connect=checked_seconds("timeout[0], the connect clock", connect),
                 read=checked_seconds("timeout[1], the read clock", read),
             )
+        if all(hasattr(value, clock) for clock in ("connect", "read", "write", "pool")):
+            connect, read, write = (
+                checked_seconds(f"timeout.{clock}", getattr(value, clock)) for clock in ("connect", "read", "write")
+            )
+            return cls(connect=connect, read=read, write=write, first_event=read, gap=read)
         seconds = checked_seconds("timeout", value, also=" a pair (connect, read), a Timeout,")
         return cls(connect=seconds, read=seconds, first_event=seconds, gap=seconds)
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Optional, Union
 
 from .codec import decode_fields, shaped
 from .events import Chunk, Done, Error, Unknown
+from .models.plain import Member, Plain
+
+_NAMED = "named_type"
 
 
-class VoiceChangerSSEChunk(Chunk):
+class _SeldomNamed(Plain):
+    """An event that has a type here, whether or not the service named it."""
+
+    __slots__ = ()
+
+    def _members(self) -> Iterator[Member]:
+        for member in super()._members():
+            yield member._replace(is_set=_NAMED in vars(self)) if member.name == "type" else member
+
+
+class VoiceChangerSSEChunk(_SeldomNamed, Chunk):
     """A piece of audio in the other voice.
 
     Attributes:
@@ -21,11 +34,11 @@ class VoiceChangerSSEChunk(Chunk):
     sample_rate: Optional[int] = None
 
 
-class VoiceChangerSSEDone(Done):
+class VoiceChangerSSEDone(_SeldomNamed, Done):
     """The audio is complete; nothing follows."""
 
 
-class VoiceChangerSSEError(Error):
+class VoiceChangerSSEError(_SeldomNamed, Error):
     """The service refused something; nothing follows."""
 
 
@@ -45,6 +58,8 @@ def decode_changed(data: bytes) -> VoiceChangerSSEEvent:
     if name not in _KNOWN:
         return Unknown(fields={**fields, "type": name}, done=fields.get("done") is True)
     event: VoiceChangerSSEEvent = shaped(fields, _KNOWN[name])
+    if "type" in fields:
+        event.__dict__[_NAMED] = True
     return event
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Union
 from ..protocol.models.core import AccessTokenCreateResponse
 from ..protocol.requests import Omit, omit
 from .base import Resource
+from .raw import WithRawResponse, WithStreamingResponse, raw, streamed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 
 class AccessTokenResource(Resource):
     """Tokens that let others use the account for a while; reached as ``client.access_token``."""
+
+    @property
+    def with_raw_response(self) -> AccessTokenResourceWithRawResponse:
+        """The same methods, which return the answer: an ``APIResponse`` with ``headers``, ``parse()`` and the body."""
+        return AccessTokenResourceWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> AccessTokenResourceWithStreamingResponse:
+        """The same methods, which give the answer in a ``with`` block; its body is read as it arrives."""
+        return AccessTokenResourceWithStreamingResponse(self)
 
     def create(
         self,
@@ -36,3 +47,15 @@ class AccessTokenResource(Resource):
         """
         body = {"expires_in": expires_in, "grants": grants}
         return self._fetch("POST", "/access-token", AccessTokenCreateResponse, options, body=body)
+
+
+class AccessTokenResourceWithRawResponse(WithRawResponse):
+    """See ``client.access_token.with_raw_response``."""
+
+    create = raw(AccessTokenResource.create)
+
+
+class AccessTokenResourceWithStreamingResponse(WithStreamingResponse):
+    """See ``client.access_token.with_streaming_response``."""
+
+    create = streamed(AccessTokenResource.create)

@@ -14,10 +14,11 @@ from ..protocol.models.agents import (
 )
 from ..protocol.models.calls import AgentCall
 from ..protocol.requests import Omit, omit
-from .agents_metrics import MetricsResource
+from .agents_metrics import MetricsResource, MetricsResourceWithRawResponse, MetricsResourceWithStreamingResponse
 from .base import Resource, path
 from .binary import BinaryAPIResponse
 from .pages import SyncCursorIDPage
+from .raw import WithRawResponse, WithStreamingResponse, raw, raw_audio, streamed, streamed_audio
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -27,6 +28,16 @@ if TYPE_CHECKING:
 
 class AgentsResource(Resource):
     """Voice agents; reached as ``client.agents``. Making one is not part of the API."""
+
+    @property
+    def with_raw_response(self) -> AgentsResourceWithRawResponse:
+        """The same methods, which return the answer: an ``APIResponse`` with ``headers``, ``parse()`` and the body."""
+        return AgentsResourceWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> AgentsResourceWithStreamingResponse:
+        """The same methods, which give the answer in a ``with`` block; its body is read as it arrives."""
+        return AgentsResourceWithStreamingResponse(self)
 
     @property
     def calls(self) -> CallsResource:
@@ -107,7 +118,7 @@ class AgentsResource(Resource):
 
         Source: docs page ``api-reference/agents/agents/delete``.
         """
-        self._fetch("DELETE", path("/agents/{agent_id}", agent_id=agent_id), None, options, accept="*/*")
+        return self._fetch("DELETE", path("/agents/{agent_id}", agent_id=agent_id), None, options, accept="*/*")
 
     def list_phone_numbers(self, agent_id: str, **options: Unpack[RequestOptions]) -> AgentListPhoneNumbersResponse:
         """List the telephone numbers of an agent, at most one at present (``GET /agents/{agent_id}/phone-numbers``).
@@ -137,6 +148,16 @@ class AgentsResource(Resource):
 
 class CallsResource(Resource):
     """The calls that agents took; reached as ``client.agents.calls``."""
+
+    @property
+    def with_raw_response(self) -> CallsResourceWithRawResponse:
+        """The same methods, which return the answer: an ``APIResponse`` with ``headers``, ``parse()`` and the body."""
+        return CallsResourceWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> CallsResourceWithStreamingResponse:
+        """The same methods, which give the answer in a ``with`` block; its body is read as it arrives."""
+        return CallsResourceWithStreamingResponse(self)
 
     def retrieve(self, call_id: str, **options: Unpack[RequestOptions]) -> AgentCall:
         """Get one call (``GET /agents/calls/{call_id}``).
@@ -204,6 +225,16 @@ class CallsResource(Resource):
 class DeploymentsResource(Resource):
     """The states of an agent's code; reached as ``client.agents.deployments``."""
 
+    @property
+    def with_raw_response(self) -> DeploymentsResourceWithRawResponse:
+        """The same methods, which return the answer: an ``APIResponse`` with ``headers``, ``parse()`` and the body."""
+        return DeploymentsResourceWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> DeploymentsResourceWithStreamingResponse:
+        """The same methods, which give the answer in a ``with`` block; its body is read as it arrives."""
+        return DeploymentsResourceWithStreamingResponse(self)
+
     def retrieve(self, deployment_id: str, **options: Unpack[RequestOptions]) -> Deployment:
         """Get one deployment (``GET /agents/deployments/{deployment_id}``).
 
@@ -233,3 +264,85 @@ class DeploymentsResource(Resource):
         """
         where = path("/agents/{agent_id}/deployments", agent_id=agent_id)
         return self._fetch("GET", where, DeploymentListResponse, options)
+
+
+class AgentsResourceWithRawResponse(WithRawResponse):
+    """See ``client.agents.with_raw_response``."""
+
+    retrieve = raw(AgentsResource.retrieve)
+    update = raw(AgentsResource.update)
+    list = raw(AgentsResource.list)
+    delete = raw(AgentsResource.delete)
+    list_phone_numbers = raw(AgentsResource.list_phone_numbers)
+    list_templates = raw(AgentsResource.list_templates)
+
+    @property
+    def calls(self) -> CallsResourceWithRawResponse:
+        """The calls that agents took."""
+        return CallsResourceWithRawResponse(CallsResource(self._resource._client))
+
+    @property
+    def metrics(self) -> MetricsResourceWithRawResponse:
+        """What calls are judged by."""
+        return MetricsResourceWithRawResponse(MetricsResource(self._resource._client))
+
+    @property
+    def deployments(self) -> DeploymentsResourceWithRawResponse:
+        """The states of an agent's code."""
+        return DeploymentsResourceWithRawResponse(DeploymentsResource(self._resource._client))
+
+
+class AgentsResourceWithStreamingResponse(WithStreamingResponse):
+    """See ``client.agents.with_streaming_response``."""
+
+    retrieve = streamed(AgentsResource.retrieve)
+    update = streamed(AgentsResource.update)
+    list = streamed(AgentsResource.list)
+    delete = streamed(AgentsResource.delete)
+    list_phone_numbers = streamed(AgentsResource.list_phone_numbers)
+    list_templates = streamed(AgentsResource.list_templates)
+
+    @property
+    def calls(self) -> CallsResourceWithStreamingResponse:
+        """The calls that agents took."""
+        return CallsResourceWithStreamingResponse(CallsResource(self._resource._client))
+
+    @property
+    def metrics(self) -> MetricsResourceWithStreamingResponse:
+        """What calls are judged by."""
+        return MetricsResourceWithStreamingResponse(MetricsResource(self._resource._client))
+
+    @property
+    def deployments(self) -> DeploymentsResourceWithStreamingResponse:
+        """The states of an agent's code."""
+        return DeploymentsResourceWithStreamingResponse(DeploymentsResource(self._resource._client))
+
+
+class CallsResourceWithRawResponse(WithRawResponse):
+    """See ``client.agents.calls.with_raw_response``."""
+
+    retrieve = raw(CallsResource.retrieve)
+    list = raw(CallsResource.list)
+    download_audio = raw_audio(CallsResource.download_audio)
+
+
+class CallsResourceWithStreamingResponse(WithStreamingResponse):
+    """See ``client.agents.calls.with_streaming_response``."""
+
+    retrieve = streamed(CallsResource.retrieve)
+    list = streamed(CallsResource.list)
+    download_audio = streamed_audio(CallsResource.download_audio)
+
+
+class DeploymentsResourceWithRawResponse(WithRawResponse):
+    """See ``client.agents.deployments.with_raw_response``."""
+
+    retrieve = raw(DeploymentsResource.retrieve)
+    list = raw(DeploymentsResource.list)
+
+
+class DeploymentsResourceWithStreamingResponse(WithStreamingResponse):
+    """See ``client.agents.deployments.with_streaming_response``."""
+
+    retrieve = streamed(DeploymentsResource.retrieve)
+    list = streamed(DeploymentsResource.list)

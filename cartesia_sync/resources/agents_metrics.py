@@ -9,6 +9,7 @@ from ..protocol.models.agents import Metric, MetricListResponse, ResultListRespo
 from ..protocol.requests import Omit, omit
 from .base import Resource, path
 from .pages import SyncCursorIDPage
+from .raw import WithRawResponse, WithStreamingResponse, raw, streamed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
 
 class MetricsResource(Resource):
     """What calls are judged by; reached as ``client.agents.metrics``."""
+
+    @property
+    def with_raw_response(self) -> MetricsResourceWithRawResponse:
+        """The same methods, which return the answer: an ``APIResponse`` with ``headers``, ``parse()`` and the body."""
+        return MetricsResourceWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> MetricsResourceWithStreamingResponse:
+        """The same methods, which give the answer in a ``with`` block; its body is read as it arrives."""
+        return MetricsResourceWithStreamingResponse(self)
 
     @property
     def results(self) -> ResultsResource:
@@ -92,7 +103,7 @@ class MetricsResource(Resource):
         Source: official client 4.2.0.
         """
         where = path("/agents/{agent_id}/metrics/{metric_id}", agent_id=agent_id, metric_id=metric_id)
-        self._fetch("POST", where, None, options, accept="*/*")
+        return self._fetch("POST", where, None, options, accept="*/*")
 
     def remove_from_agent(self, metric_id: str, *, agent_id: str, **options: Unpack[RequestOptions]) -> None:
         """Judge an agent's calls by a metric no more (``DELETE /agents/{agent_id}/metrics/{metric_id}``).
@@ -108,11 +119,21 @@ class MetricsResource(Resource):
         Source: official client 4.2.0.
         """
         where = path("/agents/{agent_id}/metrics/{metric_id}", agent_id=agent_id, metric_id=metric_id)
-        self._fetch("DELETE", where, None, options, accept="*/*")
+        return self._fetch("DELETE", where, None, options, accept="*/*")
 
 
 class ResultsResource(Resource):
     """How calls were judged; reached as ``client.agents.metrics.results``."""
+
+    @property
+    def with_raw_response(self) -> ResultsResourceWithRawResponse:
+        """The same methods, which return the answer: an ``APIResponse`` with ``headers``, ``parse()`` and the body."""
+        return ResultsResourceWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> ResultsResourceWithStreamingResponse:
+        """The same methods, which give the answer in a ``with`` block; its body is read as it arrives."""
+        return ResultsResourceWithStreamingResponse(self)
 
     def list(
         self,
@@ -194,3 +215,47 @@ class ResultsResource(Resource):
 
 def _iso(moment: object) -> object:
     return moment.isoformat() if isinstance(moment, datetime) else moment
+
+
+class MetricsResourceWithRawResponse(WithRawResponse):
+    """See ``client.agents.metrics.with_raw_response``."""
+
+    create = raw(MetricsResource.create)
+    retrieve = raw(MetricsResource.retrieve)
+    list = raw(MetricsResource.list)
+    add_to_agent = raw(MetricsResource.add_to_agent)
+    remove_from_agent = raw(MetricsResource.remove_from_agent)
+
+    @property
+    def results(self) -> ResultsResourceWithRawResponse:
+        """How calls were judged."""
+        return ResultsResourceWithRawResponse(ResultsResource(self._resource._client))
+
+
+class MetricsResourceWithStreamingResponse(WithStreamingResponse):
+    """See ``client.agents.metrics.with_streaming_response``."""
+
+    create = streamed(MetricsResource.create)
+    retrieve = streamed(MetricsResource.retrieve)
+    list = streamed(MetricsResource.list)
+    add_to_agent = streamed(MetricsResource.add_to_agent)
+    remove_from_agent = streamed(MetricsResource.remove_from_agent)
+
+    @property
+    def results(self) -> ResultsResourceWithStreamingResponse:
+        """How calls were judged."""
+        return ResultsResourceWithStreamingResponse(ResultsResource(self._resource._client))
+
+
+class ResultsResourceWithRawResponse(WithRawResponse):
+    """See ``client.agents.metrics.results.with_raw_response``."""
+
+    list = raw(ResultsResource.list)
+    export = raw(ResultsResource.export)
+
+
+class ResultsResourceWithStreamingResponse(WithStreamingResponse):
+    """See ``client.agents.metrics.results.with_streaming_response``."""
+
+    list = streamed(ResultsResource.list)
+    export = streamed(ResultsResource.export)

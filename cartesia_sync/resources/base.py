@@ -20,18 +20,11 @@ from .events import Stream
 from .pages import SyncCursorIDPage
 
 if TYPE_CHECKING:
-    from typing import IO
-
+    from ..parameters import FileTypes as FileTypes
+    from ..protocol.requests import Omit
+    from ..protocol.timeouts import HttpxTimeout
     from ..transport.http.request import Request
     from ..transport.http.response import Response
-
-    FileContent = Union[bytes, IO[bytes], os.PathLike[str]]
-    FileTypes = Union[
-        FileContent,
-        tuple[Optional[str], FileContent],
-        tuple[Optional[str], FileContent, Optional[str]],
-    ]
-    """A file to send: its bytes, a binary file object, a path, or (file name, content[, content type])."""
 
 _T = TypeVar("_T")
 JSON, AUDIO, EVENTS = "application/json", "audio/wav", "text/event-stream"
@@ -44,16 +37,17 @@ class RequestOptions(TypedDict, total=False):
     """What every method takes besides its own arguments.
 
     Attributes:
-        extra_headers: In place of the client's of the same name.
+        extra_headers: In place of the client's of the same name; ``omit`` sends none of that name.
         extra_query: Added to the query.
         extra_body: Added to the JSON body or the form; wins over a field of the same name.
-        timeout: Seconds in place of the client's: one number, (connect, read), or a ``Timeout``; None is no limit.
+        timeout: Seconds in place of the client's: one number, (connect, read), a ``Timeout`` or an ``httpx.Timeout``;
+            None is no limit, and ``NOT_GIVEN`` leaves it to the client.
     """
 
-    extra_headers: Optional[Mapping[str, str]]
+    extra_headers: Optional[Mapping[str, Union[str, Omit]]]
     extra_query: Optional[Mapping[str, object]]
     extra_body: Optional[Mapping[str, object]]
-    timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, None]
+    timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, HttpxTimeout, Omit, None]
 
 
 class Resource:
@@ -63,8 +57,9 @@ class Resource:
     piece of the answer ``timeout.read``, and that again for each of ``max_retries``.
     """
 
-    def __init__(self, client: Core) -> None:
+    def __init__(self, client: Core, answers: Optional[type[Answers]] = None) -> None:
         self._client = client
+        self._answers = (answers or Answers)(Requester(client))
 
     @overload
     def _fetch(self, method: str, path: str, kind: None, options: RequestOptions, **request: Any) -> None: ...
@@ -74,13 +69,14 @@ class Resource:
 
     def _fetch(self, method: str, path: str, kind: Any, options: RequestOptions, **request: Any) -> Any:
         """Return a typed answer; see ``Requester.fetch``."""
-        return Requester(self._client).fetch(method, path, kind, options, **request)
+        return self._answers.fetch(method, path, kind, options, **request)
 
     def _page(
         self, path: str, kind: Any, query: Mapping[str, object], options: RequestOptions
     ) -> SyncCursorIDPage[Any]:
         """Return the first page of a list."""
-        return SyncCursorIDPage.fetched(lambda asked: self._fetch("GET", path, dict, options, query=asked), kind, query)
+        page: SyncCursorIDPage[Any] = self._answers.page(path, kind, query, options)
+        return page
 
     def _audio(
         self,
@@ -93,15 +89,54 @@ class Resource:
         **request: Any,
     ) -> BinaryAPIResponse:
         """Return audio, or other bytes, that are read as they arrive."""
-        response = Requester(self._client).open(method, path, options, accept=accept, **request)
-        return BinaryAPIResponse(response, output_format)
+        return self._answers.audio(method, path, options, accept, output_format, **request)
 
     def _events(
         self, path: str, options: RequestOptions, event_of: Callable[[bytes], _T], **request: Any
     ) -> Stream[_T]:
         """Return events that are read as they arrive."""
-        response = Requester(self._client).open("POST", path, options, accept=EVENTS, **request)
-        return Stream(response, event_of)
+        events: Stream[_T] = self._answers.events(path, options, event_of, **request)
+        return events
+
+
+class Answers:
+    """What the methods of a resource return: typed values.
+
+    These four methods are all that a resource asks of the client, and a method returns what it gets. So the same
+    resource with answers of another kind has methods that return those; ``raw.RawAnswers`` are such.
+    """
+
+    def __init__(self, requester: Requester) -> None:
+        self._requester = requester
+
+    def fetch(self, method: str, path: str, kind: Any, options: RequestOptions, **request: Any) -> Any:
+        """Return what an answer is made into; see ``Requester.fetch``."""
+        return self._requester.fetch(method, path, kind, options, **request)
+
+    def page(self, path: str, kind: Any, query: Mapping[str, object], options: RequestOptions) -> Any:
+        """Return the first page of a list, a ``SyncCursorIDPage``."""
+        return SyncCursorIDPage.fetched(self._asking(path, options), kind, query)
+
+    def audio(
+        self,
+        method: str,
+        path: str,
+        options: RequestOptions,
+        accept: str,
+        output_format: Optional[Mapping[str, Any]],
+        **request: Any,
+    ) -> BinaryAPIResponse:
+        """Return bytes that are read as they arrive."""
+        response = self._requester.open(method, path, options, accept=accept, **request)
+        return BinaryAPIResponse(response, output_format)
+
+    def events(self, path: str, options: RequestOptions, event_of: Callable[[bytes], Any], **request: Any) -> Any:
+        """Return events that are read as they arrive, a ``Stream``."""
+        return Stream(self._requester.open("POST", path, options, accept=EVENTS, **request), event_of)
+
+    def _asking(self, path: str, options: RequestOptions) -> Callable[[Mapping[str, object]], Any]:
+        """Return what asks for a page, by its query."""
+        return lambda query: self._requester.fetch("GET", path, dict, options, query=query)
 
 
 class Requester:
@@ -131,14 +166,14 @@ class Requester:
             APIResponseValidationError: The answer cannot be read, or is longer than ``max_answer_bytes``.
             APIError: See each class in ``cartesia_sync.errors``.
         """
-        prepared = self._prepared(method, path, options, accept, **request)
-        response, content = self._core._http.fetch(prepared)
-        if kind is None:
-            return None
-        if kind in (bytes, str):
-            response.check_length_was_said()  # JSON that broke off cannot be read, but a text can
-            return content if kind is bytes else content.decode("utf-8", "replace")
-        return _typed(kind, content, response.status_code, prepared)
+        response, content = self.send(method, path, options, accept=accept, **request)
+        return value_of(kind, content, response)
+
+    def send(
+        self, method: str, path: str, options: RequestOptions, *, accept: str, **request: Any
+    ) -> tuple[Response, bytes]:
+        """Send a request, and return the answer with its whole body."""
+        return self._core._http.fetch(self._prepared(method, path, options, accept, **request))
 
     def open(self, method: str, path: str, options: RequestOptions, *, accept: str, **request: Any) -> Response:
         """Send a request and return the answer as soon as its head is there."""
@@ -174,12 +209,14 @@ class Requester:
         elif method != "GET" and (body is not None or extra_body):  # as the official client: a GET has no body
             content, headers["Content-Type"] = codec.encode({**given(body or {}), **extra_body}), JSON
         timeout = self._timeout_of(options)
+        headers = merged(headers, self._core._headers, options.get("extra_headers") or {})
         return Request(
             method=method,
             url=self._url(path),
             path=urlsplit(path).path,
             query=list(_flat({**self._core._default_query, **(query or {}), **(options.get("extra_query") or {})})),
-            headers=merged(headers, self._core._headers, options.get("extra_headers") or {}),
+            headers=headers,
+            ask=self._core._asker(headers),
             body=content,
             connect_timeout=timeout.connect,
             read_timeout=timeout.read,
@@ -188,7 +225,8 @@ class Requester:
         )
 
     def _timeout_of(self, options: RequestOptions) -> Timeout:
-        return Timeout.of(options["timeout"]) if "timeout" in options else self._core.timeout
+        asked = options.get("timeout", omit)
+        return self._core.timeout if asked is omit else Timeout.of(asked)
 
     def _url(self, path: str) -> str:
         """Join a path to the base URL; return a whole URL as it is, if the key may be sent there."""
@@ -255,11 +293,35 @@ def _file(name: str, value: Any) -> tuple[Any, ...]:
             content = file.read()
     elif hasattr(content, "read"):
         file_name = file_name or os.path.basename(str(getattr(content, "name", ""))) or None
-        content = content.read()
+        content = _rest_of(name, content)
     if not isinstance(content, (bytes, bytearray, memoryview)):
         got = "a file opened for text" if isinstance(content, str) and not isinstance(value, str) else repr(value)[:80]
         raise TypeError(f"{name}: expected bytes, a binary file object, a path (os.PathLike) or a tuple, got {got}")
     return (file_name or "upload", bytes(content), *(each for each in content_type if each))
+
+
+def _rest_of(name: str, file: Any) -> Any:
+    """Read a file object from where it stands; one that stands at its end from its beginning."""
+    content = file.read()
+    if not content:
+        try:
+            file.seek(0)
+            content = file.read()
+        except (AttributeError, OSError):  # a pipe, or the like
+            pass
+    if not content:
+        raise ValueError(f"{name}: the file is empty, or was read to its end and cannot be rewound: {file!r:.80}")
+    return content
+
+
+def value_of(kind: Any, content: bytes, response: Response) -> Any:
+    """Make what was asked for of an answer's body; see ``Requester.fetch``."""
+    if kind is None:
+        return None
+    if kind in (bytes, str):
+        response.check_length_was_said()  # JSON that broke off cannot be read, but a text can
+        return content if kind is bytes else content.decode("utf-8", "replace")
+    return _typed(kind, content, response.status_code, response.request)
 
 
 def _typed(kind: Any, content: bytes, status_code: int, request: Request) -> Any:
@@ -279,6 +341,7 @@ def _typed(kind: Any, content: bytes, status_code: int, request: Request) -> Any
 def _unreadable(how: str, content: bytes, status_code: int, request: Request) -> APIResponseValidationError:
     """Make the exception for an answer; one that echoes our request does not bring the key into it."""
     shown = redacted(content, secrets_in(request.headers))[:_SHOWN_BYTES]
-    return APIResponseValidationError(
+    error = APIResponseValidationError(
         f"The answer to {request.what} {how}", status_code=status_code, body=shown.decode("utf-8", "replace")
     )
+    return request.failed(error)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+from ..errors import APIError
+
 if TYPE_CHECKING:
     from ..transport.http.response import Response
 
@@ -33,6 +35,9 @@ class CheckedIterator(Iterator[_T]):
             item = next(self._source)
         except StopIteration:
             self._is_under_way = False
+            raise
+        except APIError as error:
+            self._response.request.failed(error)
             raise
         self._is_under_way = False  # as the last act: until here nobody has lost anything unnoticed
         return item

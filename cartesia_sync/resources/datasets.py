@@ -8,6 +8,7 @@ from ..protocol.models.core import Dataset, FileListResponse
 from ..protocol.requests import Omit, omit
 from .base import Resource, path
 from .pages import SyncCursorIDPage
+from .raw import WithRawResponse, WithStreamingResponse, raw, streamed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 
 class DatasetsResource(Resource):
     """Collections of recordings to fine-tune with; reached as ``client.datasets``."""
+
+    @property
+    def with_raw_response(self) -> DatasetsResourceWithRawResponse:
+        """The same methods, which return the answer: an ``APIResponse`` with ``headers``, ``parse()`` and the body."""
+        return DatasetsResourceWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> DatasetsResourceWithStreamingResponse:
+        """The same methods, which give the answer in a ``with`` block; its body is read as it arrives."""
+        return DatasetsResourceWithStreamingResponse(self)
 
     @property
     def files(self) -> FilesResource:
@@ -64,7 +75,7 @@ class DatasetsResource(Resource):
         Source: official client 4.2.0.
         """
         body = {"description": description, "name": name}
-        self._fetch("PATCH", path("/datasets/{id}", id=id), None, options, accept="*/*", body=body)
+        return self._fetch("PATCH", path("/datasets/{id}", id=id), None, options, accept="*/*", body=body)
 
     def list(
         self,
@@ -99,11 +110,21 @@ class DatasetsResource(Resource):
 
         Source: official client 4.2.0.
         """
-        self._fetch("DELETE", path("/datasets/{id}", id=id), None, options, accept="*/*")
+        return self._fetch("DELETE", path("/datasets/{id}", id=id), None, options, accept="*/*")
 
 
 class FilesResource(Resource):
     """The files of a dataset; reached as ``client.datasets.files``."""
+
+    @property
+    def with_raw_response(self) -> FilesResourceWithRawResponse:
+        """The same methods, which return the answer: an ``APIResponse`` with ``headers``, ``parse()`` and the body."""
+        return FilesResourceWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> FilesResourceWithStreamingResponse:
+        """The same methods, which give the answer in a ``with`` block; its body is read as it arrives."""
+        return FilesResourceWithStreamingResponse(self)
 
     def list(
         self,
@@ -155,7 +176,7 @@ class FilesResource(Resource):
         Source: official client 4.2.0.
         """
         where = path("/datasets/{id}/files", id=id)
-        self._fetch("POST", where, None, options, accept="*/*", form={"purpose": purpose}, files={"file": file})
+        return self._fetch("POST", where, None, options, accept="*/*", form={"purpose": purpose}, files={"file": file})
 
     def delete(self, file_id: str, *, id: str, **options: Unpack[RequestOptions]) -> None:
         """Take a file out of a dataset (``DELETE /datasets/{id}/files/{file_id}``).
@@ -171,4 +192,50 @@ class FilesResource(Resource):
         Source: official client 4.2.0.
         """
         where = path("/datasets/{id}/files/{file_id}", id=id, file_id=file_id)
-        self._fetch("DELETE", where, None, options, accept="*/*")
+        return self._fetch("DELETE", where, None, options, accept="*/*")
+
+
+class DatasetsResourceWithRawResponse(WithRawResponse):
+    """See ``client.datasets.with_raw_response``."""
+
+    create = raw(DatasetsResource.create)
+    retrieve = raw(DatasetsResource.retrieve)
+    update = raw(DatasetsResource.update)
+    list = raw(DatasetsResource.list)
+    delete = raw(DatasetsResource.delete)
+
+    @property
+    def files(self) -> FilesResourceWithRawResponse:
+        """The files of a dataset."""
+        return FilesResourceWithRawResponse(FilesResource(self._resource._client))
+
+
+class DatasetsResourceWithStreamingResponse(WithStreamingResponse):
+    """See ``client.datasets.with_streaming_response``."""
+
+    create = streamed(DatasetsResource.create)
+    retrieve = streamed(DatasetsResource.retrieve)
+    update = streamed(DatasetsResource.update)
+    list = streamed(DatasetsResource.list)
+    delete = streamed(DatasetsResource.delete)
+
+    @property
+    def files(self) -> FilesResourceWithStreamingResponse:
+        """The files of a dataset."""
+        return FilesResourceWithStreamingResponse(FilesResource(self._resource._client))
+
+
+class FilesResourceWithRawResponse(WithRawResponse):
+    """See ``client.datasets.files.with_raw_response``."""
+
+    list = raw(FilesResource.list)
+    upload = raw(FilesResource.upload)
+    delete = raw(FilesResource.delete)
+
+
+class FilesResourceWithStreamingResponse(WithStreamingResponse):
+    """See ``client.datasets.files.with_streaming_response``."""
+
+    list = streamed(FilesResource.list)
+    upload = streamed(FilesResource.upload)
+    delete = streamed(FilesResource.delete)

@@ -14,6 +14,7 @@ from ..errors import APIConnectionError
 from ..protocol.events import Chunk
 from ..protocol.formats import RawFormat
 from ..protocol.sse import EventStreamReader
+from .answer import APIResponse
 from .checked import CheckedIterator
 
 if TYPE_CHECKING:
@@ -74,6 +75,13 @@ class Stream(Generic[_T], Closing):
         finally:
             self._response.close()
         raise self._response.broken("ended before its last event")
+
+    @property
+    def response(self) -> APIResponse[Stream[_T]]:
+        """The answer that the events come in: ``headers``, ``request_id``, ``close()``; its body is this stream's."""
+        answer: APIResponse[Stream[_T]] = APIResponse(self._response, lambda *_: self)
+        answer._begin()
+        return answer
 
     def close(self) -> None:
         """End it, and release the connection. Idempotent."""

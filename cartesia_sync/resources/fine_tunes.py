@@ -8,6 +8,7 @@ from ..protocol.models.core import FineTune, Voice
 from ..protocol.requests import Omit, omit
 from .base import Resource, path
 from .pages import SyncCursorIDPage
+from .raw import WithRawResponse, WithStreamingResponse, raw, streamed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 
 class FineTunesResource(Resource):
     """Models fine-tuned with a dataset; reached as ``client.fine_tunes``."""
+
+    @property
+    def with_raw_response(self) -> FineTunesResourceWithRawResponse:
+        """The same methods, which return the answer: an ``APIResponse`` with ``headers``, ``parse()`` and the body."""
+        return FineTunesResourceWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> FineTunesResourceWithStreamingResponse:
+        """The same methods, which give the answer in a ``with`` block; its body is read as it arrives."""
+        return FineTunesResourceWithStreamingResponse(self)
 
     def create(
         self,
@@ -99,7 +110,7 @@ class FineTunesResource(Resource):
 
         Source: official client 4.2.0.
         """
-        self._fetch("DELETE", path("/fine-tunes/{id}", id=id), None, options, accept="*/*")
+        return self._fetch("DELETE", path("/fine-tunes/{id}", id=id), None, options, accept="*/*")
 
     def list_voices(
         self,
@@ -126,3 +137,23 @@ class FineTunesResource(Resource):
         """
         query = {"ending_before": ending_before, "limit": limit, "starting_after": starting_after}
         return self._page(path("/fine-tunes/{id}/voices", id=id), Voice, query, options)
+
+
+class FineTunesResourceWithRawResponse(WithRawResponse):
+    """See ``client.fine_tunes.with_raw_response``."""
+
+    create = raw(FineTunesResource.create)
+    retrieve = raw(FineTunesResource.retrieve)
+    list = raw(FineTunesResource.list)
+    delete = raw(FineTunesResource.delete)
+    list_voices = raw(FineTunesResource.list_voices)
+
+
+class FineTunesResourceWithStreamingResponse(WithStreamingResponse):
+    """See ``client.fine_tunes.with_streaming_response``."""
+
+    create = streamed(FineTunesResource.create)
+    retrieve = streamed(FineTunesResource.retrieve)
+    list = streamed(FineTunesResource.list)
+    delete = streamed(FineTunesResource.delete)
+    list_voices = streamed(FineTunesResource.list_voices)

@@ -8,6 +8,7 @@ from typing import Any, Callable, Generic, Optional, TypeVar
 
 from ..errors import APIResponseValidationError
 from ..protocol.models.base import read
+from ..protocol.models.plain import Member, Plain
 
 _T = TypeVar("_T")
 REMEMBERED_PAGES = 100
@@ -40,7 +41,22 @@ class _Trail:
         return _Trail(last, self.mark, self.steps + 1, self.limit)
 
 
-class SyncCursorIDPage(Generic[_T]):
+@dataclass(frozen=True)
+class PageInfo:
+    """How the next page of a list is asked for.
+
+    Attributes:
+        params: What is put into the query.
+        url: None here: the page has the same URL.
+        json: None here: lists have no body.
+    """
+
+    params: Mapping[str, object]
+    url: Optional[str] = None
+    json: Optional[Mapping[str, object]] = None
+
+
+class SyncCursorIDPage(Generic[_T], Plain):
     """One page of a list; iterate it for the items of this page and of all that follow.
 
     Attributes:
@@ -58,6 +74,7 @@ class SyncCursorIDPage(Generic[_T]):
         self.data: list[_T] = read(list[kind], data or [])
         self.has_more: Optional[bool] = answer.get("has_more")
         self.next_page: Optional[str] = answer.get("next_page")
+        self._answer = answer
         self._fetch = fetch
         self._is_backwards = False
         self._trail = _Trail()
@@ -73,14 +90,33 @@ class SyncCursorIDPage(Generic[_T]):
             kind: What the items are.
             query: The first page's.
         """
+        return cls.answered(ask(query), ask, kind, query)
+
+    @classmethod
+    def answered(
+        cls,
+        answer: Mapping[str, Any],
+        ask: Callable[[Mapping[str, object]], Any],
+        kind: Any,
+        query: Mapping[str, object],
+    ) -> SyncCursorIDPage[_T]:
+        """Make a page of the answer to a query; for the rest see ``fetched``."""
 
         def fetch(cursor: Mapping[str, object]) -> SyncCursorIDPage[_T]:
-            asked = {**query, **cursor}
-            page = cls(ask(asked), kind, fetch)
-            page._is_backwards = isinstance(asked.get("ending_before"), str)
-            return page
+            return cls.fetched(ask, kind, {**query, **cursor})
 
-        return fetch({})
+        page = cls(answer, kind, fetch)
+        page._is_backwards = isinstance(query.get("ending_before"), str)
+        return page
+
+    def _members(self) -> Iterator[Member]:
+        yield Member("data", "data", self.data, "data" in self._answer, None)
+        for name, value in self._answer.items():
+            if name != "data":
+                yield Member(name, name, value)
+
+    def _settable(self) -> set[str]:
+        return {"data"}  # as the official client has it: the others are fields that it does not know
 
     def __repr__(self) -> str:
         return f"<SyncCursorIDPage of {len(self.data)}>"
@@ -99,7 +135,12 @@ class SyncCursorIDPage(Generic[_T]):
 
     def has_next_page(self) -> bool:
         """Whether another page may follow: not after an empty one, nor where the service says that it has no more."""
-        return bool(self.data) and self.has_more is not False and self._cursor() is not None
+        return self.next_page_info() is not None
+
+    def next_page_info(self) -> Optional[PageInfo]:
+        """Return how the page that follows is asked for; None where none follows."""
+        cursor = self._cursor() if self.data and self.has_more is not False else None
+        return None if cursor is None else PageInfo(cursor)
 
     def get_next_page(self) -> SyncCursorIDPage[_T]:
         """Get the page that follows.
@@ -109,9 +150,10 @@ class SyncCursorIDPage(Generic[_T]):
             APIResponseValidationError: The service gave the same page again, or one of those before it, which would
                 never end.
         """
-        cursor = self._cursor()
-        if cursor is None or not self.has_next_page():
+        info = self.next_page_info()
+        if info is None:
             raise RuntimeError("no page follows this one; has_next_page() says so beforehand")
+        cursor = info.params
         page: SyncCursorIDPage[_T] = self._fetch(cursor)
         page._trail = self._trail.followed_by(repr(cursor))
         if repr(page._cursor()) in page._trail:

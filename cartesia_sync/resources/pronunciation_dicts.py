@@ -9,6 +9,7 @@ from ..protocol.models.core import PronunciationDict
 from ..protocol.requests import Omit, omit
 from .base import Resource, path
 from .pages import SyncCursorIDPage
+from .raw import WithRawResponse, WithStreamingResponse, raw, streamed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 
 class PronunciationDictsResource(Resource):
     """Dictionaries that say how words are pronounced; reached as ``client.pronunciation_dicts``."""
+
+    @property
+    def with_raw_response(self) -> PronunciationDictsResourceWithRawResponse:
+        """The same methods, which return the answer: an ``APIResponse`` with ``headers``, ``parse()`` and the body."""
+        return PronunciationDictsResourceWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> PronunciationDictsResourceWithStreamingResponse:
+        """The same methods, which give the answer in a ``with`` block; its body is read as it arrives."""
+        return PronunciationDictsResourceWithStreamingResponse(self)
 
     def create(
         self,
@@ -111,9 +122,29 @@ class PronunciationDictsResource(Resource):
 
         Source: docs page ``api-reference/pronunciation-dicts/delete``.
         """
-        self._fetch("DELETE", path("/pronunciation-dicts/{id}", id=id), None, options, accept="*/*")
+        return self._fetch("DELETE", path("/pronunciation-dicts/{id}", id=id), None, options, accept="*/*")
 
 
 def _listed(items: object) -> object:
     """Make a list of what can be gone through once only."""
     return list(items) if isinstance(items, Iterable) else items
+
+
+class PronunciationDictsResourceWithRawResponse(WithRawResponse):
+    """See ``client.pronunciation_dicts.with_raw_response``."""
+
+    create = raw(PronunciationDictsResource.create)
+    retrieve = raw(PronunciationDictsResource.retrieve)
+    update = raw(PronunciationDictsResource.update)
+    list = raw(PronunciationDictsResource.list)
+    delete = raw(PronunciationDictsResource.delete)
+
+
+class PronunciationDictsResourceWithStreamingResponse(WithStreamingResponse):
+    """See ``client.pronunciation_dicts.with_streaming_response``."""
+
+    create = streamed(PronunciationDictsResource.create)
+    retrieve = streamed(PronunciationDictsResource.retrieve)
+    update = streamed(PronunciationDictsResource.update)
+    list = streamed(PronunciationDictsResource.list)
+    delete = streamed(PronunciationDictsResource.delete)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Union
 from ..protocol.models.core import STTTranscribeResponse
 from ..protocol.requests import Omit, omit
 from .base import Resource
+from .raw import WithRawResponse, WithStreamingResponse, raw, streamed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..listening.compat_v2 import SttWebsocket
+    from ..parameters import STTEncoding, TimestampGranularity
     from .base import FileTypes, RequestOptions
     from .stt_streaming import AutoFinalizeResource, ManualFinalizeResource
 
@@ -49,15 +51,25 @@ class STTResource(Resource):
         defaults = {"model": "ink-whisper", "language": "en", "encoding": "pcm_s16le", "sample_rate": 16000}
         return SttWebsocket(self.manual_finalize.websocket(**{**defaults, **options}))
 
+    @property
+    def with_raw_response(self) -> STTResourceWithRawResponse:
+        """The same methods, which return the answer: an ``APIResponse`` with ``headers``, ``parse()`` and the body."""
+        return STTResourceWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> STTResourceWithStreamingResponse:
+        """The same methods, which give the answer in a ``with`` block; its body is read as it arrives."""
+        return STTResourceWithStreamingResponse(self)
+
     def transcribe(
         self,
         *,
         file: FileTypes,
         model: str,
-        encoding: Union[str, Omit, None] = omit,
+        encoding: Union[STTEncoding, Omit, None] = omit,
         sample_rate: Union[int, Omit, None] = omit,
         language: Union[str, Omit] = omit,
-        timestamp_granularities: Union[Sequence[str], Omit] = omit,
+        timestamp_granularities: Union[Sequence[TimestampGranularity], Omit] = omit,
         **options: Unpack[RequestOptions],
     ) -> STTTranscribeResponse:
         """Write down what is said in a recording (``POST /stt``).
@@ -82,3 +94,15 @@ class STTResource(Resource):
         form = {"model": model, "language": language, "timestamp_granularities": timestamp_granularities}
         query = {"encoding": encoding, "sample_rate": sample_rate}
         return self._fetch("POST", "/stt", STTTranscribeResponse, options, query=query, form=form, files={"file": file})
+
+
+class STTResourceWithRawResponse(WithRawResponse):
+    """See ``client.stt.with_raw_response``."""
+
+    transcribe = raw(STTResource.transcribe)
+
+
+class STTResourceWithStreamingResponse(WithStreamingResponse):
+    """See ``client.stt.with_streaming_response``."""
+
+    transcribe = streamed(STTResource.transcribe)

@@ -12,18 +12,42 @@ from ..protocol.timeouts import Timeout, checked_seconds, checked_size
 from .base import RequestOptions, Resource, given
 from .binary import BinaryAPIResponse
 from .events import EventOf, Stream
+from .raw import WithRawResponse, WithStreamingResponse, raw, raw_audio, streamed, streamed_audio
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ..parameters import ModelSpeed
     from ..protocol.events import Event
+    from ..protocol.formats import OutputFormat, RawOutputFormatParam, VoiceSpecifierParam
+    from ..protocol.timeouts import HttpxTimeout
     from ..streaming.compat_v2 import TtsWebsocket
-    from ..streaming.connection import ConnectionManager
+    from ..streaming.connection import Connection, ConnectionManager
+    from ..streaming.context import Context
     from .base import FileTypes
+
+    # As the official client calls them, and where it has them; for annotations.
+    TTSResourceConnection = Connection
+    TTSResourceConnectionManager = ConnectionManager
+    WebSocketContext = Context
 
 _E = TypeVar("_E")
 DEFAULT_PING_INTERVAL = 20.0
 """Seconds of silence after which a ping is sent."""
+
+if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every name
+
+    def __getattr__(name: str) -> Any:
+        """Load what the official client has here, which brings the transport with it."""
+        if name in ("TTSResourceConnection", "TTSResourceConnectionManager", "WebSocketContext"):
+            from ..streaming import connection, context
+
+            return {
+                "TTSResourceConnection": connection.Connection,
+                "TTSResourceConnectionManager": connection.ConnectionManager,
+                "WebSocketContext": context.Context,
+            }[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class GenerateOptions(CommonSpeechOptions, RequestOptions, total=False):
@@ -37,13 +61,23 @@ class GenerateSSEOptions(EventSpeechOptions, RequestOptions, total=False):
 class TTSResource(Resource):
     """Text to speech; reached as ``client.tts``."""
 
+    @property
+    def with_raw_response(self) -> TTSResourceWithRawResponse:
+        """The same methods, which return the answer: an ``APIResponse`` with ``headers``, ``parse()`` and the body."""
+        return TTSResourceWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> TTSResourceWithStreamingResponse:
+        """The same methods, which give the answer in a ``with`` block; its body is read as it arrives."""
+        return TTSResourceWithStreamingResponse(self)
+
     def websocket_connect(
         self,
-        *,
         extra_query: Optional[Mapping[str, str]] = None,
-        extra_headers: Optional[Mapping[str, str]] = None,
+        extra_headers: Optional[Mapping[str, Union[str, Omit]]] = None,
         websocket_connection_options: Optional[Mapping[str, Any]] = None,
-        timeout: Union[float, Timeout, None] = None,
+        *,
+        timeout: Union[float, Timeout, HttpxTimeout, Omit, None] = None,
         ping_interval: Optional[float] = DEFAULT_PING_INTERVAL,
         reconnect: bool = True,
         max_message_bytes: Optional[int] = None,
@@ -53,7 +87,7 @@ class TTSResource(Resource):
 
         Args:
             extra_query: Added to the URL.
-            extra_headers: Sent with the handshake, in place of the client's of the same name.
+            extra_headers: Sent with the handshake, in place of the client's of the same name; ``omit`` sends none.
             websocket_connection_options: ``max_size`` means ``max_message_bytes``. The other options of the official
                 client are those of its transport library; they are accepted, and mean nothing here.
             timeout: The timeouts in place of the client's; None keeps the client's.
@@ -85,8 +119,8 @@ class TTSResource(Resource):
                 extra_headers or {},
                 max_message_bytes=None if max_message_bytes is None else checked_size(limit_name, max_message_bytes),
             ),
-            api_version=self._client.cartesia_version,
-            timeout=self._client.timeout if timeout is None else Timeout.of(timeout),
+            api_version=self._client._version_sent(extra_headers, extra_query, over_http=False),
+            timeout=self._client.timeout if timeout is None or isinstance(timeout, Omit) else Timeout.of(timeout),
             ping_interval=checked_seconds("ping_interval", ping_interval),
             reconnect=reconnect,
             max_retries=self._client.max_retries,
@@ -113,11 +147,11 @@ class TTSResource(Resource):
         self,
         *,
         model_id: str,
-        output_format: Mapping[str, Any],
+        output_format: OutputFormat,
         transcript: str,
-        voice: Union[str, Mapping[str, Any]],
+        voice: VoiceSpecifierParam,
         save: Union[bool, Omit, None] = omit,
-        speed: Union[str, Omit] = omit,
+        speed: Union[ModelSpeed, Omit] = omit,
         **options: Unpack[GenerateOptions],
     ) -> BinaryAPIResponse:
         """Speak a text in one answer (``POST /tts/bytes``); it can be read while it is being made.
@@ -175,11 +209,11 @@ class TTSResource(Resource):
         self,
         *,
         model_id: str,
-        output_format: Mapping[str, Any],
+        output_format: RawOutputFormatParam,
         transcript: str,
-        voice: Union[str, Mapping[str, Any]],
+        voice: VoiceSpecifierParam,
         context_id: Union[str, Omit, None] = omit,
-        speed: Union[str, Omit] = omit,
+        speed: Union[ModelSpeed, Omit] = omit,
         **options: Unpack[GenerateSSEOptions],
     ) -> Stream[Event]:
         """Speak a text as events (``POST /tts/sse``), the same as those of a WebSocket context.
@@ -230,7 +264,7 @@ class TTSResource(Resource):
         language: Union[str, Omit] = omit,
         left_audio: Union[FileTypes, Omit] = omit,
         model_id: Union[str, Omit] = omit,
-        output_format: Union[Mapping[str, Any], Omit] = omit,
+        output_format: Union[OutputFormat, Omit] = omit,
         right_audio: Union[FileTypes, Omit] = omit,
         transcript: Union[str, Omit] = omit,
         voice_id: Union[str, Omit] = omit,
@@ -287,7 +321,26 @@ class TTSResource(Resource):
         """
         spoken = {name: value for name, value in options.items() if name in kind.__annotations__}
         others: Any = {name: value for name, value in options.items() if name not in spoken}
-        body = given({**fields, **spoken, "voice": voice_on_the_wire(voice, self._client.cartesia_version)})
+        version = self._client._version_sent(others.get("extra_headers"), others.get("extra_query"), over_http=True)
+        body = given({**fields, **spoken, "voice": voice_on_the_wire(voice, version)})
         if body.get("language") is not None and body.get("locale") is not None:
             raise ValueError("language and locale exclude each other: give one of them")
         return body, others
+
+
+class TTSResourceWithRawResponse(WithRawResponse):
+    """See ``client.tts.with_raw_response``."""
+
+    generate = raw_audio(TTSResource.generate)
+    generate_sse = raw(TTSResource.generate_sse)
+    sse = raw(TTSResource.sse)
+    infill = raw_audio(TTSResource.infill)
+
+
+class TTSResourceWithStreamingResponse(WithStreamingResponse):
+    """See ``client.tts.with_streaming_response``."""
+
+    generate = streamed_audio(TTSResource.generate)
+    generate_sse = streamed(TTSResource.generate_sse)
+    sse = streamed(TTSResource.sse)
+    infill = streamed_audio(TTSResource.infill)

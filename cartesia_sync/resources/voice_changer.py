@@ -9,24 +9,37 @@ from ..protocol.voice_changer import VoiceChangerSSEEvent, decode_changed
 from .base import Resource, given
 from .binary import BinaryAPIResponse
 from .events import EventOf, Stream
+from .raw import WithRawResponse, WithStreamingResponse, raw, raw_audio, streamed, streamed_audio
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ..parameters import OutputFormatContainer
+    from ..protocol.formats import RawEncoding, SampleRate
     from .base import FileTypes, RequestOptions
 
 
 class VoiceChangerResource(Resource):
     """Speech in another voice, with its words and intonation kept; reached as ``client.voice_changer``."""
 
+    @property
+    def with_raw_response(self) -> VoiceChangerResourceWithRawResponse:
+        """The same methods, which return the answer: an ``APIResponse`` with ``headers``, ``parse()`` and the body."""
+        return VoiceChangerResourceWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> VoiceChangerResourceWithStreamingResponse:
+        """The same methods, which give the answer in a ``with`` block; its body is read as it arrives."""
+        return VoiceChangerResourceWithStreamingResponse(self)
+
     def generate(
         self,
         *,
         clip: Union[FileTypes, Omit] = omit,
         output_format_bit_rate: Union[int, Omit, None] = omit,
-        output_format_container: Union[str, Omit] = omit,
-        output_format_encoding: Union[str, Omit, None] = omit,
-        output_format_sample_rate: Union[int, Omit] = omit,
+        output_format_container: Union[OutputFormatContainer, Omit] = omit,
+        output_format_encoding: Union[RawEncoding, Omit, None] = omit,
+        output_format_sample_rate: Union[SampleRate, Omit] = omit,
         voice_id: Union[str, Omit] = omit,
         **options: Unpack[RequestOptions],
     ) -> BinaryAPIResponse:
@@ -65,9 +78,9 @@ class VoiceChangerResource(Resource):
         *,
         clip: Union[FileTypes, Omit] = omit,
         output_format_bit_rate: Union[int, Omit, None] = omit,
-        output_format_container: Union[str, Omit] = omit,
-        output_format_encoding: Union[str, Omit, None] = omit,
-        output_format_sample_rate: Union[int, Omit] = omit,
+        output_format_container: Union[OutputFormatContainer, Omit] = omit,
+        output_format_encoding: Union[RawEncoding, Omit, None] = omit,
+        output_format_sample_rate: Union[SampleRate, Omit] = omit,
         voice_id: Union[str, Omit] = omit,
         **options: Unpack[RequestOptions],
     ) -> Stream[VoiceChangerSSEEvent]:
@@ -103,3 +116,21 @@ class VoiceChangerResource(Resource):
 
 def _format(container: object, encoding: object, sample_rate: object, bit_rate: object) -> dict[str, object]:
     return given({"container": container, "encoding": encoding, "sample_rate": sample_rate, "bit_rate": bit_rate})
+
+
+class VoiceChangerResourceWithRawResponse(WithRawResponse):
+    """See ``client.voice_changer.with_raw_response``."""
+
+    generate = raw_audio(VoiceChangerResource.generate)
+    change_voice_bytes = raw_audio(VoiceChangerResource.change_voice_bytes)
+    generate_sse = raw(VoiceChangerResource.generate_sse)
+    change_voice_sse = raw(VoiceChangerResource.change_voice_sse)
+
+
+class VoiceChangerResourceWithStreamingResponse(WithStreamingResponse):
+    """See ``client.voice_changer.with_streaming_response``."""
+
+    generate = streamed_audio(VoiceChangerResource.generate)
+    change_voice_bytes = streamed_audio(VoiceChangerResource.change_voice_bytes)
+    generate_sse = streamed(VoiceChangerResource.generate_sse)
+    change_voice_sse = streamed(VoiceChangerResource.change_voice_sse)

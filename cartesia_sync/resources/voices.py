@@ -9,22 +9,40 @@ from ..protocol.models.core import ListAccentsResponse, Voice, VoiceMetadata
 from ..protocol.requests import Omit, omit
 from .base import Resource, path
 from .pages import SyncCursorIDPage
+from .raw import WithRawResponse, WithStreamingResponse, raw, streamed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ..parameters import (
+        Gender,
+        GenderPresentation,
+        LocalizeDialect,
+        LocalizeTargetLanguage,
+        VoiceExpansion,
+    )
     from .base import FileTypes, RequestOptions
 
 
 class VoicesResource(Resource):
     """Voices; reached as ``client.voices``."""
 
+    @property
+    def with_raw_response(self) -> VoicesResourceWithRawResponse:
+        """The same methods, which return the answer: an ``APIResponse`` with ``headers``, ``parse()`` and the body."""
+        return VoicesResourceWithRawResponse(self)
+
+    @property
+    def with_streaming_response(self) -> VoicesResourceWithStreamingResponse:
+        """The same methods, which give the answer in a ``with`` block; its body is read as it arrives."""
+        return VoicesResourceWithStreamingResponse(self)
+
     def list(
         self,
         *,
         ending_before: Union[str, Omit, None] = omit,
-        expand: Union[Sequence[str], Omit, None] = omit,
-        gender: Union[str, Omit, None] = omit,
+        expand: Union[Sequence[VoiceExpansion], Omit, None] = omit,
+        gender: Union[GenderPresentation, Omit, None] = omit,
         is_owner: Union[bool, Omit, None] = omit,
         limit: Union[int, Omit, None] = omit,
         q: Union[str, Omit, None] = omit,
@@ -57,7 +75,7 @@ class VoicesResource(Resource):
         return self._page("/voices", Voice, query, options)
 
     def get(
-        self, id: str, *, expand: Union[Sequence[str], Omit, None] = omit, **options: Unpack[RequestOptions]
+        self, id: str, *, expand: Union[Sequence[VoiceExpansion], Omit, None] = omit, **options: Unpack[RequestOptions]
     ) -> Voice:
         """Get one voice (``GET /voices/{id}``).
 
@@ -116,7 +134,7 @@ class VoicesResource(Resource):
         *,
         accent: Union[str, Omit, None] = omit,
         description: Union[str, Omit] = omit,
-        gender: Union[str, Omit, None] = omit,
+        gender: Union[GenderPresentation, Omit, None] = omit,
         name: Union[str, Omit] = omit,
         **options: Unpack[RequestOptions],
     ) -> Voice:
@@ -150,7 +168,7 @@ class VoicesResource(Resource):
 
         Source: docs page ``api-reference/voices/delete``.
         """
-        self._fetch("DELETE", path("/voices/{id}", id=id), None, options, accept="*/*")
+        return self._fetch("DELETE", path("/voices/{id}", id=id), None, options, accept="*/*")
 
     def localize(
         self,
@@ -159,9 +177,9 @@ class VoicesResource(Resource):
         name: str,
         voice_id: str,
         description: Union[str, Omit] = omit,
-        dialect: Union[str, Omit, None] = omit,
-        language: Union[str, Omit] = omit,
-        original_speaker_gender: Union[str, Omit] = omit,
+        dialect: Union[LocalizeDialect, Omit, None] = omit,
+        language: Union[LocalizeTargetLanguage, Omit] = omit,
+        original_speaker_gender: Union[Gender, Omit] = omit,
         tagline: Union[str, Omit] = omit,
         **options: Unpack[RequestOptions],
     ) -> VoiceMetadata:
@@ -236,3 +254,31 @@ class VoicesResource(Resource):
         """
         where = path("/voices/{id}/accents/{accent_id}", id=id, accent_id=accent_id)
         return self._fetch("DELETE", where, Voice, options)
+
+
+class VoicesResourceWithRawResponse(WithRawResponse):
+    """See ``client.voices.with_raw_response``."""
+
+    list = raw(VoicesResource.list)
+    get = raw(VoicesResource.get)
+    clone = raw(VoicesResource.clone)
+    update = raw(VoicesResource.update)
+    delete = raw(VoicesResource.delete)
+    localize = raw(VoicesResource.localize)
+    list_accents = raw(VoicesResource.list_accents)
+    add_accents = raw(VoicesResource.add_accents)
+    delete_accent = raw(VoicesResource.delete_accent)
+
+
+class VoicesResourceWithStreamingResponse(WithStreamingResponse):
+    """See ``client.voices.with_streaming_response``."""
+
+    list = streamed(VoicesResource.list)
+    get = streamed(VoicesResource.get)
+    clone = streamed(VoicesResource.clone)
+    update = streamed(VoicesResource.update)
+    delete = streamed(VoicesResource.delete)
+    localize = streamed(VoicesResource.localize)
+    list_accents = streamed(VoicesResource.list_accents)
+    add_accents = streamed(VoicesResource.add_accents)
+    delete_accent = streamed(VoicesResource.delete_accent)

@@ -99,14 +99,8 @@ class TtsWebsocket(Closing):
         Threads: any; waits as ``Context.push``, and without ``stream`` as ``Context.audio``.
         """
         context = self._open().context(context_id)
-        context.send(
-            model_id=model_id,
-            transcript=transcript,
-            voice=voice,
-            output_format=output_format,
-            continue_=False,
-            **_given(fields),
-        )
+        named: Any = {"voice": voice, "output_format": output_format}  # any mapping, as version 2 has it
+        context.send(model_id=model_id, transcript=transcript, continue_=False, **named, **_given(fields))
         outputs = _outputs(context.receive(raise_on_error=True), context._channel.mailbox.give_back)
         if stream:
             return outputs

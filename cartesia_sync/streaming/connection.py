@@ -169,15 +169,18 @@ class Connection(Closing):
 
         Args:
             event: A generation request or a cancel, with the fields of the wire; it names its context by
-                ``context_id``.
+                ``context_id``. A generation request without one gets a UUID, which its events bring back: the service
+                refuses it otherwise.
 
         Raises:
-            TypeError, ValueError: The message is no mapping, or names no context.
+            TypeError, ValueError: The message is no mapping, or names a context by no text, or cancels none.
             ContextStateError, TruncatedError, APIConnectionError: As ``Context.push``.
 
         Threads: as ``Context.push``.
         """
         fields = to_builtins(event) if isinstance(event, (GenerationRequest, CancelRequest)) else dict(event)
+        if "transcript" in fields and fields.get("context_id") is None:
+            fields["context_id"] = str(uuid.uuid4())
         context_id = fields.get("context_id")
         if not isinstance(context_id, str) or not context_id:
             raise ValueError(f"a message names its context by context_id, a text; got {context_id!r}")

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, Optional, TypeVar, Union
 from ..errors import ContextStateError
 from ..protocol import codec
 from ..protocol.events import Chunk, Done, Event
-from ..protocol.formats import DEFAULT_OUTPUT_FORMAT, RawFormat, voice_on_the_wire
+from ..protocol.formats import (
+    DEFAULT_OUTPUT_FORMAT,
+    RawFormat,
+    RawOutputFormatParam,
+    VoiceSpecifierParam,
+    voice_on_the_wire,
+)
 from ..protocol.lifecycle import ChannelMove, ChannelState
 from ..protocol.requests import GenerationRequest, Omit, SpeechOptions, omit
 from ..protocol.timeouts import Timeout
@@ -25,10 +31,12 @@ from .receiver import Receiver, Turn, raise_if_error
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from ..audio.files import BinaryTarget
 
 T = TypeVar("T")
 
@@ -140,7 +148,7 @@ class Context:
         transcript: str,
         *,
         continue_: bool = True,
-        voice: Union[str, Mapping[str, Any], Omit] = omit,
+        voice: Union[VoiceSpecifierParam, Omit] = omit,
         **fields: Any,
     ) -> None:
         """Hand the service one more piece of the transcript.
@@ -187,9 +195,10 @@ class Context:
         self,
         *,
         transcript: str,
-        voice: Union[str, Mapping[str, Any]],
+        voice: VoiceSpecifierParam,
         continue_: bool = True,
         flush: Union[bool, Omit, None] = omit,
+        output_format: Union[RawOutputFormatParam, Omit, None] = None,
         **fields: Any,
     ) -> None:
         """Send one generation request with everything that the call names; what is left out comes from the context.
@@ -199,11 +208,11 @@ class Context:
             voice: A voice's id, or a mapping with the key ``id``; it is put in the shape of the API version in use.
             continue_: Whether more may follow on this context.
             flush: Whether to speak what is buffered now; see ``flush()``.
-            **fields: Any of ``SpeechOptions``, such as ``model_id`` (default ``sonic-latest``), ``output_format``
-                (default raw 32-bit float at 44100 Hz) or ``language``, in place of the context's. ``speed``: ``slow``,
-                ``normal`` or ``fast``, deprecated by the service. Any further field of the request, as it is to stand
-                in the JSON. None leaves ``language``, ``speed``, the timestamps and ``generation_config`` to the
-                service; in any other field it is sent as null.
+            output_format: In place of the context's; the default is raw 32-bit float at 44100 Hz.
+            **fields: Any of ``SpeechOptions``, such as ``model_id`` (default ``sonic-latest``) or ``language``, in
+                place of the context's. ``speed``: ``slow``, ``normal`` or ``fast``, deprecated by the service. Any
+                further field of the request, as it is to stand in the JSON. None leaves ``language``, ``speed``, the
+                timestamps and ``generation_config`` to the service; in any other field it is sent as null.
 
         Raises:
             TypeError: The transcript is no text, or a field has no form in JSON.
@@ -211,6 +220,7 @@ class Context:
 
         Threads: as ``push``.
         """
+        fields["output_format"] = output_format
         message = self._message(transcript=transcript, voice=voice, continue_=continue_, flush=flush, **fields)
         self._link.send(self._channel, message)
 
@@ -460,7 +470,12 @@ class Context:
         audio = self.audio()
         return to_samples(audio, self._raw_format().encoding if audio else "pcm_f32le")
 
-    def save(self, path: Union[str, os.PathLike[str]]) -> float:
+    def save(
+        self,
+        path: Union[str, os.PathLike[str], BinaryTarget],
+        *,
+        on_progress: Optional[Callable[[float], object]] = None,
+    ) -> float:
         """Write the whole audio to a WAV file; return its length in seconds.
 
         The file appears under its name only when it is whole, and keeps the encoding that was asked for. It is opened
@@ -470,7 +485,10 @@ class Context:
         the file gets its name, is the audio gone, and asking again raises.
 
         Args:
-            path: Where the file is to be; one that is there already is replaced once the new one is whole.
+            path: Where the file is to be; one that is there already is replaced once the new one is whole. Or a
+                writable binary file object, which gets it in one piece at the end, and is left open.
+            on_progress: Called in this thread with the seconds of audio that are there, each time that more came.
+                What it raises ends this call as an interrupt does.
 
         Raises:
             OSError: The file cannot be written.
@@ -496,6 +514,8 @@ class Context:
                             wav.write(event.audio)
                     written_bytes, kept = wav.audio_bytes, deque[Event]([last] if isinstance(last, Done) else [])
                     dropped_bytes, mailbox.collected = written_bytes, kept  # one step: no interrupt parts the two
+                    if on_progress is not None:
+                        on_progress(wav.seconds)
                 self._check_whole(audio_bytes=dropped_bytes, last=last)
                 if not dropped_bytes:
                     raise ContextStateError(

@@ -21,6 +21,7 @@ from ..errors import (
 from ..protocol.lifecycle import CONNECTION, ChannelMove, ChannelState, ConnectionMove, ConnectionState, followed
 from ..protocol.timeouts import Timeout
 from ..transport import retry
+from ..transport.credential import RaisedOutside, untouched
 from ..transport.deadline import Deadline
 from ..transport.locks import NotAcquiredError, TimedLock, is_owned, raise_unless_not_acquired, within
 from ..transport.websocket.duplex import Frame
@@ -49,7 +50,8 @@ class Link:
 
     Locks, in the only order in which they may be taken:
 
-        _connect_lock    one thread opens a wire, the others wait for it; held while dialling, by no reader
+        _connect_lock    one thread opens a wire, the others wait for it; held while dialling, by no reader; a user's
+                         function that gives tokens is asked meanwhile
         Registry.lock    the state, _wire, _reader, _loss, the registry, and what a channel says that it guards; never
                          held across I/O, users' code, or a wait
         Duplex._io_lock  (leaf) one send or recv that cannot block
@@ -64,6 +66,8 @@ class Link:
         receiver  waits on its mailbox      woken by the reader, cancel() or close()   bound: its timeouts, or the end
         sender    waits for its frame       woken by the reader, at the frame's end    bound: the write timeout
                                             or its own
+        pump      waits for its turn        woken by the timer, which does not wait    bound: 10 s
+        timer     waits for what is due     woken by whoever asks for more             bound: the time until it is due
         pusher    waits on _connect_lock    woken by the thread that connects          bound: the connect timeout
         reader    waits on the socket       woken by a frame, the stream's end, wake() bound: the ping interval, or
                                             or shutdown()                              a millisecond while there are
@@ -141,8 +145,15 @@ class Link:
             WebSocketConnectionClosedError: After ``close``.
             CartesiaError: As ``handshake.connect``.
 
-        Threads: any; one connects, the others wait for it. Waits at most for the connect timeout.
+        And what a user's function raised that gives tokens.
+
+        Threads: any; one connects, the others wait for it. Waits at most for the connect timeout; a function that gives
+            tokens runs in this thread, and is not cut short.
         """
+        return untouched(self._connect)
+
+    def _connect(self) -> Wire:
+        """Do as ``connect`` does; what a user's function raised comes out as ``RaisedOutside``."""
         self.check_process()
         deadline = Deadline(self._timeout.connect)
         try:
@@ -362,9 +373,15 @@ class Link:
             if channel.wire is wire and self._may_be_set_aside_locked(channel, failure):
                 channel.set_aside()
         if channel.is_set_aside and is_new:
-            failed = self.resume(channel)
-            if failed is not None:
-                raise failed
+            try:
+                failed = self._resume(channel)
+            except RaisedOutside as outside:
+                self._fail_send(channel, failure)  # its user, who is told, may say the text again
+                raised: Optional[Exception] = outside.error
+            else:
+                raised = failed
+            if raised is not None:
+                raise raised
         elif channel.loss is None and channel.wire is not wire:
             channel.mailbox.wake()  # the receiver sends it again, with the rest
         else:
@@ -412,13 +429,19 @@ class Link:
     def resume(self, channel: Channel) -> Optional[CartesiaError]:
         """Send a channel again on a new connection, if it is set aside; return what it failed with, and ended with.
 
+        What a user's function raised that gives tokens is raised as it was, and the channel stays set aside.
+
         Threads: the receiver's, or the one whose push could not leave. Waits for a connection and for the messages to
-        leave, at most for the connect and the write timeout.
+            leave, at most for the connect and the write timeout.
         """
+        return untouched(lambda: self._resume(channel))
+
+    def _resume(self, channel: Channel) -> Optional[CartesiaError]:
+        """Do as ``resume`` does; what a user's function raised comes out as ``RaisedOutside``."""
         wire: Optional[Wire] = None
         try:
             while True:
-                wire = self.connect()
+                wire = self._connect()
                 messages = list(channel.messages)
                 frames = [wire.frame(message.payload) for message in messages]
                 with self.registry.lock:
@@ -459,8 +482,8 @@ class Link:
         with self.registry.lock:
             if channel.messages or channel.state is not ChannelState.OPEN:
                 return channel.state is not ChannelState.OPEN
-            done, channel.had_no_words = channel.held_done, channel.held_done is None
-            self.registry.end_locked(channel)
+            done = channel.held_done
+            self.registry.end_locked(channel, had_no_words=done is None)
         if done is not None:  # under no id on the wire nothing comes, so that the reader puts nothing beside it
             channel.deliver([arrived(done, FEWEST_WEIGHED_BYTES)])
         channel.mailbox.seal(End())

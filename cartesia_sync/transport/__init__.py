@@ -19,7 +19,8 @@ urllib3
     ``QueueCls`` of a connection pool: made with ``maxsize`` and used by ``put``, ``get`` and ``qsize`` alone.
     ``PoolManager.pool_classes_by_scheme`` and ``pools`` (``keys``, ``get``).
     Of a response: ``_fp.fp.raw._sock`` (the socket below http.client's file), ``_connection``, ``release_conn`` (called
-    at the end of the body), ``chunked``, ``length_remaining``, ``read1``.
+    at the end of the body), ``chunked``, ``length_remaining``, ``read1``. ``SSLTransport.socket``, below TLS in TLS.
+    ``contrib.socks``: its two pools may be derived from, and stand in ``pool_classes_by_scheme`` of its manager.
 Python
     ``RLock._is_owned``. ``RLock.acquire`` and ``__exit__`` are C functions, and so is ``SSLObject._sslobj.write``.
     ``socket.socket.__new__`` opens no descriptor, and ``socket.SocketType.close`` takes such a socket too.

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import ssl
 from typing import Optional
-from urllib.parse import urlsplit
 from urllib.request import getproxies
+
+from .proxy import Proxy, chosen
+
+_LIKE = {"wss": "https", "ws": "http"}
 
 
 def default_trust() -> ssl.SSLContext:
@@ -31,13 +34,16 @@ def default_trust() -> ssl.SSLContext:
     return context
 
 
-def proxy_for(url: str) -> Optional[str]:
-    """Return the URL of the proxy for a WebSocket: HTTPS_PROXY for wss, HTTP_PROXY for ws, ALL_PROXY, less NO_PROXY."""
+def proxy_for(url: str) -> Optional[Proxy]:
+    """Return the proxy for a WebSocket: HTTPS_PROXY for wss, HTTP_PROXY for ws, ALL_PROXY, less NO_PROXY.
+
+    Raises:
+        ProxySettingError: The variable names none that is known.
+    """
     if not getproxies():
         return None  # without loading requests, which takes time
     from .http.session import environment_proxies
 
     scheme, rest = url.split(":", 1)
-    scheme = {"wss": "https", "ws": "http"}.get(scheme, scheme)
-    proxies = environment_proxies(f"{scheme}:{rest}")
-    return proxies.get(f"{scheme}://{urlsplit(url).hostname}") or proxies.get(scheme) or proxies.get("all")
+    like = f"{_LIKE.get(scheme, scheme)}:{rest}"
+    return chosen(like, environment_proxies(like))

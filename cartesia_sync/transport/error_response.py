@@ -24,7 +24,8 @@ def error_response(status: int, headers: Mapping[str, str], body: bytes, *, what
         body: The answer's.
         what: What was refused, for the message.
     """
-    text = body.decode("utf-8", "replace").strip()
+    whole = body.decode("utf-8", "replace")
+    text = whole.strip()
     fields: dict[str, Any] = {}
     try:
         decoded = json.loads(body)
@@ -40,4 +41,4 @@ def error_response(status: int, headers: Mapping[str, str], body: bytes, *, what
     if "request_id" not in facts and "x-request-id" in headers:
         facts["request_id"] = headers["x-request-id"]
     message = f"The service refused {what} with status {status}" + (f": {words}" if words else ".")
-    return status_error(status, message, body=decoded, headers=headers, **facts)
+    return status_error(status, message, body=decoded, headers=headers, text=whole, **facts)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from ..exchange import Headers
+
 SECRET_HEADERS = ("authorization", "proxy-authorization", "x-api-key", "cookie")
 """In lower case."""
 _SHORTEST_SECRET = 8
@@ -26,3 +28,15 @@ def redacted(answer: bytes, secrets: Sequence[bytes]) -> bytes:
     for secret in secrets:
         answer = answer.replace(secret, b"[redacted]")
     return answer
+
+
+class SentHeaders(Headers):
+    """The headers of a request, found under any spelling of their names; their repr shows no credential."""
+
+    def __repr__(self) -> str:
+        secrets = secrets_in(self)
+        shown = {
+            name: "[redacted]" if name in SECRET_HEADERS else redacted(value.encode(), secrets).decode()
+            for name, value in self.items()
+        }
+        return f"{type(self).__name__}({shown!r})"

@@ -10,7 +10,14 @@ from __future__ import annotations
 import random
 from typing import Callable, Optional, TypeVar
 
-from ..errors import APIConnectionError, APIStatusError, APITimeoutError, CartesiaError, ProtocolError
+from ..errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    CartesiaError,
+    ProtocolError,
+    ProxySettingError,
+)
 from .deadline import Deadline
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
@@ -76,6 +83,6 @@ def pause_after(error: CartesiaError, attempt: int, *, timeout_per_attempt: bool
     elif isinstance(error, APITimeoutError):
         if not timeout_per_attempt:
             return None
-    elif not isinstance(error, APIConnectionError) or isinstance(error, ProtocolError):
+    elif not isinstance(error, APIConnectionError) or isinstance(error, (ProtocolError, ProxySettingError)):
         return None
     return min(FIRST_PAUSE * 2.0**attempt, LONGEST_PAUSE) * (1 - 0.25 * random.random())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import os
 import pickle
@@ -9,12 +11,19 @@ import re
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Callable
 
 import pytest
 
-from cartesia_sync.audio.files import WholeFile
+from cartesia_sync.audio import files
+from cartesia_sync.audio.files import PARTS, WholeFile
+
+from ..support.interrupts import strikes
+
+BOUND = 20.0
+posix = pytest.mark.skipif(os.name == "nt", reason="an open file needs no lock there, and is tidied up a minute later")
 
 
 @pytest.mark.parametrize("as_path", [str, Path])
@@ -324,15 +333,226 @@ def test_the_part_tells_whose_it_is(tmp_path: Path, name: str) -> None:
     assert os.listdir(tmp_path) == [name]
 
 
-def test_a_killed_process_leaves_a_part_that_tells_whose_it_is(tmp_path: Path) -> None:
-    program = (
-        "import os, sys; from cartesia_sync.audio.files import WholeFile\n"
-        "with WholeFile(sys.argv[1]) as file: file.write(b'a'); file.flush(); os._exit(3)"
-    )
-    run = subprocess.run([sys.executable, "-c", program, str(tmp_path / "hello.wav")], timeout=20)
-    assert run.returncode == 3
+WRITER = """
+import sys
+from cartesia_sync.audio.files import WholeFile
+
+with WholeFile(sys.argv[1]) as file:
+    file.write(sys.argv[2].encode())
+    file.flush()
+    print("writing", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@contextlib.contextmanager
+def writing(path: Path, content: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that is in the middle of the file; a line to its standard input ends it."""
+    command = [sys.executable, "-c", WRITER, str(path), content]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "writing\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@posix
+def test_what_a_killed_process_leaves_tells_whose_it_is_and_the_next_takes_it_away(tmp_path: Path) -> None:
+    path = tmp_path / "hello.wav"
+    with writing(path, "a") as process:
+        process.kill()
+        process.wait(BOUND)
     (part,) = os.listdir(tmp_path)
     assert part.startswith(".hello.wav.")
+    with WholeFile(tmp_path / "other.wav"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == sorted([part, "other.wav"])  # it is no business of another target's
+    with WholeFile(path) as file:
+        file.write(b"b")
+    assert sorted(os.listdir(tmp_path)) == ["hello.wav", "other.wav"]
+    assert path.read_bytes() == b"b"
+
+
+@posix
+def test_one_that_fails_takes_away_what_a_killed_process_left_too(tmp_path: Path) -> None:
+    with writing(tmp_path / "a", "a") as process:
+        process.kill()
+        process.wait(BOUND)
+    with pytest.raises(KeyboardInterrupt), WholeFile(tmp_path / "a") as file:
+        fail_in_the_block(file)
+    assert os.listdir(tmp_path) == []
+
+
+def test_writers_of_one_target_leave_each_other_alone(tmp_path: Path) -> None:
+    """In two processes and two threads' worth of objects here; the one that ends last is what stays."""
+    path = tmp_path / "a"
+    with writing(path, "theirs") as process, WholeFile(path) as first:
+        first.write(b"first")
+        with WholeFile(path) as second:
+            second.write(b"second")
+            assert len(os.listdir(tmp_path)) == 3
+        assert path.read_bytes() == b"second"
+        assert len(os.listdir(tmp_path)) == 3
+        process.communicate("go\n", timeout=BOUND)
+        assert process.returncode == 0
+        assert path.read_bytes() == b"theirs"
+    assert path.read_bytes() == b"first"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@posix
+def test_of_several_that_were_killed_nothing_stays_beside_one_that_lives(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with contextlib.ExitStack() as stack:
+        dead = [stack.enter_context(writing(path, "dead")) for _ in range(2)]
+        alive = stack.enter_context(writing(path, "alive"))
+        for process in dead:
+            process.kill()
+            process.wait(BOUND)
+        assert len(os.listdir(tmp_path)) == 3
+        with WholeFile(path):
+            assert len(os.listdir(tmp_path)) == 2
+        alive.communicate("go\n", timeout=BOUND)
+        assert alive.returncode == 0
+    assert path.read_bytes() == b"alive"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_more_writers_than_there_are_names_write_all_the_same(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(WholeFile(tmp_path / "a")) for _ in range(PARTS + 2)]
+        for number, file in enumerate(opened):
+            file.write(b"%d" % number)
+        assert len(os.listdir(tmp_path)) == PARTS + 2
+    assert (tmp_path / "a").read_bytes() == b"0"  # the stack ends with the first
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@posix
+def test_another_takes_the_part_for_one_that_was_left_before_it_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the two steps of its making; the writer goes on with another name."""
+    made: list[str] = []
+    create = files._created
+
+    def created_and_taken(path: str, mode: int) -> IO[bytes]:
+        file = create(path, mode)
+        made.append(path)
+        if len(made) == 1:
+            files._take_away(path)
+        return file
+
+    monkeypatch.setattr(files, "_created", created_and_taken)
+    with WholeFile(tmp_path / "a") as file:
+        file.write(b"abc")
+        assert [str(each) for each in tmp_path.iterdir()] == made[1:]
+    assert len(made) == 2
+    assert (tmp_path / "a").read_bytes() == b"abc"
+
+
+@posix
+def test_a_part_that_took_the_place_of_the_one_that_was_looked_at_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two writers find the same dead part, and the faster one has its own there when the other gets the lock."""
+    path = files._parts_of(str(tmp_path / "a"))[0]
+    Path(path).write_bytes(b"dead")
+    lock = files._try_lock
+
+    def locked_late(file: io.FileIO) -> bool | None:
+        os.rename(path, tmp_path / "gone")
+        Path(path).write_bytes(b"another's")
+        return lock(file)
+
+    monkeypatch.setattr(files, "_try_lock", locked_late)
+    files._take_away(path)
+    assert Path(path).read_bytes() == b"another's"
+
+
+@posix
+def test_what_only_has_the_name_of_a_part_stays(tmp_path: Path) -> None:
+    names = [os.path.basename(each) for each in files._parts_of(str(tmp_path / "a"))]
+    (tmp_path / names[0]).mkdir()
+    (tmp_path / names[1]).symlink_to("b")
+    (tmp_path / "b").write_bytes(b"somebody's")
+    with WholeFile(tmp_path / "a") as file:
+        file.write(b"abc")
+    assert sorted(os.listdir(tmp_path)) == sorted(["a", "b", *names[:2]])
+    assert (tmp_path / "b").read_bytes() == b"somebody's"
+
+
+@posix
+def test_a_file_system_without_locks_is_written_to_and_nothing_is_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    with WholeFile(tmp_path / "a") as first, WholeFile(tmp_path / "a") as second:
+        first.write(b"first")
+        second.write(b"second")
+        assert len(os.listdir(tmp_path)) == 2
+    assert (tmp_path / "a").read_bytes() == b"first"
+    with pytest.raises(KeyboardInterrupt), WholeFile(tmp_path / "a") as file:
+        fail_in_the_block(file)
+    assert os.listdir(tmp_path) == ["a"]
+
+
+CROWD = """
+import sys
+from cartesia_sync.audio.files import WholeFile
+
+print("ready", flush=True)
+sys.stdin.readline()
+content = sys.argv[2].encode() * 1000
+for _ in range(int(sys.argv[3])):
+    with WholeFile(sys.argv[1]) as file:
+        file.write(content[:500])
+        file.write(content[500:])
+print("done", flush=True)
+"""
+
+
+@posix
+def test_a_crowd_of_which_some_are_killed_writes_whole_files_and_the_next_tidies_up(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+
+    def started(letter: str, rounds: int) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", CROWD, str(path), letter, str(rounds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    with contextlib.ExitStack() as stack:
+        kept = [stack.enter_context(started(letter, 300)) for letter in "ab"]
+        killed = [stack.enter_context(started(letter, 10**9)) for letter in "cde"]
+        for process in (*kept, *killed):
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in (*kept, *killed):
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        for process in kept:
+            output, errors = process.communicate(timeout=BOUND)
+            assert (process.returncode, output, errors) == (0, "done\n", "")
+        for process in killed:
+            assert process.poll() is None
+            process.kill()
+            process.communicate(timeout=BOUND)
+    assert set(path.read_bytes()) in [{ord(letter)} for letter in "abcde"]
+    assert path.stat().st_size == 1000
+    with WholeFile(path) as file:
+        file.write(b"last")
+    assert os.listdir(tmp_path) == ["a"]
 
 
 def test_a_block_that_never_began_leaves_no_part(tmp_path: Path) -> None:
@@ -379,3 +599,41 @@ def test_a_forked_child_leaves_its_parents_file_alone(tmp_path: Path) -> None:
     assert b"belongs to the process that began it" in run.stderr
     assert (tmp_path / "a").read_bytes() == b"abcde"
     assert os.listdir(tmp_path) == ["a"]
+
+
+@posix
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what strikes in __del__ is lost
+@pytest.mark.parametrize("left", [False, True], ids=["", "where a part was left"])
+def test_an_interrupt_anywhere_leaves_the_whole_file_or_none_and_no_part(tmp_path: Path, left: bool) -> None:
+    path, places = tmp_path / "a", 0
+
+    def write() -> None:
+        with WholeFile(path) as file:
+            file.write(b"new")
+
+    for strike in strikes("/files.py"):
+        path.write_bytes(b"old")
+        if left:
+            Path(files._parts_of(str(path))[0]).write_bytes(b"dead")
+        strike.run(write)
+        assert path.read_bytes() in (b"old", b"new"), str(strike.place)
+        if strike.place is not None:
+            places += 1
+            if os.listdir(tmp_path) != ["a"]:  # it struck before the one that was left was looked at
+                assert left
+                assert Path(files._parts_of(str(path))[0]).read_bytes() == b"dead", str(strike.place)
+                assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+    assert places > 30
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no lock is held there")
+def test_what_an_interrupt_left_half_discarded_is_discarded_again(tmp_path: Path) -> None:
+    file = WholeFile(tmp_path / "a.wav")
+    file.__enter__()
+    assert file._file is not None
+    assert file._hold is not None
+    file._file.close()
+    file._hold.close()  # here the interrupt struck
+    file._discard()
+    assert file._hold is None

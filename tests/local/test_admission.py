@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Optional
+import socket
+from typing import Any, Optional
 
 import jwt
 import pytest
 
-from cartesia_sync.local.admission import Admission
+from cartesia_sync.local.admission import Admission, Neighbours
 from cartesia_sync.local.requests import ApiError
 
 
@@ -98,3 +99,70 @@ def test_what_is_not_our_token_is_a_key_like_any_other(text: str) -> None:
 
 def test_a_credential_is_required() -> None:
     assert problem(Admission(None), "") == (401, "A credential is required.")
+
+
+FOREIGN = "https://evil.example"
+
+
+@pytest.mark.parametrize(
+    ("headers", "allow_origins"),
+    [
+        ({}, ()),
+        ({"Host": "127.0.0.1:8765"}, ()),
+        ({"Host": "localhost"}, ()),
+        ({"Host": "[::1]:8765"}, ()),
+        ({"Host": "a.localhost:1"}, ()),
+        ({"Host": socket.gethostname()}, ()),
+        ({"Host": "localhost:1", "Origin": "http://localhost:3000"}, ()),
+        ({"Origin": "https://127.0.0.1"}, ()),
+        ({"Origin": FOREIGN}, [FOREIGN]),
+        ({"Origin": FOREIGN.upper()}, [f"{FOREIGN}/"]),
+        ({"Host": "evil.example", "Origin": FOREIGN}, [FOREIGN]),
+        ({"Host": "evil.example", "Origin": FOREIGN}, ["*"]),
+        ({"Origin": "null"}, ["null"]),
+    ],
+    ids=str,
+)
+def test_this_machine_and_the_pages_that_are_welcome_are_admitted(headers: Any, allow_origins: Any) -> None:
+    Neighbours("127.0.0.1", allow_origins).check(headers)
+    Neighbours("localhost", allow_origins).check(headers)
+
+
+@pytest.mark.parametrize(
+    ("headers", "allow_origins"),
+    [
+        ({"Host": "evil.example"}, ()),
+        ({"Host": "127.0.0.1.evil.example:8765"}, ()),
+        ({"Host": "[::1"}, ()),
+        ({"Host": ""}, ()),
+        ({"Host": "127.0.0.1@evil.example"}, ()),
+        ({"Host": "127.0.0.1", "Origin": FOREIGN}, ()),
+        ({"Host": "127.0.0.1", "Origin": "null"}, ()),
+        ({"Host": "127.0.0.1", "Origin": "file://"}, ()),
+        ({"Host": "127.0.0.1", "Origin": "localhost"}, ()),
+        ({"Host": "127.0.0.1", "Origin": "http://evil.example"}, [FOREIGN]),
+        ({"Host": "other.example"}, [FOREIGN]),
+    ],
+    ids=str,
+)
+def test_pages_of_elsewhere_are_refused_and_the_log_says_what_to_do(
+    headers: Any, allow_origins: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ApiError) as caught:
+        Neighbours("127.0.0.1", allow_origins).check(headers)
+    assert caught.value.status == 403
+    (record,) = caplog.records
+    assert record.name == "cartesia_sync.local"
+    assert "allow_origins" in record.getMessage()
+
+
+def test_a_long_name_is_not_logged_at_length(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ApiError):
+        Neighbours("127.0.0.1", ()).check({"Origin": "x" * 8000 + "\n"})
+    (record,) = caplog.records
+    assert len(record.getMessage()) < 300
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])
+def test_where_other_machines_are_welcome_so_are_their_names(host: str) -> None:
+    Neighbours(host, ()).check({"Host": "this.example", "Origin": FOREIGN})

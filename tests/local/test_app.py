@@ -15,6 +15,8 @@ from cartesia_sync.local import LocalServer, Refuse
 
 BOUND = 10.0
 Dial = Callable[..., Any]
+Ask = Callable[..., Any]
+VOICE = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
 
 
 def fetch(url: str, headers: Any = None, method: str = "GET") -> tuple[int, Any, str]:
@@ -38,6 +40,45 @@ def test_the_status_page_needs_no_key() -> None:
         status, _, body = fetch(server.url + "/")
     assert status == 200
     assert json.loads(body) == {"ok": True, "version": "2026-08-14"}
+
+
+FOREIGN = {"Origin": "https://evil.example"}
+
+
+def test_a_web_page_of_elsewhere_can_do_nothing(ask: Ask, dial: Dial) -> None:
+    body = json.dumps({"model_id": "sonic-3", "transcript": "Hello.", "voice": VOICE, "output_format": {}})
+    with LocalServer(engine="signal") as server:
+        assert refused(dial, server, "?api_key=x", **FOREIGN).status_code == 403
+        answers = [
+            # What a page may send without asking first: a "simple" request.
+            ask(server, "POST", "/tts/bytes?api_key=x", data=body, headers={"Content-Type": "text/plain", **FOREIGN}),
+            ask(
+                server,
+                "POST",
+                "/voices/clone?api_key=x",
+                data={"name": "Mine", "language": "en"},
+                files={"clip": ("c.wav", b"RIFF")},
+                headers=FOREIGN,
+            ),
+            ask(server, "GET", "/voices", headers={"Host": f"evil.example:{server.port}"}),
+            ask(server, "GET", "/tts/websocket", headers={"Host": "evil.example", "Upgrade": "websocket"}),
+            ask(server, "GET", "/", headers=FOREIGN),
+            ask(server, "GET", "/nowhere", headers=FOREIGN),
+        ]
+        assert [answer.status_code for answer in answers] == [403] * len(answers)
+        assert ask(server, "GET", "/voices?is_owner=true").json()["data"] == []
+        # They are on record, and their bodies were not looked at.
+        assert [request.body for request in server.requests] == [None] * len(server.requests)
+        assert len(server.handshakes) == 2
+        assert server.heard == []
+
+
+def test_a_web_page_that_is_welcome_is_served(ask: Ask, dial: Dial) -> None:
+    with LocalServer(engine="signal", allow_origins=[FOREIGN["Origin"]]) as server:
+        peer = dial(server, "?api_key=x", FOREIGN)
+        peer.ask("a", "Hello.")
+        assert peer.until("a")[-1]["type"] == "done"
+        assert ask(server, "GET", "/voices", headers=FOREIGN).status_code == 200
 
 
 @pytest.mark.parametrize(("path", "method"), [("/nowhere", "GET"), ("/tts", "POST"), ("/voices/a/b/c", "DELETE")])

@@ -71,6 +71,42 @@ def test_a_certificate_that_is_none_is_a_message_and_no_traceback(
     assert capsys.readouterr().err.startswith("cartesia_sync.local: ")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--allow-anyone"], "any API key will do"), (["--api-key", "one,two"], "the API keys that were given will do")],
+    ids=lambda value: str(value),
+)
+def test_a_wildcard_is_warned_of_and_the_address_is_one_to_connect_to(arguments: list[str], said: str) -> None:
+    options = ["--port", "0", "--engine", "signal", "--host", "0.0.0.0", *arguments]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cartesia_sync.local", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r"^listening on (http://127\.0\.0\.1:\d+)$", process.stdout.readline().strip())
+            assert found is not None
+            with urllib.request.urlopen(found.group(1), timeout=BOUND) as response:
+                assert response.status == 200
+            process.terminate()
+            _, errors = process.communicate(timeout=BOUND)
+        finally:
+            process.kill()
+    assert "other machines reach this server" in errors
+    assert re.search(r"^from other machines: http://(?!0\.0\.0\.0)\S+:\d+$", errors, re.MULTILINE)
+    assert said in errors
+    assert "two" not in errors
+
+
+def test_a_wildcard_alone_is_a_message_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--port", "0", "--host", "0.0.0.0"]) == 1
+    assert "--api-key" in capsys.readouterr().err
+
+
 def test_a_taken_port_is_a_message_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with LocalServer() as server:

@@ -12,6 +12,7 @@ from cartesia_sync.local.requests import (
     ApiError,
     CancelRequest,
     GenerationRequest,
+    RequestRules,
     parse_message,
 )
 from cartesia_sync.local.voice.audio_format import AudioFormat
@@ -83,7 +84,17 @@ def test_other_fields_are_passed_over(field: str) -> None:
 
 @pytest.mark.parametrize(
     ("fields", "language"),
-    [({"language": "zh"}, "cmn"), ({"locale": "en-GB"}, "en-us"), ({"locale": "PT-br"}, "pt-br"), ({}, "en-us")],
+    [
+        ({"language": "zh"}, "cmn"),
+        ({"language": "en-GB"}, "en"),  # eSpeak NG's name of British English
+        ({"language": "es-419"}, "es-419"),
+        ({"language": "de-AT"}, "de"),  # a region that sounds like the language
+        ({"locale": "en-gb"}, "en"),
+        ({"locale": "PT-br"}, "pt-br"),
+        ({"locale": "pt-PT"}, "pt"),
+        ({"locale": "en-Latn-US"}, "en-us"),
+        ({}, "en-us"),
+    ],
 )
 def test_language_and_locale_choose_the_language(fields: dict[str, str], language: str) -> None:
     assert parsed(**fields).voice.language == language
@@ -110,6 +121,11 @@ def test_without_a_readable_context_the_error_names_none(message: Any) -> None:
         {"language": "xx", "code": "language_not_supported"},
         {"language": "EN", "code": "language_not_supported"},
         {"locale": "xx-YY", "code": "language_not_supported"},
+        {"language": "xx-YY", "code": "language_not_supported"},
+        {"language": "en-gb", "code": "language_not_supported"},
+        {"language": "en_GB", "code": "language_not_supported"},
+        {"language": "en-", "code": "language_not_supported"},
+        {"language": "en-England", "code": "language_not_supported"},
         {"language": 7},
         {"language": "en", "locale": "en-GB"},
         {"voice": 7},
@@ -163,8 +179,21 @@ def test_what_is_no_uuid_is_no_voice(voice: str, version: str, status: int) -> N
 
 
 def test_context_ids_may_be_anything_if_the_switch_says_so() -> None:
-    request = parse_message({**GOOD, "context_id": "with space"}, NEW, strict_context_ids=False)
+    request = parse_message({**GOOD, "context_id": "with space"}, NEW, RequestRules(strict_context_ids=False))
     assert request.context_id == "with space"
+
+
+def test_a_language_has_no_region_if_the_switch_says_so() -> None:
+    with pytest.raises(ApiError) as caught:
+        parse_message({**GOOD, "language": "en-GB"}, NEW, RequestRules(regional_languages=False))
+    assert (caught.value.status, caught.value.error_code) == (400, "language_not_supported")
+
+
+@pytest.mark.parametrize(("version", "status"), [(OLD, 400), (FIRST_STRUCTURED, 404), (NEW, 404)])
+def test_an_id_that_no_voice_has_is_refused(version: str, status: int) -> None:
+    with pytest.raises(ApiError) as caught:
+        parse_message(GOOD, version, RequestRules(has_voice=lambda voice_id: str(voice_id) != VOICE))
+    assert (caught.value.status, caught.value.error_code) == (status, "voice_not_found")
 
 
 JSON = st.recursive(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import subprocess
@@ -246,3 +247,49 @@ def test_a_forgotten_server_does_not_hold_the_interpreter_nor_leave_its_process(
 
         assert select.select([descriptor], [], [], BOUND)[0]
         os.close(descriptor)
+
+
+@pytest.mark.parametrize(("host", "client"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("", "127.0.0.1")])
+def test_the_url_is_never_a_wildcard(host: str, client: str) -> None:
+    server = LocalServer(host=host, allow_anyone=True, port=7)
+    server.stop()
+    assert (server.url, server.websocket_url) == (f"http://{client}:7", f"ws://{client}:7")
+    assert f"{client}:7" in repr(server)
+
+
+def test_a_server_that_others_reach_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    with LocalServer(engine="signal", host="0.0.0.0", api_keys={"s3cret"}):
+        pass
+    assert ["other machines reach" in record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "s3cret" not in caplog.text
+    caplog.clear()
+    with LocalServer(engine="signal"):
+        pass
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+def test_a_name_is_what_it_leads_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_up = socket.getaddrinfo
+
+    def find(host: Any, *arguments: Any, **options: Any) -> Any:
+        known = {"near.example": "127.0.0.1", "far.example": "0.0.0.0"}
+        return look_up(known.get(host, host), *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", find)
+    with pytest.raises(ValueError, match=r"far\.example.*--api-key"):
+        LocalServer(engine="signal", host="far.example").start()
+    with LocalServer(engine="signal", host="far.example", allow_anyone=True) as server:
+        assert status_of(server.port, Origin="https://evil.example") == 200
+    with LocalServer(engine="signal", host="near.example") as server:
+        assert server.url == f"http://near.example:{server.port}"
+        assert status_of(server.port, Host="near.example") == 200
+        assert status_of(server.port, Origin="https://evil.example") == 403
+
+
+def status_of(port: int, **headers: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=BOUND)
+    try:
+        connection.request("GET", "/", headers=headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()

@@ -27,7 +27,8 @@ SPECIAL: dict[str, Any] = {
     "hears": ("One.",),
     "listen_limit": 4,
     "engine": "signal",
-    "api_keys": frozenset({"key"}),
+    "api_keys": frozenset({"one", "two"}),
+    "allow_origins": frozenset({"https://one.example", "https://two.example"}),
 }
 
 
@@ -35,6 +36,16 @@ def another(name: str) -> Any:
     """A value that is not the default. An option of a new type wants a line in SPECIAL."""
     default = DEFAULTS[name]
     return SPECIAL[name] if name in SPECIAL else not default if isinstance(default, bool) else default + 1
+
+
+def argument(name: str) -> list[str]:
+    """Say that on the command line."""
+    option, value = name.replace("_", "-"), another(name)
+    if isinstance(value, bool):
+        return [f"--{option}" if value else f"--no-{option}"]
+    if isinstance(value, frozenset):
+        return [f"--{option[:-1]}", ",".join(value)]
+    return [f"--{option}", str(value)]
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
@@ -71,7 +82,8 @@ def test_the_command_line_takes_its_options_and_defaults_from_there() -> None:
     parser = __main__._parser()
     given = vars(parser.parse_args([]))
     assert set(given) - {"tls_cert", "tls_key"} == set(__main__._OPTIONS) <= set(DEFAULTS)
-    assert {name for name in __main__._OPTIONS if given[name] != DEFAULTS[name]} == {"port"}  # one that is known
+    assert given.pop("faults") == []
+    assert {name for name in given if given[name] != DEFAULTS.get(name)} == {"port"}  # one that is known
 
 
 @pytest.mark.parametrize("name", __main__._OPTIONS)
@@ -83,17 +95,20 @@ def test_every_option_of_the_command_line_reaches_the_server(name: str, monkeypa
         raise OSError("enough")
 
     monkeypatch.setattr(__main__, "LocalServer", refuse)
-    assert __main__.main([f"--{name.replace('_', '-')}", str(another(name))]) == 1
-    assert received[name] == another(name)
+    assert __main__.main(["--fault", "Close()"] if name == "faults" else argument(name)) == 1
+    assert received[name] == ([Close()] if name == "faults" else another(name))
 
 
 def test_the_command_of_the_package_has_the_same_options(monkeypatch: pytest.MonkeyPatch) -> None:
     received: dict[str, Any] = {}
     monkeypatch.setattr(__main__, "serve", lambda **options: received.update(options))
-    assert cli.main(["serve", "--port", "0"]) == 0
-    assert set(received) == {*__main__._OPTIONS, "tls_cert", "tls_key"}
-    same = __main__._parser().parse_args(["--port", "0"])
-    assert argparse.Namespace(**received) == same
+    switches = [word for name in __main__._OPTIONS if isinstance(DEFAULTS[name], bool) for word in argument(name)]
+    for arguments in ([], switches):
+        received.clear()
+        assert cli.main(["serve", "--port", "0", *arguments]) == 0
+        assert set(received) == {*__main__._OPTIONS, "tls_cert", "tls_key"}
+        same = __main__._parser().parse_args(["--port", "0", *arguments])
+        assert argparse.Namespace(**received) == same
 
 
 def test_the_keys_are_a_copy() -> None:
@@ -101,6 +116,28 @@ def test_the_keys_are_a_copy() -> None:
     options = ServerOptions(api_keys=keys)
     keys.add("b")
     assert options.api_keys == {"a"}
+
+
+@pytest.mark.parametrize("name", ["api_keys", "allow_origins"])
+@pytest.mark.parametrize("wrong", ["secret", b"secret", ["secret", 7]], ids=repr)
+def test_a_text_is_no_set_of_texts(name: str, wrong: Any) -> None:
+    fields: dict[str, Any] = {name: wrong}
+    with pytest.raises(TypeError, match=name) as caught:
+        LocalServer(**fields)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.7", "2001:db8::1"])
+def test_an_address_that_others_reach_needs_keys_or_a_word(host: str) -> None:
+    with pytest.raises(ValueError, match=r"--api-key.*--allow-anyone"):
+        ServerOptions(host=host)
+    ServerOptions(host=host, api_keys={"key"})
+    ServerOptions(host=host, allow_anyone=True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost", "LOCALHOST", "a.name"])
+def test_loopback_needs_neither_nor_does_a_name_before_it_is_looked_up(host: str) -> None:
+    ServerOptions(host=host)
 
 
 @pytest.mark.parametrize("wrong", [{"pace": float("nan")}, {"port": -1}, {"port": 65536}], ids=str)

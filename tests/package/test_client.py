@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 import cartesia_sync
-from cartesia_sync import APIConnectionError, Cartesia, CartesiaError, MissingCredentialsError, Timeout
+from cartesia_sync import NOT_GIVEN, APIConnectionError, Cartesia, CartesiaError, MissingCredentialsError, Timeout
 from cartesia_sync.core import DEFAULT_TIMEOUT, DEFAULT_VERSION
 from cartesia_sync.resources.base import Requester
 from cartesia_sync.transport.deadline import Deadline
@@ -88,23 +88,6 @@ def test_without_a_credential_the_error_says_what_to_do(
     message = str(missing.value)
     assert all(word in message for word in ("api_key=", "token=", "CARTESIA_API_KEY"))
     assert isinstance(missing.value, ValueError)
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\rX-Injected: 1", "\0", " \n"])
-def test_a_credential_with_a_line_break_is_refused_without_being_shown(end: str) -> None:
-    """As one gets it by reading a file; it would end the headers, or begin another one."""
-    with pytest.raises(ValueError, match="line break") as refused:
-        Cartesia(api_key=KEY + end)
-    assert KEY not in str(refused.value)
-    with pytest.raises(ValueError, match="line break") as refused:
-        Cartesia(token=TOKEN + end)
-    assert TOKEN not in str(refused.value)
-
-
-def test_a_key_of_the_environment_with_a_line_break_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CARTESIA_API_KEY", KEY + "\n")
-    with pytest.raises(ValueError, match="line break"):
-        Cartesia()
 
 
 def words_of(error: Optional[BaseException]) -> Iterator[str]:
@@ -581,3 +564,39 @@ def test_a_name_that_was_never_meant_to_be_public_still_works_and_warns() -> Non
     with pytest.raises(Dialled) as caught:
         dial(Deadline(1))
     assert caught.value.url == "wss://api.cartesia.ai/tts/websocket?a=b"
+
+
+# ---- as the official client's users write it
+
+
+def test_an_httpx_client_is_refused_by_what_to_use() -> None:
+    for make in (Cartesia, Cartesia(api_key=KEY).with_options):
+        with pytest.raises(TypeError, match=r"^http_client: .*timeout=.*ssl_context=.*HTTPS_PROXY"):
+            make(http_client=object())  # type: ignore[arg-type]  # refused by its type too
+    assert Cartesia(api_key=KEY, http_client=None).api_key == KEY
+
+
+def test_not_given_leaves_the_timeout_to_the_client() -> None:
+    assert Cartesia(api_key=KEY, timeout=NOT_GIVEN).timeout == DEFAULT_TIMEOUT
+    client = Cartesia(api_key=KEY, timeout=(3, 4))
+    assert client.with_options(timeout=NOT_GIVEN).timeout == client.timeout
+    request = Requester(client)._prepared("GET", "/x", {"timeout": NOT_GIVEN}, "*/*")
+    assert (request.connect_timeout, request.read_timeout) == (3, 4)
+    assert client.tts.websocket_connect(timeout=NOT_GIVEN)._timeout == client.timeout
+
+
+def test_httpx_clocks_are_taken_by_the_client_by_a_request_and_by_a_connection() -> None:
+    httpx = pytest.importorskip("httpx")
+    clocks = httpx.Timeout(60.0, read=5.0, write=10.0, connect=2.0)
+    client = Cartesia(api_key=KEY, timeout=clocks)
+    expected = Timeout(connect=2.0, read=5.0, write=10.0, first_event=5.0, gap=5.0)
+    assert client.timeout == expected == Cartesia(api_key=KEY).with_options(timeout=clocks).timeout
+    assert Cartesia(api_key=KEY).tts.websocket_connect(timeout=clocks)._timeout == expected
+    request = Requester(Cartesia(api_key=KEY))._prepared("GET", "/x", {"timeout": clocks}, "*/*")
+    assert (request.connect_timeout, request.read_timeout) == (2.0, 5.0)
+
+
+def test_an_answer_as_a_class_of_httpx_is_refused_by_what_to_use() -> None:
+    httpx = pytest.importorskip("httpx")
+    with pytest.raises(TypeError, match=r"^cast_to=Response: this client has no httpx inside\. Give "):
+        Cartesia(api_key=KEY).get("/voices", cast_to=httpx.Response)

@@ -37,7 +37,7 @@ threading.Thread.start = lambda thread: (seen.append("thread"), start(thread))
 sys.addaudithook(lambda event, _: seen.append(event) if event.startswith("socket.") else None)
 import pytest
 
-import cartesia_sync
+from cartesia_sync import Cartesia
 
 heavy = {
     "aiohttp", "asyncio", "numpy", "requests", "websocket",
@@ -57,9 +57,19 @@ def test_the_watch_sees_threads_and_sockets() -> None:
     noisy = (
         "import socket\nsocket.socket().close()\nthread = threading.Thread(target=int)\nthread.start()\nthread.join()\n"
     )
-    code = IMPORT_AND_WATCH.replace("import cartesia_sync\n", noisy)
+    code = IMPORT_AND_WATCH.replace("from cartesia_sync import Cartesia\n", noisy)
     run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
     assert run.stdout == "[] ['socket.__new__', 'thread']\n"
+
+
+def test_importing_the_package_alone_loads_nothing_of_it_and_its_names_are_there_all_the_same() -> None:
+    code = (
+        "import sys\nbefore = set(sys.modules)\nimport cartesia_sync\n"
+        "print(sorted(set(sys.modules) - before))\n"
+        "print(cartesia_sync.errors.APIError is cartesia_sync.APIError, 'Timeout' in dir(cartesia_sync))"
+    )
+    run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert run.stdout == "['cartesia_sync', 'cartesia_sync._version']\nTrue True\n"
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,8 @@ def is_running(pid: int) -> bool:
 def test_a_signal_ends_serve_and_its_speech_process(number: int) -> None:
     with Run(*WARNED, "-m", "cartesia_sync", "serve", "--port", 0) as run:
         url = run.line().split()[-1]
+        pasted = [run.line() for _ in range(3)]
+        assert [url in line for line in pasted] == [True, False, True]
         with Cartesia(api_key="x", base_url=url).tts.websocket_connect() as connection:
             context = connection.context(voice=VOICE)
             context.push("One sentence.", continue_=False)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,6 +79,38 @@ def test_a_pair_whose_second_is_no_clock_is_refused_by_its_place(wrong: Any) -> 
         Timeout.of(wrong)
 
 
+def test_httpx_clocks_are_read_by_their_names() -> None:
+    httpx = pytest.importorskip("httpx")
+    timeout = Timeout.of(httpx.Timeout(60.0, read=5.0, write=7.0, connect=2.0))
+    assert timeout == Timeout(connect=2.0, read=5.0, write=7.0, first_event=5.0, gap=5.0)
+    assert Timeout.of(httpx.Timeout(None)) == Timeout(connect=None, read=None, write=None, first_event=None, gap=None)
+
+
+def test_a_timeout_is_made_as_httpx_makes_one() -> None:
+    """The official package has ``httpx.Timeout`` under the name that ours has in this package."""
+    httpx = pytest.importorskip("httpx")
+    some: dict[str, Any] = {"timeout": 60.0, "connect": 2.0, "pool": 1.0, "read": None}
+    for arguments in ({"timeout": 60.0}, {"timeout": None}, some):
+        assert Timeout(**arguments) == Timeout.of(httpx.Timeout(**arguments))
+    assert Timeout(3) == Timeout(connect=3, read=3, write=3, first_event=3, gap=3)
+    assert (Timeout(3).whole, Timeout(3).close) == (Timeout().whole, Timeout().close)
+    assert Timeout(gap=1, read=omit).read == Timeout().read
+    with pytest.raises(ValueError, match=r"^timeout: expected a number of seconds above 0"):
+        Timeout(0)
+
+
+def test_what_has_the_four_clocks_of_httpx_is_taken_for_one_without_httpx() -> None:
+    clocks = SimpleNamespace(connect=1, read=2, write=3, pool=4)
+    assert Timeout.of(clocks) == Timeout(connect=1, read=2, write=3, first_event=2, gap=2)
+    clocks.write = 0
+    with pytest.raises(ValueError, match=r"^timeout\.write: expected a number of seconds above 0"):
+        Timeout.of(clocks)
+
+
+def test_a_timeout_that_was_not_given_is_the_default() -> None:
+    assert Timeout.of(omit) == Timeout()
+
+
 def test_a_timeout_stands_for_itself() -> None:
     timeout = Timeout(gap=1)
     assert Timeout.of(timeout) is timeout
@@ -89,7 +122,7 @@ def test_every_clock_takes_seconds_above_0_and_none(seconds: float | None) -> No
     assert checked_seconds("any", seconds) == seconds
 
 
-@pytest.mark.parametrize("value", [*NO_CLOCKS, (1, 2), omit], ids=repr)
+@pytest.mark.parametrize("value", [*NO_CLOCKS, (1, 2)], ids=repr)
 def test_what_is_no_clock_is_refused_by_its_name_and_is_shown(value: Any) -> None:
     """``timeout=False`` means no limit to some; and more than three weeks would fail in mid-wait, in a lock or poll."""
     for clock in CLOCKS:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import pathlib
 import pickle
+import tempfile
 import tracemalloc
 import zlib
 from email.parser import BytesParser
@@ -14,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from cartesia_sync import APIConnectionError, APIResponseValidationError, Cartesia, Timeout
+from cartesia_sync import APIConnectionError, APIResponseValidationError, Cartesia, Timeout, omit
 from cartesia_sync.core import MAX_ANSWER_BYTES, merged
 from cartesia_sync.resources.base import Requester, path
 from cartesia_sync.types import Voice
@@ -166,6 +168,49 @@ def test_an_open_file_gives_its_name_and_stays_open(tmp_path: pathlib.Path) -> N
     assert parts_of(asked)[0][1] == "a.wav"
 
 
+def sent_at(place: int, clip: Any) -> bytes:
+    """Send a file object that stands somewhere, and return what came."""
+    clip.seek(place)
+    return parts_of(asked_by(lambda client: client.post("/x", files={"clip": clip})))[-1][-1]
+
+
+@pytest.mark.parametrize(("place", "sent"), [(0, b"sound"), (2, b"und"), (5, b"sound")])
+def test_a_file_object_that_stands_at_its_end_is_rewound(tmp_path: pathlib.Path, place: int, sent: bytes) -> None:
+    (tmp_path / "a.wav").write_bytes(b"sound")
+    with open(tmp_path / "a.wav", "rb") as file:
+        assert sent_at(place, file) == sent_at(place, io.BytesIO(b"sound")) == sent
+    with tempfile.SpooledTemporaryFile() as spooled:
+        spooled.write(b"sound")
+        assert sent_at(place, spooled) == sent
+
+
+def test_a_file_object_that_was_just_written_is_sent_whole() -> None:
+    clip = io.BytesIO()
+    clip.write(b"sound")
+    for _ in range(2):  # and again, where the first request has read it
+        asked = asked_by(lambda client: client.post("/x", files={"clip": ("a.wav", clip)}))
+        assert parts_of(asked)[-1][-1] == b"sound"
+
+
+def test_a_file_object_that_has_nothing_more_to_give_is_refused_and_nothing_is_sent() -> None:
+    class Once:
+        def __init__(self, *pieces: bytes) -> None:
+            self.pieces = [*pieces, b""]
+
+        def read(self) -> bytes:
+            return self.pieces.pop(0)
+
+    assert parts_of(asked_by(lambda client: client.post("/x", files={"clip": Once(b"sound")})))[-1][-1] == b"sound"
+    read, write = os.pipe()
+    os.close(write)
+    with open(read, "rb") as pipe:
+        for clip in (Once(), io.BytesIO(), pipe):
+            with pytest.raises(ValueError, match="clip: the file is empty, or was read to its end"):
+                Cartesia(api_key=KEY).post("/x", files={"clip": clip})
+    with pytest.raises(ValueError, match="closed file"):
+        Cartesia(api_key=KEY).post("/x", files={"clip": pipe})
+
+
 @pytest.mark.parametrize("file", ["a.wav", 7, None, io.StringIO("text"), ("a.wav", "text")])
 def test_what_is_no_file_is_refused(file: Any) -> None:
     with pytest.raises(TypeError, match="clip: expected bytes, a binary file object, a path"):
@@ -276,7 +321,7 @@ def test_a_header_that_cannot_be_sent_is_refused(wrong: Any, kind: type[Exceptio
 
 
 def test_a_credential_that_cannot_be_sent_is_not_shown() -> None:
-    with pytest.raises(ValueError, match="half a character") as refused:
+    with pytest.raises(ValueError, match="not ASCII") as refused:
         Cartesia(api_key=f"{KEY}\ud83d")
     assert KEY not in repr(refused.value)
 
@@ -289,6 +334,19 @@ def test_a_header_in_other_letters_goes_as_utf_8_and_without_the_spaces_around_i
 
 def test_later_headers_win_whatever_their_case() -> None:
     assert merged({"X-A": "1", "X-B": "1"}, {"x-a": "2"}) == {"x-a": "2", "X-B": "1"}
+
+
+def test_a_header_that_is_omitted_is_not_sent() -> None:
+    """As with the official client."""
+    without = {"accept": omit, "x-cartesia-client": omit, "X-Never": omit}
+    asked = asked_by(lambda client: client.voices.list(extra_headers=without))
+    assert "accept" not in asked.headers
+    assert "x-cartesia-client" not in asked.headers
+    assert asked.headers["cartesia-version"]
+    asked = asked_by(lambda client: client.get("/x", options={"headers": {"X-CARTESIA-CLIENT": omit}}))
+    assert "x-cartesia-client" not in asked.headers
+    with pytest.raises(ValueError, match="'X A' is no name of a header"):
+        merged({"X A": omit})
 
 
 # ---- clocks
@@ -349,7 +407,13 @@ def test_a_list_that_is_none_is_an_answer_that_cannot_be_read() -> None:
 
 @pytest.mark.parametrize(
     ("cast_to", "expected"),
-    [(object, {"id": "v", "new": 1}), (dict, {"id": "v", "new": 1}), (bytes, b'{"id": "v", "new": 1}'), (None, None)],
+    [
+        (object, {"id": "v", "new": 1}),
+        (dict, {"id": "v", "new": 1}),
+        (bytes, b'{"id": "v", "new": 1}'),
+        (None, None),
+        (type(None), None),
+    ],
 )
 def test_the_user_says_what_an_answer_is_made_into(cast_to: Any, expected: Any) -> None:
     with Service(answer(200, {"id": "v", "new": 1})) as service, Cartesia(api_key=KEY, base_url=service.url) as client:

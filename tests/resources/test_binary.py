@@ -144,7 +144,9 @@ def test_a_streamed_wav_files_lengths_are_made_true(tmp_path: pathlib.Path, leng
         said_by(client, WAV).write_to_file(tmp_path / "a.wav")
         target = io.BytesIO()
         said_by(client, WAV).stream_to_file(target)
-        assert said_by(client, WAV).read() == streamed(length=length)  # as it came
+        assert b"".join(said_by(client, WAV).iter_bytes()) == streamed(length=length)  # as it came
+        said = said_by(client, WAV)
+        assert said.read() == said.content == b"".join(said.iter_bytes(7)) == target.getvalue()
         assert said_by(client, WAV).samples().tolist() == [0, 0.5, -0.5, -1]
     with wave.open(str(tmp_path / "a.wav")) as file:
         assert (file.getnframes(), file.getframerate(), file.getnchannels()) == (4, 8000, 1)
@@ -155,7 +157,8 @@ def test_a_streamed_wav_files_lengths_are_made_true(tmp_path: pathlib.Path, leng
 def test_what_is_no_wav_is_written_byte_for_byte(tmp_path: pathlib.Path) -> None:
     for content in (b"ID3\x04" + SOUND, b"", b"R", b"RIFF" + b"\xff" * 60, streamed()[:20]):
         with Service(answer(200, content)) as service, client_of(service) as client:
-            said_by(client, MP3).write_to_file(tmp_path / "a.mp3")
+            said_by(client, MP3).write_to_file(tmp_path / "a.mp3", chunk_size=3)
+            assert said_by(client, MP3).read() == content
         assert (tmp_path / "a.mp3").read_bytes() == content
 
 

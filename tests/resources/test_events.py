@@ -10,6 +10,7 @@ import pytest
 
 from cartesia_sync import Cartesia
 from cartesia_sync.errors import APITimeoutError, IncompleteAnswerError, MalformedEventError, MessageTooBigError
+from cartesia_sync.exchange import HTTPRequest
 from cartesia_sync.resources import events as events_module
 
 from ..support.http_service import Asked, Out, Service, answer, chunk, event
@@ -174,14 +175,31 @@ def test_silence_between_events_is_a_matter_of_the_read_clock() -> None:
             next(events)
 
 
+def test_a_stream_shows_its_answer() -> None:
+    stream = answer(200, chunks=[event(CHUNK), event(DONE)], X_Request_Id="r")
+    with Service(stream) as service, client_of(service) as client:
+        events = events_of(client)
+        assert (events.response.request_id, events.response.status_code) == ("r", 200)
+        assert events.response.headers["X-REQUEST-ID"] == events.headers["x-request-id"] == "r"
+        assert events.response.parse() is events
+        with pytest.raises(ValueError, match="has been read"):
+            events.response.read()
+        assert next(events).type == "chunk"
+        events.response.close()
+        assert events.response.is_closed
+        with pytest.raises(IncompleteAnswerError, match="was closed"):
+            next(events)
+
+
 @pytest.mark.parametrize("data", [b"data: no json\n\n", b"data: [1]\n\n", b"data: {}\n\n", b"data: \xff\n\n"])
 def test_an_event_that_is_none_is_told(data: bytes) -> None:
     with (
         Service(answer(200, chunks=[data, event(DONE)])) as service,
         client_of(service) as client,
-        pytest.raises(MalformedEventError),
+        pytest.raises(MalformedEventError) as failed,
     ):
         list(events_of(client))
+    assert failed.value.request == HTTPRequest("POST", f"{service.url}/tts/sse")
 
 
 def test_an_event_of_any_size_is_not_collected(monkeypatch: pytest.MonkeyPatch) -> None:

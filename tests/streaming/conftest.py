@@ -13,7 +13,7 @@ from typing import Any, Callable, Optional
 import pytest
 
 from cartesia_sync import Timeout
-from cartesia_sync.errors import CartesiaError, WebSocketConnectionClosedError
+from cartesia_sync.errors import WebSocketConnectionClosedError
 from cartesia_sync.streaming.connection import Connection
 from cartesia_sync.streaming.link import Link
 from cartesia_sync.transport.deadline import Deadline
@@ -163,7 +163,7 @@ class Stage:
     def __init__(self, timeout: Timeout, *, reconnect: bool = True, **settings: Any) -> None:
         self.wires: list[StepWire] = []
         self._dialled = threading.Condition()
-        self.refuse: Optional[CartesiaError] = None
+        self.refuse: Optional[BaseException] = None
         dial: Any = self._dial  # gives doubles
         self.link = Link(dial, timeout=timeout, ping_interval=20.0, reconnect=reconnect, **settings)
         self.link.connect()

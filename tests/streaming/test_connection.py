@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable
 
@@ -123,6 +124,17 @@ def test_messages_by_hand_go_on_with_and_cancel_a_context(stage: Any) -> None:
     stage.wire.feed_chunk("hand", b"late")
     with pytest.raises(GapTimeoutError):
         stage.connection.recv(timeout=0.01)
+
+
+def test_a_text_by_hand_without_a_context_gets_one(stage: Any) -> None:
+    """The official client lets it out as it is, and the service refuses it."""
+    for without in ({**REQUEST, "context_id": None}, {name: REQUEST[name] for name in REQUEST if name != "context_id"}):
+        stage.connection.send(without)
+        context_id = stage.wire.sent[-1]["context_id"]
+        assert str(uuid.UUID(context_id)) == context_id
+        assert stage.wire.sent[-1] == {**REQUEST, "voice": {"id": "v"}, "context_id": context_id}
+        stage.wire.feed_done(context_id)
+        assert stage.connection.recv().context_id == context_id
 
 
 @pytest.mark.parametrize("message", [{}, {"context_id": None}, {"context_id": 7}, {"cancel": True}])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import threading
 import wave
 import weakref
@@ -614,6 +615,49 @@ def test_save_writes_a_wav_file_with_the_asked_for_format(stage: Any, tmp_path: 
     with wave.open(str(tmp_path / "x.wav")) as file:
         assert (file.getframerate(), file.getsampwidth(), file.getnchannels()) == (44100, 2, 1)
         assert file.readframes(9) == b"\1\2\3\4"
+
+
+def test_save_writes_to_a_file_object_in_one_piece_at_the_end(stage: Any) -> None:
+    context, file = stage.context("a"), io.BytesIO()
+    context.push("x", continue_=False)
+    stage.wire.feed_chunk("a", b"\1\2\3\4")
+    stage.wire.feed_done("a")
+    assert context.save(file) == pytest.approx(2 / 44100)
+    file.seek(0)
+    with wave.open(file) as found:
+        assert (found.getnframes(), found.readframes(9)) == (2, b"\1\2\3\4")
+
+
+def test_save_tells_in_the_callers_thread_how_much_there_is(stage: Any, tmp_path: Path) -> None:
+    context, told = stage.context("a"), []
+
+    def tell(seconds: float) -> None:
+        told.append((threading.current_thread(), round(seconds * 44100)))
+        if len(told) == 1:
+            stage.wire.feed_chunk("a", b"\5\6")
+            stage.wire.feed_done("a")
+
+    context.push("x", continue_=False)
+    stage.wire.feed_chunk("a", b"\1\2\3\4")
+    assert context.save(tmp_path / "x.wav", on_progress=tell) == pytest.approx(3 / 44100)
+    assert {thread for thread, _ in told} == {threading.current_thread()}
+    samples = [count for _, count in told]
+    assert (samples[0], samples[-1], samples) == (2, 3, sorted(samples))
+
+
+def test_save_whose_listener_fails_can_be_asked_again(stage: Any, tmp_path: Path) -> None:
+    context = stage.context("a")
+    context.push("x", continue_=False)
+    stage.wire.feed_chunk("a", b"\1\2")
+    stage.wire.feed_done("a")
+
+    def fail(_: float) -> None:
+        raise KeyboardInterrupt("stop")
+
+    with pytest.raises(KeyboardInterrupt, match="stop"):
+        context.save(tmp_path / "x.wav", on_progress=fail)
+    assert list(tmp_path.iterdir()) == []
+    assert context.save(tmp_path / "x.wav") == pytest.approx(1 / 44100)
 
 
 def test_samples_are_floats_whatever_the_split(stage: Any) -> None:

@@ -10,10 +10,17 @@ from typing import Any, Callable
 import pytest
 
 from cartesia_sync import Timeout
-from cartesia_sync.errors import FirstEventTimeoutError, GapTimeoutError, TruncatedError, WebSocketConnectionClosedError
+from cartesia_sync.errors import (
+    APIConnectionError,
+    FirstEventTimeoutError,
+    GapTimeoutError,
+    TruncatedError,
+    WebSocketConnectionClosedError,
+)
 from cartesia_sync.streaming.arrivals import ArrivalSelector
 from cartesia_sync.streaming.link import Link
 from cartesia_sync.streaming.mailbox import Mailbox
+from cartesia_sync.transport.credential import RaisedOutside
 
 BOUND = 10.0
 
@@ -124,6 +131,23 @@ def test_a_first_message_that_cannot_leave_ends_the_context_for_its_receiver_too
             context.push("One. ")
         with pytest.raises(WebSocketConnectionClosedError):  # now: FirstEventTimeoutError, after the clock
             audio.result(BOUND)
+
+
+def test_a_first_message_that_cannot_leave_is_not_kept_where_no_token_was_had(make_stage: Any) -> None:
+    """Its user is told, and may say the text in another context: it must not leave later, too."""
+    stage = make_stage()
+    context = stage.context("a", on_disconnect="replay")
+    stage.wires[0].before_write = lambda message: stage.wires[0].shutdown()
+    stage.refuse = RaisedOutside(error := APIConnectionError("no token"))
+    with pytest.raises(APIConnectionError) as caught:
+        context.push("One. ", continue_=False)
+    assert caught.value is error
+    stage.refuse = None
+    with pytest.raises(WebSocketConnectionClosedError):
+        context.audio()
+    other = stage.context("b")
+    other.push("One. ")
+    assert [said["context_id"] for said in stage.wires[1].sent] == ["b"]
 
 
 def test_close_while_another_thread_starts_the_reader_ends_both(

@@ -252,14 +252,25 @@ class Trust:
 
 
 @contextmanager
-def connected(trust: Optional[Trust], *, small_buffers: bool) -> Iterator[tuple[Stream, Far]]:
-    """Connect two sockets over loopback, the near one as a stream and without a reader."""
+def connected(
+    trust: Optional[Trust], *, small_buffers: bool, front: Optional[Callable[[int], int]] = None
+) -> Iterator[tuple[Stream, Far]]:
+    """Connect two sockets over loopback, the near one as a stream and without a reader.
+
+    ``front`` starts TLS before a port, and returns its own port: the near end then speaks TLS inside of that TLS.
+    """
     with socket.socket() as listener:
         if small_buffers:  # the one that accepts inherits it; later it would be too late for the TCP window
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        near = socket.create_connection(listener.getsockname(), BOUND)
+        port = listener.getsockname()[1]
+        near = socket.create_connection(("127.0.0.1", port if front is None else front(port)), BOUND)
+        below: Optional[SecureStream] = None
+        if front is not None:
+            assert trust is not None
+            below = SecureStream(near, "localhost", trust.client)
+            shake_hands(below, Deadline(BOUND))
         if small_buffers:
             near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
         far, _ = listener.accept()
@@ -267,7 +278,7 @@ def connected(trust: Optional[Trust], *, small_buffers: bool) -> Iterator[tuple[
     near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     stream = Stream(near)
     if trust is not None:
-        stream, far = _secured(trust, near, far)
+        stream, far = _secured(trust, near, far, below)
     try:
         yield stream, Far(far)
     finally:
@@ -275,11 +286,13 @@ def connected(trust: Optional[Trust], *, small_buffers: bool) -> Iterator[tuple[
         far.close()
 
 
-def _secured(trust: Trust, near: socket.socket, far: socket.socket) -> tuple[SecureStream, socket.socket]:
+def _secured(
+    trust: Trust, near: socket.socket, far: socket.socket, below: Optional[SecureStream]
+) -> tuple[SecureStream, socket.socket]:
     done: list[ssl.SSLSocket] = []
     thread = threading.Thread(target=lambda: done.append(trust.server.wrap_socket(far, server_side=True)))
     thread.start()
-    stream = SecureStream(near, "localhost", trust.client)
+    stream = SecureStream(near, "localhost", trust.client, below=below)
     shake_hands(stream, Deadline(BOUND))
     thread.join(BOUND)
     return stream, done[0]

@@ -8,6 +8,7 @@ import pytest
 import trustme
 
 from cartesia_sync.transport.environment import default_trust, proxy_for
+from cartesia_sync.transport.proxy import Proxy
 
 VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -55,20 +56,20 @@ def test_openssls_own_variable_is_honoured(monkeypatch: pytest.MonkeyPatch, auth
 
 
 @pytest.mark.parametrize(
-    ("variable", "url", "proxy"),
+    ("variable", "url", "is_taken"),
     [
-        ("HTTPS_PROXY", "wss://api.example/x", "http://p:1"),
-        ("HTTPS_PROXY", "ws://api.example/x", None),
-        ("HTTP_PROXY", "ws://api.example/x", "http://p:1"),
-        ("ALL_PROXY", "wss://api.example/x", "http://p:1"),
-        ("https_proxy", "wss://api.example/x", "http://p:1"),
+        ("HTTPS_PROXY", "wss://api.example/x", True),
+        ("HTTPS_PROXY", "ws://api.example/x", False),
+        ("HTTP_PROXY", "ws://api.example/x", True),
+        ("ALL_PROXY", "wss://api.example/x", True),
+        ("https_proxy", "wss://api.example/x", True),
     ],
 )
 def test_a_websocket_takes_the_proxy_of_the_http_scheme_that_it_is_like(
-    monkeypatch: pytest.MonkeyPatch, variable: str, url: str, proxy: str | None
+    monkeypatch: pytest.MonkeyPatch, variable: str, url: str, is_taken: bool
 ) -> None:
     monkeypatch.setenv(variable, "http://p:1")
-    assert proxy_for(url) == proxy
+    assert proxy_for(url) == (Proxy("http", "p", 1, variable) if is_taken else None)
 
 
 @pytest.mark.parametrize("exceptions", ["api.example", ".example", "*", "10.0.0.1,api.example"])
@@ -76,4 +77,4 @@ def test_no_proxy_is_honoured(monkeypatch: pytest.MonkeyPatch, exceptions: str) 
     monkeypatch.setenv("HTTPS_PROXY", "http://p:1")
     monkeypatch.setenv("NO_PROXY", exceptions)
     assert proxy_for("wss://api.example/x") is None
-    assert proxy_for("wss://other.test/x") == (None if exceptions == "*" else "http://p:1")
+    assert proxy_for("wss://other.test/x") == (None if exceptions == "*" else Proxy("http", "p", 1, "HTTPS_PROXY"))

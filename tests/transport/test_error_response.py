@@ -87,6 +87,7 @@ BODIES: list[Any] = [
 def test_each_shape_of_body_is_read(body: bytes, decoded: object, words: str, facts: dict[str, str]) -> None:
     error = error_response(404, {}, body, what="this")
     assert error.body == decoded
+    assert error.response.text == body.decode("utf-8", "replace")
     assert str(error) == f"The service refused this with status 404{words}"
     attributes = {key: getattr(error, key) for key in ("error_code", "title", "request_id", "doc_url")}
     assert attributes == {"error_code": None, "title": None, "request_id": None, "doc_url": None, **facts}

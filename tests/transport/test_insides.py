@@ -23,8 +23,10 @@ import requests.cookies
 import requests.utils
 import urllib3
 import urllib3.connectionpool
+import urllib3.contrib.socks
 import urllib3.filepost
 import urllib3.poolmanager
+import urllib3.util.ssltransport
 import websocket
 from websocket import ABNF
 
@@ -41,7 +43,7 @@ def names(function: Callable[..., Any]) -> list[str]:
 # ---- bounds
 
 
-@pytest.mark.parametrize("library", ["requests", "urllib3", "websocket-client"])
+@pytest.mark.parametrize("library", ["requests", "urllib3", "websocket-client", "PySocks"])
 def test_the_next_major_version_is_excluded(library: str) -> None:
     bound = re.search(rf"^    {library} >= [0-9.]+, < (\d+)$", SETUP.read_text(), re.MULTILINE)
     assert bound
@@ -181,6 +183,17 @@ def test_an_adapter_has_its_pools_where_we_look() -> None:
     [key] = adapter.poolmanager.pools.keys()
     assert adapter.poolmanager.pools.get(key) is pool
     adapter.close()
+
+
+def test_a_manager_for_socks_makes_the_pools_that_it_is_told_and_tls_in_tls_has_its_socket() -> None:
+    class Pool(urllib3.contrib.socks.SOCKSHTTPSConnectionPool):
+        pass
+
+    manager: Any = requests.adapters.HTTPAdapter().proxy_manager_for("socks5h://localhost:1")
+    assert isinstance(manager, urllib3.contrib.socks.SOCKSProxyManager)
+    manager.pool_classes_by_scheme = {"https": Pool}
+    assert type(manager.connection_from_url("https://localhost:1/")) is Pool
+    assert "self.socket = socket" in inspect.getsource(urllib3.util.ssltransport.SSLTransport.__init__)
 
 
 def test_the_environments_proxies_are_asked_by_url(monkeypatch: pytest.MonkeyPatch) -> None:

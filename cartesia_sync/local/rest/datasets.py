@@ -6,7 +6,7 @@ from aiohttp import web
 
 from ..recorder import Upload
 from ..requests import invalid_request
-from .responder import Responder, Route
+from .responder import UPLOAD_BYTES, Responder, Route
 from .store import Store, new_id, now, page, texts
 
 __all__ = ["Datasets"]
@@ -29,7 +29,7 @@ class Datasets:
             Route("PATCH", "/datasets/{id}", self._update),
             Route("DELETE", "/datasets/{id}", self._delete),
             Route("GET", "/datasets/{id}/files", self._list_files),
-            Route("POST", "/datasets/{id}/files", self._upload_file),
+            Route("POST", "/datasets/{id}/files", self._upload_file, most_bytes=UPLOAD_BYTES),
             Route("DELETE", "/datasets/{id}/files/{file_id}", self._delete_file),
         ]
 

@@ -6,7 +6,7 @@ from typing import Any, Optional
 
 from aiohttp import web
 
-from ..requests import ApiError, invalid_request, text_of, unknown_status
+from ..requests import ApiError, invalid_request, unknown_status
 from ..voice.pronunciation import Item, Pronunciation
 from .responder import Responder, Route
 from .store import Store, new_id, now, page, texts
@@ -17,12 +17,17 @@ __all__ = ["PronunciationDicts"]
 class PronunciationDicts:
     """All pronunciation dictionaries of one server.
 
+    An item says how its ``text`` is spoken in ``pronunciation``: other text, or phonemes in double angle brackets. The
+    field's former name is ``alias``. Both are taken and answered; where they differ, the newer name counts.
+
     Args:
         owner_id: Whose they are.
+        has_pronunciation: Otherwise there is only ``alias``.
     """
 
-    def __init__(self, owner_id: str) -> None:
+    def __init__(self, owner_id: str, *, has_pronunciation: bool) -> None:
         self._owner_id = owner_id
+        self._has_pronunciation = has_pronunciation
         self._store = Store("pronunciation dictionary")
         self.routes = [
             Route("GET", "/pronunciation-dicts/", self._list),
@@ -56,7 +61,7 @@ class PronunciationDicts:
             **texts(responder.json, ["name"]),
             "owner_id": self._owner_id,
             "pinned": False,
-            "items": _items(responder.json) or [],
+            "items": self._items(responder.json) or [],
             "created_at": now(),
         }
         return responder.reply(self._store.add(dictionary))
@@ -67,7 +72,7 @@ class PronunciationDicts:
     async def _update(self, responder: Responder) -> web.StreamResponse:
         dictionary = self._store.get(responder.path_value())
         changes: dict[str, Any] = {**texts(responder.json, optional=["name"])}
-        items = _items(responder.json)
+        items = self._items(responder.json)
         if items is not None:
             changes["items"] = items
         dictionary.update(changes)
@@ -77,20 +82,24 @@ class PronunciationDicts:
         self._store.remove(responder.path_value())
         return responder.no_content()
 
+    def _items(self, body: dict[str, Any]) -> Optional[list[dict[str, Any]]]:
+        given = body.get("items")
+        if given is None:
+            return None
+        if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+            raise invalid_request("items is a list of objects.")
+        return [self._item(item) for item in given]
 
-def _items(body: dict[str, Any]) -> Optional[list[dict[str, Any]]]:
-    given = body.get("items")
-    if given is None:
-        return None
-    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
-        raise invalid_request("items is a list of objects.")
-    items = []
-    for item in given:
+    def _item(self, item: dict[str, Any]) -> dict[str, Any]:
         case_sensitive = item.get("case_sensitive")
         if case_sensitive not in (True, False, None):
             raise invalid_request("case_sensitive is a boolean.")
         text = texts(item, ["text"])["text"].strip()
         if not text:
             raise invalid_request("text is required, and not empty.")
-        items.append({"text": text, "alias": text_of(item, "alias"), "case_sensitive": bool(case_sensitive)})
-    return items
+        names = ["pronunciation", "alias"] if self._has_pronunciation else ["alias"]
+        given = texts(item, optional=names)
+        spoken = next((given[name] for name in names if name in given), None)
+        if spoken is None:
+            raise invalid_request(f"{names[0]} is required, as a string.")
+        return {"text": text, **dict.fromkeys(names, spoken), "case_sensitive": bool(case_sensitive)}

@@ -9,6 +9,7 @@ import re
 import socket
 import struct
 import uuid
+import zlib
 from collections.abc import Awaitable, Mapping
 from typing import Any, Callable, NamedTuple, NoReturn, Optional, Union
 
@@ -23,7 +24,12 @@ from ..requests import NEWEST_VERSION, ApiError, invalid_request
 from ..voice.audio_format import AudioFormat
 from ..voice.containers import Container, NoEncoderError
 
-__all__ = ["Responder", "Route"]
+__all__ = ["JSON_BYTES", "UPLOAD_BYTES", "Responder", "Route"]
+
+JSON_BYTES = 1024**2
+UPLOAD_BYTES = 100 * 1024**2
+_LARGE_BYTES = 32 * 1024  # what takes longer to read than the loop has time for: half a millisecond
+_ENCODINGS = {"gzip": (zlib.MAX_WBITS | 16,), "deflate": (zlib.MAX_WBITS, -zlib.MAX_WBITS)}  # both forms are sent
 
 _NESTED = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
 
@@ -31,13 +37,15 @@ _NESTED = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
 class Route(NamedTuple):
     """What answers requests of a method and path.
 
-    ``grant`` is the grant that an access token needs; ``None`` means that only an API key is accepted.
+    ``grant`` is the grant that an access token needs; ``None`` means that only an API key is accepted. A body may have
+    ``most_bytes``, inflated.
     """
 
     method: str
     path: str
     answer: Callable[[Responder], Awaitable[web.StreamResponse]]
     grant: Optional[str] = None
+    most_bytes: int = JSON_BYTES
 
 
 class Responder:
@@ -51,10 +59,15 @@ class Responder:
         body: What was sent, in the form of ``Request.body``.
         fault_response: The answer that a fault has chosen, if one did. No other fault applies to it.
 
+    Args:
+        request: What aiohttp has read.
+        fault_plan: What is to go wrong.
+        write_timeout: Seconds after which a peer that reads nothing is dropped; ``None`` for never.
+
     Threads: the server's loop only.
     """
 
-    def __init__(self, request: web.Request, fault_plan: FaultPlan) -> None:
+    def __init__(self, request: web.Request, fault_plan: FaultPlan, write_timeout: Optional[float]) -> None:
         self.request = request
         self.version = (
             request.query.get("cartesia_version") or request.headers.get("Cartesia-Version") or NEWEST_VERSION
@@ -64,22 +77,34 @@ class Responder:
         self.body: Any = None
         self.fault_response: Optional[web.Response] = None
         self._fault_plan = fault_plan
+        self._write_timeout = write_timeout
         self._stream: Optional[web.StreamResponse] = None
         # What faults do in the body: after how many bytes, and what, in that order.
         self._interruptions: list[tuple[int, Callable[[], Awaitable[Any]]]] = []
         self._sent = 0
 
-    async def read(self, recorder: Recorder) -> None:
+    async def read(
+        self, recorder: Recorder, admit: Callable[[], None], *, most_bytes: int = JSON_BYTES, timeout: Optional[float]
+    ) -> None:
         """Read the request to its end, record it, and take the faults that are meant for it.
 
+        Args:
+            recorder: Where to record it.
+            admit: Looks at the head before anything else is read; raises ``ApiError``.
+            most_bytes: How large the body may be, inflated.
+            timeout: How many seconds it may take to come; ``None`` for ever.
+
         Raises:
-            ApiError: It cannot be read.
+            ApiError: It is not admitted, in which case its body is recorded as ``None``; or it cannot be read.
         """
         error = None
         try:
-            self.body = await _body_of(self.request)
+            admit()
+            self.body = await asyncio.wait_for(_body_of(self.request, most_bytes), timeout)
         except ApiError as exc:
             error = exc
+        except asyncio.TimeoutError:
+            error = ApiError(408, "Request timeout", f"The body did not come within {timeout:g} seconds.")
         query = {name: self.request.query.getall(name) for name in self.request.query}
         headers = CIMultiDict(self.request.headers)
         request = Request(self.request.method, self.request.path, query, headers, self.body)
@@ -87,7 +112,7 @@ class Responder:
         await self._fault_plan.apply(Moment.REQUEST, self)
         # Now and not while the answer is sent, so that each request has its own, however long the answer is.
         await self._fault_plan.apply(Moment.ANSWER, self)
-        if error is not None:
+        if error is not None and self.fault_response is None:
             raise error
 
     # ---- the request
@@ -213,9 +238,17 @@ class Responder:
         assert self._stream is not None
         if not self._stream.prepared:
             await self._stream.prepare(self.request)
-        if data:
+        if not data:
+            return
+        transport, clock = self.request.transport, None
+        if transport is not None and self._write_timeout is not None:
+            clock = asyncio.get_running_loop().call_later(self._write_timeout, _reset, transport)
+        try:
             await self._stream.write(data)
-            self._sent += len(data)
+        finally:
+            if clock is not None:
+                clock.cancel()
+        self._sent += len(data)
 
     # ---- for faults; see HttpPeer
 
@@ -257,28 +290,62 @@ class Responder:
         """End the connection here: by the end of the stream, or by a reset."""
         transport = self.request.transport
         if transport is not None and reset:
-            # Lingering for no time at all makes the close a reset.
-            with contextlib.suppress(OSError):  # the peer may have closed it already
-                raw = transport.get_extra_info("socket")
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            transport.abort()
+            _reset(transport)
         elif transport is not None:
             transport.close()
         await asyncio.get_running_loop().create_future()  # aiohttp cancels this task when the connection is lost
         raise AssertionError("that future has no result")
 
 
-async def _body_of(request: web.Request) -> Any:
+def _reset(transport: asyncio.Transport) -> None:
+    # Lingering for no time at all makes the close a reset.
+    with contextlib.suppress(OSError):  # the peer may have closed it already
+        raw = transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+async def _body_of(request: web.Request, most_bytes: int) -> Any:
     if not request.body_exists:
         return None
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    is_form = request.content_type.startswith("multipart/")
+    if encoding != "identity" and (is_form or encoding not in _ENCODINGS):
+        raise ApiError(415, "Unsupported content encoding", "A body may be gzip or deflate; a form may not.")
     try:
-        if request.content_type.startswith("multipart/"):
-            return await _form_of(request)
-        data = await request.read()
+        if (request.content_length or 0) > most_bytes:
+            raise web.HTTPRequestEntityTooLarge(most_bytes, request.content_length or 0)
+        limited = request.clone(client_max_size=most_bytes)
+        if is_form:
+            return await _form_of(limited)
+        data = await limited.read()
+        if len(data) < _LARGE_BYTES and encoding == "identity":
+            return _parsed(data)
+        # Not here: everybody else would wait.
+        return await asyncio.get_running_loop().run_in_executor(None, _inflated, data, encoding, most_bytes)
     except web.HTTPRequestEntityTooLarge as exc:
-        raise ApiError(413, "File too large", "The body is too large.", error_code="file_too_large") from exc
+        problem = f"The body is too large: more than {most_bytes} bytes."
+        raise ApiError(413, "File too large", problem, error_code="file_too_large") from exc
     except web.RequestPayloadError as exc:
         raise invalid_request("The body is not what its headers say.") from exc
+
+
+def _inflated(data: bytes, encoding: str, most_bytes: int) -> Any:
+    """Return a body that may be compressed, without making more of it than is allowed."""
+    for wbits in _ENCODINGS.get(encoding, ()):
+        inflator = zlib.decompressobj(wbits)
+        with contextlib.suppress(zlib.error):
+            inflated = inflator.decompress(data, most_bytes + 1)
+            if len(inflated) > most_bytes:
+                raise web.HTTPRequestEntityTooLarge(most_bytes, len(inflated))
+            if inflator.eof:
+                return _parsed(inflated)
+    if encoding in _ENCODINGS:
+        raise web.RequestPayloadError
+    return _parsed(data)
+
+
+def _parsed(data: bytes) -> Any:
     if not data:
         return None
     try:
@@ -287,16 +354,18 @@ async def _body_of(request: web.Request) -> Any:
         return data
 
 
-async def _form_of(request: web.Request) -> Mapping[str, list[Union[str, bytes, Upload]]]:
+async def _form_of(request: web.BaseRequest) -> Mapping[str, list[Union[str, bytes, Upload]]]:
     try:
         posted = await request.post()
     except ValueError as exc:
         raise invalid_request("The form cannot be read.") from exc
+    loop = asyncio.get_running_loop()
     form: dict[str, list[Union[str, bytes, Upload]]] = {}
     for name, value in posted.items():
         if isinstance(value, web.FileField):
             with value.file:
-                form.setdefault(name, []).append(Upload(value.filename, value.content_type, value.file.read()))
+                data = await loop.run_in_executor(None, value.file.read)  # it may be on the disk
+            form.setdefault(name, []).append(Upload(value.filename, value.content_type, data))
         else:
             form.setdefault(name, []).append(value if isinstance(value, str) else bytes(value))
     return form

@@ -32,6 +32,9 @@ class Store:
     def __iter__(self) -> Iterator[Record]:
         return iter(self._records.values())
 
+    def __contains__(self, record_id: str) -> bool:
+        return record_id in self._records
+
     def add(self, record: Record) -> Record:
         """Add a record behind the others, and return it."""
         self._records[record["id"]] = record

@@ -15,7 +15,7 @@ from ..recorder import Upload
 from ..requests import ApiError, invalid_request
 from ..settings import ServerOptions
 from ..voice import sound
-from .responder import Responder, Route
+from .responder import UPLOAD_BYTES, Responder, Route
 
 __all__ = ["Stt"]
 
@@ -33,7 +33,7 @@ class Stt:
         self._options = options
         self._memory = memory
         self._recogniser = recogniser
-        self.routes = [Route("POST", "/stt", self._transcribe, "stt")]
+        self.routes = [Route("POST", "/stt", self._transcribe, "stt", UPLOAD_BYTES)]
 
     async def _transcribe(self, responder: Responder) -> web.StreamResponse:
         form = responder.form

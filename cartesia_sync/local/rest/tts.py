@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 from aiohttp import web
 
@@ -13,13 +13,13 @@ from ..fault_plan import FaultPlan
 from ..faults import Moment, Place
 from ..generation import Chunk, ConcurrencyLimit, Generation
 from ..recorder import Upload
-from ..requests import ApiError, GenerationRequest, invalid_request, parse_speech
+from ..requests import ApiError, GenerationRequest, RequestRules, invalid_request, parse_speech
 from ..settings import ServerOptions
 from ..voice.audio_format import CONTAINERS
 from ..voice.speech import Speaker
 from ..voice.transcript import TextBuffer
 from .pronunciation_dicts import PronunciationDicts
-from .responder import Responder, Route
+from .responder import UPLOAD_BYTES, Responder, Route
 
 __all__ = ["Tts"]
 
@@ -29,6 +29,7 @@ class Tts:
 
     Args:
         options: The server's.
+        rules: How requests are read.
         fault_plan: What is to go wrong.
         speaker: The server's voice.
         concurrency: The server's limit of generations.
@@ -39,12 +40,14 @@ class Tts:
         self,
         *,
         options: ServerOptions,
+        rules: RequestRules,
         fault_plan: FaultPlan,
         speaker: Speaker,
         concurrency: ConcurrencyLimit,
         pronunciation_dicts: PronunciationDicts,
     ) -> None:
         self._options = options
+        self._rules = rules
         self._fault_plan = fault_plan
         self._speaker = speaker
         self._concurrency = concurrency
@@ -52,11 +55,11 @@ class Tts:
         self.routes = [
             Route("POST", "/tts/bytes", self._bytes, "tts"),
             Route("POST", "/tts/sse", self._sse, "tts"),
-            Route("POST", "/infill/bytes", self._infill, "tts"),
+            Route("POST", "/infill/bytes", self._infill, "tts", UPLOAD_BYTES),
         ]
 
     async def _bytes(self, responder: Responder) -> web.StreamResponse:
-        return await self._send_bytes(responder, parse_speech(responder.json, responder.version, CONTAINERS))
+        return await self._send_bytes(responder, responder.json)
 
     async def _infill(self, responder: Responder) -> web.StreamResponse:
         """Speak what belongs between two recordings. They are required, but not used."""
@@ -64,9 +67,10 @@ class Tts:
         if not any(isinstance(form.get(name), Upload) for name in ("left_audio", "right_audio")):
             raise invalid_request("left_audio or right_audio is required, as a file.")
         body = {**form, "voice": form.get("voice_id")}
-        return await self._send_bytes(responder, parse_speech(body, responder.version, CONTAINERS))
+        return await self._send_bytes(responder, body)
 
-    async def _send_bytes(self, responder: Responder, request: GenerationRequest) -> web.StreamResponse:
+    async def _send_bytes(self, responder: Responder, body: dict[str, Any]) -> web.StreamResponse:
+        request = parse_speech(body, responder.version, self._rules, CONTAINERS)
         container = responder.begin_audio(request.audio_format)
 
         async def emit(chunk: Chunk) -> None:
@@ -77,7 +81,7 @@ class Tts:
         return await responder.end()
 
     async def _sse(self, responder: Responder) -> web.StreamResponse:
-        request = parse_speech(responder.json, responder.version, ("raw",))
+        request = parse_speech(responder.json, responder.version, self._rules, ("raw",))
         stream = _EventStream(responder, self._fault_plan, request.context_id)
 
         async def emit(chunk: Chunk) -> None:

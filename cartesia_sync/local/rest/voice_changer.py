@@ -16,11 +16,11 @@ from aiohttp import web
 
 from ..generation import ConcurrencyLimit
 from ..recorder import Upload
-from ..requests import ApiError, audio_format_of, invalid_request, voice_id_of
+from ..requests import ApiError, RequestRules, audio_format_of, invalid_request, voice_id_of
 from ..settings import ServerOptions
 from ..voice import sound
 from ..voice.audio_format import CONTAINERS, AudioFormat
-from .responder import Responder, Route
+from .responder import UPLOAD_BYTES, Responder, Route
 
 __all__ = ["VoiceChanger"]
 
@@ -30,15 +30,17 @@ class VoiceChanger:
 
     Args:
         options: The server's.
+        rules: How requests are read.
         concurrency: The server's limit of generations.
     """
 
-    def __init__(self, options: ServerOptions, concurrency: ConcurrencyLimit) -> None:
+    def __init__(self, options: ServerOptions, rules: RequestRules, concurrency: ConcurrencyLimit) -> None:
         self._options = options
+        self._rules = rules
         self._concurrency = concurrency
         self.routes = [
-            Route("POST", "/voice-changer/bytes", self._bytes, "tts"),
-            Route("POST", "/voice-changer/sse", self._sse, "tts"),
+            Route("POST", "/voice-changer/bytes", self._bytes, "tts", UPLOAD_BYTES),
+            Route("POST", "/voice-changer/sse", self._sse, "tts", UPLOAD_BYTES),
         ]
 
     async def _bytes(self, responder: Responder) -> web.StreamResponse:
@@ -71,7 +73,7 @@ class VoiceChanger:
         clip = form.get("clip")
         if not isinstance(clip, Upload):
             raise invalid_request("clip is required, as a file.")
-        voice_id_of(form.get("voice"), responder.version)
+        voice_id_of(form.get("voice"), responder.version, self._rules)
         audio_format = audio_format_of(form.get("output_format"), containers)
         self._concurrency.acquire()
         try:

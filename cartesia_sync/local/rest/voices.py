@@ -7,6 +7,7 @@ speaker of its own: the clip is required, but not used.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any, Optional
@@ -17,7 +18,7 @@ from ..recorder import Upload
 from ..requests import ApiError, invalid_request, is_at_least
 from ..voice.accents import ACCENTS
 from ..voice.speech import LANGUAGES
-from .responder import Responder, Route
+from .responder import UPLOAD_BYTES, Responder, Route
 from .store import Record, Store, new_id, now, page, texts
 
 __all__ = ["Voices"]
@@ -27,6 +28,7 @@ _GENDERS = ("masculine", "feminine", "gender_neutral")
 _SPEAKER_GENDERS = {"male": "masculine", "female": "feminine"}  # by the names that localizing uses
 _MOST_ACCENTS = 10
 _MOST_TAGLINE = 32
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _MADE_AT = "2025-01-01T00:00:00.000Z"
 
 # Id, name, gender, accent.
@@ -58,57 +60,46 @@ class Voices:
 
     Args:
         owner_id: Who owns the voices that requests make.
+        any_voice: Each UUID is that of a voice, though only those of the catalogue are listed.
     """
 
-    def __init__(self, owner_id: str) -> None:
+    def __init__(self, owner_id: str, *, any_voice: bool) -> None:
         self._owner_id = owner_id
+        self._any_voice = any_voice
         self._store = Store("voice", "voice_not_found")
         for voice_id, name, gender, accent in _BUILT_IN:
             description = f"A voice of the local server, with the accent {ACCENTS[accent].name}."
-            self._add(voice_id, name, description, gender=gender, accent=accent, is_owner=False, tagline="Local voice")
+            self._store.add(
+                _record(
+                    voice_id, name, description, gender=gender, accent=accent, is_owner=False, tagline="Local voice"
+                )
+            )
         self.routes = [
             Route("GET", "/voices", self._list),
             Route("GET", "/voices/{id}", self._get),
             Route("PATCH", "/voices/{id}", self._update),
             Route("DELETE", "/voices/{id}", self._delete),
-            Route("POST", "/voices/clone", self._clone),
+            Route("POST", "/voices/clone", self._clone, most_bytes=UPLOAD_BYTES),
             Route("POST", "/voices/localize", self._localize),
             Route("PATCH", "/voices/{id}/accents", self._add_accents),
             Route("DELETE", "/voices/{id}/accents/{accent_id}", self._remove_accent),
             Route("GET", "/accents", self._list_accents),
         ]
 
-    def _add(
-        self,
-        voice_id: str,
-        name: str,
-        description: str,
-        *,
-        language: str = "en",
-        gender: Optional[str] = None,
-        accent: Optional[str] = None,
-        tagline: str = "",
-        is_owner: bool = True,
-    ) -> Record:
-        known = ACCENTS.get(accent or "")
-        locale = known.locale if known else None
-        return self._store.add(
-            {
-                "id": voice_id,
-                "name": name,
-                "description": description,
-                "tagline": tagline,
-                "language": known.language if known else language,
-                "locales": [{"locale": locale or language, "is_native": True}],
-                "access": "private" if is_owner else "public",
-                "visibility": "owner" if is_owner else "all",
-                "is_owner": is_owner,
-                "created_at": now() if is_owner else _MADE_AT,
-                "gender": gender,
-                "accent": accent,
-                "country": locale.partition("-")[2] if locale else None,
-            }
-        )
+    def has(self, voice_id: uuid.UUID) -> bool:
+        """Whether there is a voice with this id."""
+        return self._any_voice or str(voice_id) in self._store
+
+    def _find(self, voice_id: str) -> Record:
+        """Return the voice with this id, which may be written in capitals.
+
+        Raises:
+            ApiError: 404, there is none.
+        """
+        voice_id = voice_id.lower()
+        if self._any_voice and voice_id not in self._store and _UUID.fullmatch(voice_id):
+            return _record(voice_id, "Any", "A voice that is not in the catalogue.", is_owner=False)
+        return self._store.get(voice_id)
 
     # ---- one voice
 
@@ -130,7 +121,7 @@ class Voices:
         return responder.reply({**listed, "data": [_view(voice, responder) for voice in listed["data"]]})
 
     async def _get(self, responder: Responder) -> web.StreamResponse:
-        return responder.reply(_view(self._store.get(responder.path_value()), responder))
+        return responder.reply(_view(self._find(responder.path_value()), responder))
 
     async def _update(self, responder: Responder) -> web.StreamResponse:
         voice = self._own(responder)
@@ -147,7 +138,7 @@ class Voices:
         return responder.no_content()
 
     def _own(self, responder: Responder) -> Record:
-        voice = self._store.get(responder.path_value())
+        voice = self._find(responder.path_value())
         if not voice["is_owner"]:
             raise ApiError(403, "Forbidden", "Only your own voices can be changed.")
         return voice
@@ -162,15 +153,17 @@ class Voices:
             raise invalid_request("clip is required, as a file that is not empty.")
         _check_language(fields["language"])
         if "base_voice_id" in fields:
-            self._store.get(fields["base_voice_id"])
+            self._find(fields["base_voice_id"])
         if "accent" in fields:
             _check_accent(fields["accent"])
-        voice = self._add(
-            new_id(),
-            fields["name"],
-            fields.get("description", ""),
-            language=fields["language"],
-            accent=fields.get("accent"),
+        voice = self._store.add(
+            _record(
+                new_id(),
+                fields["name"],
+                fields.get("description", ""),
+                language=fields["language"],
+                accent=fields.get("accent"),
+            )
         )
         return responder.reply(self._metadata(voice, responder))
 
@@ -179,7 +172,7 @@ class Voices:
         required = ["accent"] if by_accent else ["description", "language", "original_speaker_gender"]
         rest = ["description", "tagline", "dialect", "language", "original_speaker_gender"]
         fields = texts(responder.json, ["voice_id", "name", *required], [name for name in rest if name not in required])
-        original = self._store.get(fields["voice_id"])
+        original = self._find(fields["voice_id"])
         gender = _SPEAKER_GENDERS.get(fields.get("original_speaker_gender", ""), original["gender"])
         if by_accent:
             _check_accent(fields["accent"])
@@ -195,14 +188,16 @@ class Voices:
             "language": original["language"],
         }
         made = {**defaults, **fields}
-        voice = self._add(
-            new_id(),
-            made["name"],
-            made["description"],
-            language=made["language"],
-            gender=gender,
-            accent=made.get("accent"),
-            tagline=made["tagline"],
+        voice = self._store.add(
+            _record(
+                new_id(),
+                made["name"],
+                made["description"],
+                language=made["language"],
+                gender=gender,
+                accent=made.get("accent"),
+                tagline=made["tagline"],
+            )
         )
         return responder.reply(self._metadata(voice, responder))
 
@@ -245,6 +240,36 @@ class Voices:
             for accent_id, accent in sorted(ACCENTS.items())
         ]
         return responder.reply({"accents": accents})
+
+
+def _record(
+    voice_id: str,
+    name: str,
+    description: str,
+    *,
+    language: str = "en",
+    gender: Optional[str] = None,
+    accent: Optional[str] = None,
+    tagline: str = "",
+    is_owner: bool = True,
+) -> Record:
+    known = ACCENTS.get(accent or "")
+    locale = known.locale if known else None
+    return {
+        "id": voice_id,
+        "name": name,
+        "description": description,
+        "tagline": tagline,
+        "language": known.language if known else language,
+        "locales": [{"locale": locale or language, "is_native": True}],
+        "access": "private" if is_owner else "public",
+        "visibility": "owner" if is_owner else "all",
+        "is_owner": is_owner,
+        "created_at": now() if is_owner else _MADE_AT,
+        "gender": gender,
+        "accent": accent,
+        "country": locale.partition("-")[2] if locale else None,
+    }
 
 
 def _view(voice: Mapping[str, Any], responder: Responder) -> Record:

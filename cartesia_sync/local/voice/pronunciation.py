@@ -7,12 +7,12 @@ assigned to the written ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Union
 
 from .timing import Timed
-from .transcript import Pause, Phrase, has_words
+from .transcript import Pause, Phrase, Span, has_words, read_phonemes
 
 __all__ = ["Item", "Pronunciation", "Written", "as_written"]
 
@@ -35,6 +35,15 @@ class Written(NamedTuple):
     spoken: int
 
 
+class _Piece(NamedTuple):
+    """A piece of a phrase: the tokens that are written, what is spoken, and where that holds phonemes."""
+
+    tokens: list[str]
+    spoken: str
+    is_plain: bool  # it is spoken as it is written
+    spans: tuple[Span, ...] = ()
+
+
 class Pronunciation:
     """Applies a dictionary to text. The longest text that fits wins; an alias is not looked up again.
 
@@ -49,13 +58,14 @@ class Pronunciation:
         self._whole_words = re.compile(rf"(?<!\w)(?:{any_of_them})(?!\w)")
 
     def apply(
-        self, parts: Sequence[Union[Phrase, Pause]], *, by_character: bool
+        self, parts: Sequence[Union[Phrase, Pause]], *, by_character: bool, inline_phonemes: bool = True
     ) -> tuple[list[Union[Phrase, Pause]], list[Written]]:
         """Replace what the dictionary has in the parts of one sentence.
 
         Args:
             parts: Phrases and pauses, in order.
             by_character: The text has no spaces between its words: an item is found anywhere, and characters are timed.
+            inline_phonemes: An alias may hold phonemes, in double angle brackets.
 
         Returns:
             The parts to speak, and what is written for the tokens of all of them, in order.
@@ -66,37 +76,57 @@ class Pronunciation:
             if isinstance(part, Pause):
                 spoken.append(part)
                 continue
-            text, groups = self._replace(part.text, by_character)
-            if has_words(text):
-                spoken.append(replace(part, text=text))
+            phrase, groups = self._replace(part, by_character, inline_phonemes)
+            if has_words(phrase.text):
+                spoken.append(phrase)
             else:  # nothing is left to speak
                 groups = [Written(group.tokens, 0) for group in groups]
             written += groups
         return spoken, written
 
-    def _replace(self, text: str, by_character: bool) -> tuple[str, list[Written]]:
-        pattern, token = (self._anywhere, _CHARACTER) if by_character else (self._whole_words, _TOKEN)
-        # Cut the text where a match begins or ends, then join what belongs to one token: it is timed as one.
-        spoken = ""
+    def _replace(self, part: Phrase, by_character: bool, inline_phonemes: bool) -> tuple[Phrase, list[Written]]:
+        token = _CHARACTER if by_character else _TOKEN
+        # Cut the text where something begins or ends that is spoken otherwise, then join what belongs to one token: it
+        # is timed as one.
+        pieces = self._pieces(part, by_character, inline_phonemes)
+        text = ""
+        spans: list[Span] = []
         groups: list[Written] = []
-        for written, spelled in _joined(self._pieces(text, pattern), by_character):
-            spoken += spelled
-            tokens = token.findall(written)
-            if written == spelled:
-                groups += [Written([found], 1) for found in tokens]
+        for piece in pieces if by_character else _joined(pieces):
+            spans += [_moved(span, len(text)) for span in piece.spans]
+            text += piece.spoken
+            if piece.is_plain:
+                groups += [Written([found], 1) for found in piece.tokens]
             else:
-                groups.append(Written(tokens, len(token.findall(spelled))))
-        return spoken, groups
+                groups.append(Written(piece.tokens, len(token.findall(piece.spoken))))
+        return replace(part, text=text, spans=tuple(spans)), groups
 
-    def _pieces(self, text: str, pattern: re.Pattern[str]) -> Iterable[tuple[str, str]]:
-        """Yield the text in pieces: what is written, and what is spoken. What no item matches is cut at its spaces."""
-        done = 0
-        for match in pattern.finditer(text):
-            yield from ((piece, piece) for piece in re.findall(r"\s+|\S+", text[done : match.start()]))
-            assert match.lastindex is not None
-            yield match.group(), self._items[match.lastindex - 1].alias
-            done = match.end()
-        yield from ((piece, piece) for piece in re.findall(r"\s+|\S+", text[done:]))
+    def _pieces(self, part: Phrase, by_character: bool, inline_phonemes: bool) -> Iterator[_Piece]:
+        """Yield a phrase in pieces. What is read as it is written is cut at its spaces."""
+        pattern, token = (self._anywhere, _CHARACTER) if by_character else (self._whole_words, _TOKEN)
+        text, done = part.text, 0
+        for span in (*part.spans, Span(len(text), len(text), "")):
+            for match in pattern.finditer(text, done, span.start):
+                yield from _plain(text[done : match.start()], token)
+                done = match.end()
+                assert match.lastindex is not None
+                alias = self._items[match.lastindex - 1].alias
+                phrase = read_phonemes(alias) if inline_phonemes else Phrase(alias, part.style)
+                is_plain = phrase.text == match.group() and not phrase.spans
+                yield _Piece(token.findall(match.group()), phrase.text, is_plain, phrase.spans)
+            yield from _plain(text[done : span.start], token)
+            done = span.end
+            if span.written:
+                sounds = (_moved(span, -span.start),) if span.sounds else ()
+                yield _Piece([span.written], text[span.start : span.end], False, sounds)
+
+
+def _plain(text: str, token: re.Pattern[str]) -> Iterator[_Piece]:
+    return (_Piece(token.findall(piece), piece, True) for piece in re.findall(r"\s+|\S+", text))
+
+
+def _moved(span: Span, by: int) -> Span:
+    return replace(span, start=span.start + by, end=span.end + by)
 
 
 def _pattern(item: Item) -> str:
@@ -108,18 +138,20 @@ def _pattern(item: Item) -> str:
     return pattern if capital == item.text else rf"{pattern}|\A{re.escape(capital)}"
 
 
-def _joined(pieces: Iterable[tuple[str, str]], by_character: bool) -> Iterable[tuple[str, str]]:
-    """Join pieces with no space between them; where each character is a token there is nothing to join."""
-    written = spoken = ""
-    for one, other in pieces:
-        if by_character or one.isspace():
-            yield written, spoken
-            yield one, other
-            written = spoken = ""
+def _joined(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
+    """Join pieces with no space between them."""
+    so_far = _Piece([], "", True)
+    for piece in pieces:
+        if piece.is_plain and not piece.tokens:  # space
+            yield so_far
+            yield piece
+            so_far = _Piece([], "", True)
         else:
-            written += one
-            spoken += other
-    yield written, spoken
+            middle = ["".join(so_far.tokens[-1:] + piece.tokens[:1])]
+            tokens = so_far.tokens[:-1] + middle + piece.tokens[1:]
+            spans = *so_far.spans, *(_moved(span, len(so_far.spoken)) for span in piece.spans)
+            so_far = _Piece(tokens, so_far.spoken + piece.spoken, so_far.is_plain and piece.is_plain, spans)
+    yield so_far
 
 
 def as_written(spoken: Sequence[Timed], written: Sequence[Written]) -> list[Timed]:

@@ -130,25 +130,26 @@ def encode(samples: Samples, encoding: str) -> bytes:
 
 # The two lowest resonances of the mouth in Hz, by which vowels differ.
 _FORMANTS = {"a": (730, 1090), "e": (530, 1840), "i": (270, 2290), "o": (570, 840), "u": (300, 870), "y": (280, 2000)}
+_VOWELS = {"æ": "a", "ɑ": "a", "ʌ": "a", "ə": "e", "ɛ": "e", "ɝ": "e", "ɪ": "i", "ɔ": "o", "ʊ": "u"}
 _VOWEL_S, _CONSONANT_S = 0.095, 0.06
 
 
-def speech_like(word: str, *, pitch_hz: float, speed: float) -> tuple[Samples, list[tuple[str, float]]]:
+def speech_like(word: Sequence[str], *, pitch_hz: float, speed: float) -> tuple[Samples, list[tuple[str, float]]]:
     """Return a speech-like signal for one word: a vowel or a hiss for each letter, the same for the same word.
 
     Args:
-        word: The word.
+        word: Its letters, in lower case, or its phonemes.
         pitch_hz: The voice's pitch.
         speed: 2.0 takes half the time of 1.0.
 
     Returns:
-        The samples, and each letter with its start in seconds.
+        The samples, and each letter or phoneme with its start in seconds.
     """
     parts: list[Samples] = []
     letters: list[tuple[str, float]] = []
     done = 0
-    for letter in filter(str.isalnum, word.lower()):
-        formants = _FORMANTS.get(letter)
+    for letter in filter(str.isalnum, word):
+        formants = _FORMANTS.get(_VOWELS.get(letter[0], letter[0]))
         count = round(RATE_HZ * (_VOWEL_S if formants else _CONSONANT_S) / speed)
         sound = _vowel(formants, pitch_hz, count) if formants else _hiss(letter, count)
         # Fade in and out over half of it each, so that letters join without clicks.

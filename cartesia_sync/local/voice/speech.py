@@ -26,10 +26,11 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 
 from . import sound
 from .audio_format import AudioFormat
+from .phonemes import STRESS_MARKS, espeak_names
 from .timing import Timed, phoneme_times, word_times
 from .transcript import Pause, Phrase
 
-__all__ = ["LANGUAGES", "Speaker", "SpeechError", "Spoken", "Voice", "choose_voice"]
+__all__ = ["LANGUAGES", "REGIONS", "Speaker", "SpeechError", "Spoken", "Voice", "choose_voice"]
 
 # The service's languages: those that have the same name in eSpeak NG, and those that have another.
 _SAME_NAME = (
@@ -44,6 +45,14 @@ LANGUAGES = {
     "pt": "pt-br",
     "tl": "ms",  # eSpeak NG has no Tagalog; Malay is the closest it has
     "zh": "cmn",
+}
+# The regions that eSpeak NG speaks in another way than the language alone. Any other sounds like its language.
+REGIONS = {
+    **dict.fromkeys(("en-AU", "en-GB", "en-IE", "en-IN", "en-NZ", "en-ZA"), "en"),
+    **dict.fromkeys(("es-419", "es-AR", "es-CL", "es-CO", "es-MX", "es-PE", "es-US"), "es-419"),
+    "fr-BE": "fr-be",
+    "fr-CH": "fr-ch",
+    "pt-PT": "pt",
 }
 _BY_CHARACTER = frozenset({"zh", "ja"})  # no spaces between words: the service times their characters
 
@@ -96,10 +105,10 @@ def choose_voice(voice_id: uuid.UUID, language: str) -> Voice:
 
     Args:
         voice_id: Any UUID.
-        language: One of ``LANGUAGES``.
+        language: One of ``LANGUAGES`` or ``REGIONS``.
     """
     speaker = _KNOWN_SPEAKERS.get(voice_id) or _SPEAKERS[voice_id.int % len(_SPEAKERS)]
-    return Voice(LANGUAGES[language], speaker, language in _BY_CHARACTER)
+    return Voice({**LANGUAGES, **REGIONS}[language], speaker, language in _BY_CHARACTER)
 
 
 class Spoken(NamedTuple):
@@ -249,11 +258,13 @@ class _EspeakEngine:
         if self._spoken % _UTTERANCES_A_PROCESS == 0:
             self.close()
         style = part.style
+        text, places = _for_espeak(part, voice)
         request = {
-            "text": _UNSPEAKABLE.sub(" ", part.text),
+            "text": _UNSPEAKABLE.sub(" ", text),
             "voice": voice.espeak_name,
             "rate": round(_WORDS_A_MINUTE * style.speed * style.speed_ratio),
             "pause": part.text.endswith(_CLAUSE_ENDS),
+            "phonemes": bool(part.spans),
         }
         try:
             header, data = self._ask(request)
@@ -271,7 +282,7 @@ class _EspeakEngine:
         samples = sound.from_int16(data)
         total = len(samples) / rate_hz
         phonemes = phoneme_times([(name, sample / rate_hz) for name, sample in header["phonemes"]], total)
-        starts = [(offset, sample / rate_hz) for offset, sample in header["words"]]
+        starts = [(places[min(offset, len(places) - 1)], sample / rate_hz) for offset, sample in header["words"]]
         words = word_times(part.text, starts, phonemes, total, by_character=voice.by_character)
         return _Utterance(samples, words, phonemes)
 
@@ -322,6 +333,8 @@ class _EspeakEngine:
         try:
             header, _ = self._read(process)
         except EOFError as exc:
+            if self._killed:  # it did not end by itself
+                raise SpeechError("the server has stopped") from exc
             raise _EngineMissingError(f"eSpeak NG's process ended at once ({exc})") from exc
         if "error" in header:
             raise _EngineMissingError(header["error"])
@@ -337,6 +350,31 @@ class _EspeakEngine:
         if len(body) < header_bytes + payload_bytes:
             raise EOFError("end of its output in the middle of a message")
         return json.loads(body[:header_bytes]), body[header_bytes:]
+
+
+def _for_espeak(part: Phrase, voice: Voice) -> tuple[str, Sequence[int]]:
+    """Return a phrase's text with its phonemes as eSpeak NG takes them, and which place of the text each of its is."""
+    if not part.spans:
+        return part.text, range(len(part.text) + 1)
+    text = ""
+    places: list[int] = []
+    done = 0
+    for span in (*part.spans, None):
+        # Brackets of the user's would be phonemes too.
+        plain = part.text[done : span.start if span else None].replace("[", " ")
+        text += plain
+        places += range(done, done + len(plain))
+        if span is not None:
+            names = espeak_names(span.sounds, voice.language)
+            sounds = f" [[{names}]] " if names else f" {part.text[span.start : span.end]} "
+            if not text or not text[-1].isalnum():
+                sounds = sounds[1:]
+            if not part.text[span.end : span.end + 1].isalnum():
+                sounds = sounds[:-1]
+            text += sounds
+            places += [span.start] * len(sounds)
+            done = span.end
+    return text, [*places, len(part.text)]
 
 
 # ---- the synthetic voice
@@ -358,7 +396,8 @@ class _SignalEngine:
         letters: list[tuple[str, float]] = []
         so_far = 0
         for word in re.finditer(r"\S+", part.text):
-            samples, names = sound.speech_like(word.group(), pitch_hz=pitch_hz, speed=speed)
+            sounds = _sounds_of(part, *word.span())
+            samples, names = sound.speech_like(sounds, pitch_hz=pitch_hz, speed=speed)
             begin = so_far / sound.RATE_HZ
             starts.append((word.start(), begin))
             letters += [(name, begin + start) for name, start in names]
@@ -379,3 +418,13 @@ class _SignalEngine:
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+def _sounds_of(part: Phrase, start: int, end: int) -> list[str]:
+    """Return the sounds of a stretch of a phrase's text: its letters or, where it stands for phonemes, those."""
+    sounds: list[str] = []
+    for span in [span for span in part.spans if span.start < end and start < span.end]:
+        sounds += part.text[start : span.start].lower()
+        sounds += (sound.strip("".join(STRESS_MARKS)) for sound in span.sounds)
+        start = span.end
+    return [*sounds, *part.text[start:end].lower()]

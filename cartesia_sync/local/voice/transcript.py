@@ -12,7 +12,20 @@ import re
 from dataclasses import dataclass, replace
 from typing import Optional, Union
 
-__all__ = ["Pause", "Phrase", "Sentence", "Style", "TextBuffer", "has_words", "read_tags"]
+from .phonemes import PHONEMES, STRESS_MARKS, sounds_of
+
+__all__ = [
+    "Pause",
+    "Phrase",
+    "Sentence",
+    "Span",
+    "Style",
+    "TagWatch",
+    "TextBuffer",
+    "has_words",
+    "read_phonemes",
+    "read_tags",
+]
 
 # A sentence's end: the mark, closing quotes or brackets, and the space that proves it. Scripts without spaces between
 # sentences need no proof; neither does an empty line.
@@ -30,13 +43,20 @@ _LONGEST = 500
 _TAG = re.compile(
     r"<\s*(?P<name>speed|volume|emotion|break)\b(?P<attributes>[^<>]*?)/?\s*>"
     r"|<\s*spell\s*>(?P<spelled>.*?)<\s*/\s*spell\s*>"
-    r"|\[laughter\]",
+    rf"|\[laughter\]|(?P<phonemes>{PHONEMES.pattern})",
     re.IGNORECASE | re.DOTALL,
 )
 _OPEN_TAG = re.compile(
     r"<[^<>\s][^<>]{0,80}$|<\s*spell\s*>(?:(?!<\s*/\s*spell\s*>).){0,200}$", re.IGNORECASE | re.DOTALL
 )
 _ATTRIBUTE = re.compile(r"""(\w+)\s*=\s*["']\s*([\d.]+)\s*(ms|s)?\s*["']""", re.IGNORECASE)
+# A tag for certain. "3 < speed and b > 2" can be read as one, too; nobody is to be blamed for cutting that.
+_CERTAIN_TAG = re.compile(
+    r"<(?:speed|volume|emotion|break)\b[^<>]*>|<spell>.*?</spell>|\[laughter\]", re.IGNORECASE | re.DOTALL
+)
+_OPENING = re.compile(r"[<\[]")
+_LONGEST_TAG = 1000
+_NO_STRESS = dict.fromkeys(map(ord, STRESS_MARKS))
 _RATIO_RANGE = (0.5, 2.0)
 _LONGEST_BREAK_S = 30.0
 
@@ -61,11 +81,29 @@ class Sentence:
 
 
 @dataclass(frozen=True)
+class Span:
+    """A part of a phrase's text that is not what the transcript has there.
+
+    Attributes:
+        start: Where it begins in the text.
+        end: And where it ends.
+        written: What the transcript has: one token, however many words are spoken for it.
+        sounds: The phonemes to speak, as the transcript writes them; none for text that is read.
+    """
+
+    start: int
+    end: int
+    written: str
+    sounds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Phrase:
-    """Text to speak, without tags."""
+    """Text to speak, without tags, and the parts of it that stand for something else, in order."""
 
     text: str
     style: Style
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,6 +160,32 @@ class TextBuffer:
         return [Sentence(text.strip(), self._speed, self._volume)] if has_words(text) else []
 
 
+class TagWatch:
+    """Notices a tag that begins in one text of a context and ends in a later one. Not thread-safe.
+
+    Args:
+        tags: Whether tags are watched.
+        phonemes: Whether phonemes in double angle brackets are.
+    """
+
+    def __init__(self, *, tags: bool, phonemes: bool) -> None:
+        self._patterns = [pattern for pattern, on in ((_CERTAIN_TAG, tags), (PHONEMES, phonemes)) if on]
+        self._tail = ""  # the end of what has come, as long as a tag may have begun in it
+
+    def add(self, text: str) -> Optional[str]:
+        """Take the next text; return a tag that ends in it and has begun before it, or None."""
+        begun = len(self._tail)
+        joined = self._tail + text[:_LONGEST_TAG]
+        for opening in _OPENING.finditer(self._tail):
+            for pattern in self._patterns:
+                tag = pattern.match(joined, opening.start())
+                if tag is not None and tag.end() > begun:
+                    return tag.group()
+        tail = (self._tail + text)[-_LONGEST_TAG:]
+        self._tail = tail if _OPENING.search(tail) else ""
+        return None
+
+
 def _sentence_length(text: str, is_all: bool) -> Optional[int]:
     """Return the length of the first sentence, or None if it has not ended yet.
 
@@ -149,48 +213,109 @@ def _is_end(text: str, match: re.Match[str]) -> bool:
     return _OPEN_TAG.search(before) is None
 
 
-def read_tags(text: str, style: Style) -> tuple[list[Union[Phrase, Pause]], Style]:
+def read_tags(
+    text: str, style: Style, *, whole_spell: bool = True, inline_phonemes: bool = True
+) -> tuple[list[Union[Phrase, Pause]], Style]:
     """Split text into phrases and pauses, and apply its tags.
 
     ``<speed>`` and ``<volume>`` hold from there on, ``<break>`` is a pause, ``<spell>`` spells, ``<emotion>`` and
     ``[laughter]`` are left out. What does not look like a tag is text.
 
+    Args:
+        text: A sentence.
+        style: How to speak where it begins.
+        whole_spell: What is spelled is one token, with its tags. Otherwise each letter is one.
+        inline_phonemes: What stands in double angle brackets is spoken as phonemes. Otherwise it is text.
+
     Returns:
         The parts, in order, and the style that holds after them.
     """
     parts: list[Union[Phrase, Pause]] = []
-    words = ""
+    words = _Words()
     position = 0
-
-    def end_phrase() -> None:
-        nonlocal words
-        if has_words(words):
-            parts.append(Phrase(words.strip(), style))
-        words = ""
-
     for tag in _TAG.finditer(text):
-        words += text[position : tag.start()]
+        words.add(text[position : tag.start()])
         position = tag.end()
         name = (tag.group("name") or "").lower()
         attributes = {
             key.lower(): (number, unit) for key, number, unit in _ATTRIBUTE.findall(tag.group("attributes") or "")
         }
-        if tag.group("spelled") is not None:
-            words += " " + " ".join(character for character in tag.group("spelled") if character.isalnum()) + " "
+        if tag.group("phonemes") is not None:
+            if inline_phonemes:
+                words.add_phonemes(tag.group())
+            else:
+                words.add(tag.group())
+        elif tag.group("spelled") is not None:
+            spelled = " ".join(character for character in tag.group("spelled") if character.isalnum())
+            words.add_span(spelled, tag.group() if whole_spell else None)
         elif name == "break":
             seconds = _number(*attributes.get("time", ("", "")))
             if seconds:
-                end_phrase()
+                parts += words.take(style)
                 parts.append(Pause(min(seconds, _LONGEST_BREAK_S)))
         elif name in ("speed", "volume"):
             ratio = _number(*attributes.get("ratio", ("", "")))
             if ratio:
-                end_phrase()
+                parts += words.take(style)
                 low, high = _RATIO_RANGE
                 style = replace(style, **{f"{name}_ratio": min(max(ratio, low), high)})
-    words += text[position:]
-    end_phrase()
-    return parts, style
+    words.add(text[position:])
+    return parts + words.take(style), style
+
+
+def read_phonemes(text: str) -> Phrase:
+    """Return text with its phonemes as spans, and without anything else that a tag could ask for."""
+    words = _Words()
+    position = 0
+    for word in PHONEMES.finditer(text):
+        words.add(text[position : word.start()])
+        position = word.end()
+        words.add_phonemes(word.group())
+    words.add(text[position:])
+    return Phrase(words.text, Style(), tuple(words.spans))
+
+
+class _Words:
+    """The words of a phrase, while they are collected."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.spans: list[Span] = []
+        self._ends_in_span = False
+
+    def add(self, text: str) -> None:
+        """Add what is read as it is written."""
+        if self._ends_in_span and text[:1].isalnum():
+            if self.spans and self.spans[-1].end == len(self.text):
+                self.spans[-1] = replace(self.spans[-1], end=len(self.text) + 1)
+            self.text += " "
+        self.text += text
+        self._ends_in_span = self._ends_in_span and not text
+
+    def add_span(self, spoken: str, written: Optional[str], sounds: tuple[str, ...] = ()) -> None:
+        """Add what is spoken in place of something else; if that is named, it is one token."""
+        if not spoken:
+            return
+        start = len(self.text)
+        self.text += f" {spoken}" if self.text[-1:].isalnum() else spoken
+        if written is not None:
+            self.spans.append(Span(start, len(self.text), written, sounds))
+        self._ends_in_span = True
+
+    def add_phonemes(self, written: str) -> None:
+        """Add a word in double angle brackets. Its letters stand in the text for its sounds."""
+        sounds = sounds_of(written[2:-2])
+        self.add_span("".join(sounds).translate(_NO_STRESS), written, sounds)
+
+    def take(self, style: Style) -> list[Union[Phrase, Pause]]:
+        """Return the phrase, if it has words, and begin another."""
+        text, spans = self.text, self.spans
+        self.text, self.spans, self._ends_in_span = "", [], False
+        if not has_words(text):
+            return []
+        cut = len(text) - len(text.lstrip())
+        moved = tuple(replace(span, start=span.start - cut, end=span.end - cut) for span in spans)
+        return [Phrase(text.strip(), style, moved)]
 
 
 def _number(digits: str, unit: str) -> Optional[float]:

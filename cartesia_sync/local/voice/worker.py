@@ -6,7 +6,8 @@ milliseconds), and a crash in it ends this process only.
 
 Messages, both ways, on stdin and stdout: two lengths (big-endian, 32 bits each), a JSON header, a payload.
 
-    request:  {"text", "voice", "rate" (words a minute), "pause" (leave a clause's pause at the end)}, no payload
+    request:  {"text", "voice", "rate" (words a minute), "pause" (leave a clause's pause at the end),
+               "phonemes" (what stands in double square brackets is phonemes)}, no payload
     response: {"sample_rate_hz", "words": [[offset, sample], ...], "phonemes": [[ipa, sample], ...]}, 16-bit samples
               or {"error": text}, no payload
 
@@ -39,6 +40,7 @@ _INITIALIZE_PHONEME_EVENTS = 0x0001
 _INITIALIZE_PHONEME_IPA = 0x0002
 _INITIALIZE_DONT_EXIT = 0x8000
 _CHARS_UTF8 = 0x1
+_PHONEMES = 0x100
 _ENDPAUSE = 0x1000
 _POS_CHARACTER = 1
 _RATE = 1
@@ -71,7 +73,7 @@ class _RefusedError(Exception):
     """The library refused."""
 
 
-def _speak(library_path: str, text: str, voice: str, rate: int, pause: bool) -> tuple[dict[str, Any], bytes]:
+def _speak(library_path: str, text: str, voice: str, rate: int, flags: int) -> tuple[dict[str, Any], bytes]:
     """Load the library, speak one text, and unload it. The working directory is the library's data folder."""
     library = ctypes.CDLL(library_path)
     try:
@@ -86,7 +88,7 @@ def _speak(library_path: str, text: str, voice: str, rate: int, pause: bool) -> 
             if library.espeak_SetVoiceByName(voice.encode()) != 0:
                 raise _RefusedError(f"no voice {voice!r}")
             library.espeak_SetParameter(_RATE, rate, 0)
-            return _synthesize(library, text, pause, sample_rate_hz)
+            return _synthesize(library, text, flags, sample_rate_hz)
         finally:
             library.espeak_Terminate()
     finally:
@@ -98,7 +100,7 @@ def _speak(library_path: str, text: str, voice: str, rate: int, pause: bool) -> 
             _ctypes.dlclose(handle)
 
 
-def _synthesize(library: ctypes.CDLL, text: str, pause: bool, sample_rate_hz: int) -> tuple[dict[str, Any], bytes]:
+def _synthesize(library: ctypes.CDLL, text: str, flags: int, sample_rate_hz: int) -> tuple[dict[str, Any], bytes]:
     samples = bytearray()
     words: list[tuple[int, int]] = []
     phonemes: list[tuple[str, int]] = []
@@ -120,8 +122,8 @@ def _synthesize(library: ctypes.CDLL, text: str, pause: bool, sample_rate_hz: in
     callback = _Callback(receive)  # this reference keeps it alive until the synthesis is over
     library.espeak_SetSynthCallback(callback)
     data = text.encode()
-    flags = _CHARS_UTF8 | (_ENDPAUSE if pause else 0)
-    answer = library.espeak_Synth(data, ctypes.c_size_t(len(data) + 1), 0, _POS_CHARACTER, 0, flags, None, None)
+    size, encoding = ctypes.c_size_t(len(data) + 1), _CHARS_UTF8
+    answer = library.espeak_Synth(data, size, 0, _POS_CHARACTER, 0, encoding | flags, None, None)
     if answer != 0:
         raise _RefusedError(f"espeak_Synth answered {answer}")
     return {"sample_rate_hz": sample_rate_hz, "words": words, "phonemes": phonemes}, bytes(samples)
@@ -141,7 +143,7 @@ def _serve(inward: BinaryIO, out: BinaryIO) -> None:
         library_path = espeakng_loader.get_library_path()
         # The data is found from the working directory as ".": eSpeak NG refuses paths of 160 bytes and more.
         os.chdir(espeakng_loader.get_data_path())
-        _speak(library_path, "a", "en-us", 175, False)
+        _speak(library_path, "a", "en-us", 175, 0)
     except Exception as exc:  # anything may be wrong with the library; the parent gets the message
         _send(out, {"error": f"{type(exc).__name__}: {exc}"})
         return
@@ -152,7 +154,8 @@ def _serve(inward: BinaryIO, out: BinaryIO) -> None:
             return
         request = json.loads(inward.read(LENGTHS.unpack(lengths)[0]))
         try:
-            header, samples = _speak(library_path, request["text"], request["voice"], request["rate"], request["pause"])
+            flags = (_ENDPAUSE if request["pause"] else 0) | (_PHONEMES if request["phonemes"] else 0)
+            header, samples = _speak(library_path, request["text"], request["voice"], request["rate"], flags)
         except Exception as exc:  # one text must not affect the others; the parent gets the message
             header, samples = {"error": f"{type(exc).__name__}: {exc}"}, b""
         _send(out, header, samples)

@@ -18,12 +18,19 @@ from ..fault_plan import FaultPlan
 from ..faults import Fault, Moment, Place
 from ..generation import ConcurrencyLimit
 from ..recorder import Recorder
-from ..requests import ApiError, CancelRequest, GenerationRequest, empty_transcript, invalid_request, parse_message
+from ..requests import (
+    ApiError,
+    CancelRequest,
+    GenerationRequest,
+    RequestRules,
+    check_first,
+    invalid_request,
+    parse_message,
+)
 from ..settings import ServerOptions
 from ..voice import sound
 from ..voice.pronunciation import Pronunciation
 from ..voice.speech import Speaker
-from ..voice.transcript import has_words
 from .context import Context
 
 __all__ = ["Connection"]
@@ -45,6 +52,7 @@ class Connection:
         number: Its number in the recorder.
         request_id: The id that its errors carry.
         version: The API version in use.
+        rules: How its messages are read.
         socket: The WebSocket, ready; it answers neither pings nor close frames by itself.
         transport: What is below it.
         options: The server's.
@@ -63,6 +71,7 @@ class Connection:
         number: int,
         request_id: str,
         version: str,
+        rules: RequestRules,
         socket: web.WebSocketResponse,
         transport: asyncio.Transport,
         options: ServerOptions,
@@ -75,6 +84,7 @@ class Connection:
         self._number = number
         self._request_id = request_id
         self._version = version
+        self._rules = rules
         self._socket = socket
         self._transport = transport
         self._options = options
@@ -199,7 +209,7 @@ class Connection:
         try:
             if error is not None:
                 raise error
-            request = parse_message(message, self._version, strict_context_ids=self._options.strict_context_ids)
+            request = parse_message(message, self._version, self._rules)
             if isinstance(request, CancelRequest):
                 self._cancel(request.context_id)
             else:
@@ -217,8 +227,7 @@ class Connection:
                 400, "Context has closed", "A context's id cannot be used again.", context_id=request.context_id
             )
         try:
-            if not has_words(request.transcript):
-                raise empty_transcript()
+            check_first(request, self._rules)
             pronunciation = self._find_pronunciation(request.pronunciation_dict_id, self._version)
         except ApiError as exc:
             exc.context_id = request.context_id

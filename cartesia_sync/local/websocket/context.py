@@ -19,7 +19,7 @@ from ..settings import ServerOptions
 from ..voice.audio_format import AudioFormat
 from ..voice.pronunciation import Pronunciation
 from ..voice.speech import Speaker
-from ..voice.transcript import Sentence, TextBuffer, has_words
+from ..voice.transcript import Sentence, TagWatch, TextBuffer, has_words
 
 __all__ = ["Context"]
 
@@ -87,6 +87,7 @@ class Context:
         self._loop = asyncio.get_running_loop()
         # Text that has come, and what is to be done with text that is ready.
         self._buffer = TextBuffer()
+        self._tag_watch = TagWatch(tags=options.strict_tags, phonemes=options.strict_phonemes)
         self._buffer_timer: Optional[asyncio.TimerHandle] = None
         self._work: asyncio.Queue[_Work] = asyncio.Queue()
         self._is_finishing = False
@@ -105,11 +106,19 @@ class Context:
         """Accept a request for this context, the first one included.
 
         Raises:
-            ApiError: It accepts no more, or the request differs from the first in what may not change.
+            ApiError: It accepts no more; or the request differs from the first in what may not change, or parts a tag.
         """
         if self._is_finishing:
             raise _closed(self.id, "Its last request was already sent.")
         self._check_same(request)
+        parted = self._tag_watch.add(request.transcript)
+        if parted is not None:
+            raise ApiError(
+                400,
+                "Invalid transcript",
+                f"The tag {parted!r} came in more than one request; it has to be whole in one.",
+                context_id=self.id,
+            )
         delay = request.max_buffer_delay
         if delay is None:
             delay = self._options.default_buffer_delay

@@ -8,17 +8,32 @@ missing one is None, and an unknown one is an attribute too.
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Struct, structs
 
+from .plain import NO_DEFAULT, Member, Plain
+
 _EXTRA = "extra_fields"
+_UNSENT = "unsent_fields"
 
 
-class Open(Struct, kw_only=True, dict=True):
+class Fixed(Struct, Plain):
+    """An object of which this version knows all fields."""
+
+    def _members(self) -> Iterator[Member]:
+        for name, sent_name, default in _defaults(type(self)):
+            value = getattr(self, name)
+            yield Member(name, sent_name, value, value is not None, default)
+
+    def _settable(self) -> set[str]:
+        return {name for name, _, _ in _defaults(type(self))}
+
+
+class Open(Fixed, kw_only=True, dict=True):
     """An object to which the service may add fields; those are kept beside the known ones."""
 
     @property
@@ -26,6 +41,13 @@ class Open(Struct, kw_only=True, dict=True):
         """The fields that the service sent and this version does not know, by name."""
         found: dict[str, Any] = self.__dict__.get(_EXTRA, {})
         return found
+
+    def _members(self) -> Iterator[Member]:
+        unsent = self.__dict__.get(_UNSENT)  # None where it was not made of the service's JSON
+        for member in super()._members():
+            yield member._replace(is_set=member.is_set or (unsent is not None and member.name not in unsent))
+        for name, value in self.extra.items():
+            yield Member(name, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # msgspec's own leaves __dict__ out, and with it the unknown fields.
@@ -49,15 +71,6 @@ class Record(Open):
             except KeyError:
                 raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}") from None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it under the service's names: plain dicts and lists, unknown fields and values of any type included.
-
-        A field that the service did not send is None, and a time is a ``datetime``.
-        """
-        known = {each.encode_name: getattr(self, each.name) for each in structs.fields(self)}
-        plain: dict[str, Any] = _plain({**known, **self.extra})
-        return plain
-
 
 _R = TypeVar("_R", bound=Open)
 
@@ -68,14 +81,13 @@ def _remake(kind: type[_R], fields: Mapping[str, Any], rest: Mapping[str, Any]) 
     return made
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Record):
-        return value.to_dict()
-    if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return value
+@cache
+def _defaults(kind: type[Struct]) -> tuple[tuple[str, str, Any], ...]:
+    """Return each field's name here and on the wire, and its default; looked up once, since it is slow."""
+    return tuple(
+        (each.name, each.encode_name, NO_DEFAULT if each.default is msgspec.NODEFAULT else each.default)
+        for each in structs.fields(kind)
+    )
 
 
 def read(kind: Any, value: Any) -> Any:
@@ -98,7 +110,8 @@ def read(kind: Any, value: Any) -> Any:
         fields = _fields(kind)
         known = {name: read(each, value.get(sent)) for sent, (name, each) in fields.items()}
         extra = {name: each for name, each in value.items() if name not in fields}
-        return _remake(kind, known, {_EXTRA: extra} if extra else {})
+        unsent = frozenset(name for sent, (name, _) in fields.items() if sent not in value)
+        return _remake(kind, known, {_UNSENT: unsent, **({_EXTRA: extra} if extra else {})})
     try:
         return msgspec.convert(value, kind)
     except (msgspec.ValidationError, TypeError):

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import urllib3.exceptions
 
-from ...errors import APIResponseValidationError, APITimeoutError, ForkedError, IncompleteAnswerError, ProtocolError
+from ...errors import (
+    APIResponseValidationError,
+    APITimeoutError,
+    ForkedError,
+    IncompleteAnswerError,
+    ProtocolError,
+)
+from ...exchange import Headers
 from .request import Request
 
 if TYPE_CHECKING:
@@ -32,15 +39,17 @@ class Response:
     and a finalizer may call it anywhere.
     """
 
-    def __init__(self, response: requests.Response, request: Request) -> None:
+    def __init__(self, response: requests.Response, request: Request, *, retries_taken: int = 0) -> None:
         self._response = response
+        self.retries_taken = retries_taken
+        self.elapsed = response.elapsed
         self._raw: Any = response.raw
         self._lease = _ConnectionLease(self._raw)
         self._is_begun = False
         self._encoding = response.headers.get("content-encoding", "identity").strip().lower()
         self.request = request
         self.status_code: int = response.status_code
-        self.headers: dict[str, str] = {name.lower(): value for name, value in response.headers.items()}
+        self.headers = Headers(response.headers)
         self.has_known_length: bool = bool(self._raw.chunked) or self._raw.length_remaining is not None
         """Whether the end of the body can be distinguished from its breaking off."""
         self.received_bytes = 0
@@ -62,18 +71,23 @@ class Response:
         if self._is_begun:
             raise self.broken("was read before, in part at least")
         self._is_begun = True
+        failure: Exception
+        cause: Optional[BaseException]
         try:
             for piece in self._inflated(self._raw_pieces()):
                 self.received_bytes += len(piece)
                 yield piece
+            return
         except urllib3.exceptions.ReadTimeoutError as error:
-            raise read_timeout(self.request) from error
+            failure, cause = read_timeout(self.request), system_error_behind(error)
         except zlib.error as error:
-            raise ProtocolError(f"{self.request.what}: the answer is no gzip: {error}") from error
+            failure = self.request.failed(ProtocolError(f"{self.request.what}: the answer is no gzip: {error}"))
+            cause = error
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise self.broken(f"broke off: {error}") from error
+            failure, cause = self.broken(f"broke off: {error}"), system_error_behind(error)
         finally:
             self.close()
+        raise failure from cause  # outside of the handler: urllib3's exceptions hold the pool, and with it a proxy
 
     def check_length_was_said(self) -> None:
         """Refuse a body whose end cannot be distinguished from its breaking off. Call it once it was read to its end.
@@ -82,11 +96,7 @@ class Response:
             IncompleteAnswerError: The answer did not declare its length.
         """
         if not self.has_known_length:
-            raise IncompleteAnswerError(
-                f"The answer to {self.request.what} ended after {self.received_bytes} bytes without having said its "
-                "length: it cannot be told from one that broke off",
-                received_bytes=self.received_bytes,
-            )
+            raise self.broken("ended without having said its length, so that it cannot be told from one that broke off")
 
     def _raw_pieces(self) -> Iterator[bytes]:
         lease = self._lease
@@ -100,7 +110,8 @@ class Response:
                 if lease.is_closed or (self._raw.closed and self._raw.length_remaining is None):
                     raise self.broken("was closed")
                 if lease.is_parents:
-                    raise ForkedError(f"The answer to {self.request.what} belongs to the parent process")
+                    failure = ForkedError(f"The answer to {self.request.what} belongs to the parent process")
+                    raise self.request.failed(failure)
                 # read() would wait until it has all the bytes that it was asked for.
                 piece = self._raw.read1(PIECE_BYTES, decode_content=False)
             except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -108,7 +119,7 @@ class Response:
             finally:
                 lease.is_reading = False
             if lease.is_closed:  # what was read meanwhile may be wrong
-                raise self.broken("was closed") from broken
+                raise self.broken("was closed") from (broken and system_error_behind(broken))
             if broken is not None:
                 raise broken
             if not piece:
@@ -119,7 +130,8 @@ class Response:
         """Decompress. Not by urllib3, which takes truncated gzip for whole, and sets no limit to a piece."""
         if self._encoding not in _GZIP:
             if self._encoding != "identity":
-                raise ProtocolError(f"{self.request.what}: the answer is compressed by {self._encoding[:20]!r}")
+                failure = ProtocolError(f"{self.request.what}: the answer is compressed by {self._encoding[:20]!r}")
+                raise self.request.failed(failure)
             yield from pieces
             return
         inflater, is_begun = zlib.decompressobj(zlib.MAX_WBITS | 16), False
@@ -144,10 +156,11 @@ class Response:
 
     def broken(self, how: str) -> IncompleteAnswerError:
         """Make the exception for a body of which we do not have the whole."""
-        return IncompleteAnswerError(
+        error = IncompleteAnswerError(
             f"The answer to {self.request.what} {how}, after {self.received_bytes} bytes",
             received_bytes=self.received_bytes,
         )
+        return self.request.failed(error)
 
     def read(self) -> bytes:
         """Return the whole body; for the other errors see ``pieces``.
@@ -212,6 +225,7 @@ class _ConnectionLease:
         self._raw = weakref.ref(raw)  # which refers to this lease
         # Below the file, since http.client keeps no socket of its own where the service closes after the answer.
         sock = getattr(getattr(getattr(getattr(raw, "_fp", None), "fp", None), "raw", None), "_sock", None)
+        sock = getattr(sock, "socket", sock)  # below urllib3's TLS inside of the TLS with a proxy
         self._sock: Optional[socket.socket] = sock if isinstance(sock, socket.socket) else None
         self._process = os.getpid()
         self.is_reading = False
@@ -272,6 +286,25 @@ class _ConnectionLease:
 
 def read_timeout(request: Request) -> APITimeoutError:
     """Make the exception for an answer of which nothing more came in time."""
-    return APITimeoutError(
-        f"{request.what}: nothing was heard for {request.read_timeout} seconds", timeout=request.read_timeout
-    )
+    what = f"{request.what}: nothing was heard for {request.read_timeout} seconds"
+    return request.failed(APITimeoutError(what, timeout=request.read_timeout))
+
+
+def system_error_behind(error: BaseException) -> Optional[BaseException]:
+    """Return what the system or Python's own libraries said, without where; None where that is not known.
+
+    The exceptions of requests, urllib3 and PySocks hold requests and pools, and with them the key, URLs, and a proxy's
+    user name and password; so do the variables of the functions that a traceback leads to.
+    """
+    todo, seen = [error], set()
+    while todo:
+        each = todo.pop(0)
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if type(each).__module__.partition(".")[0] not in ("requests", "urllib3", "socks"):
+            each.__cause__ = each.__context__ = None
+            return each.with_traceback(None)
+        behind = [getattr(each, "reason", None), *each.args, each.__cause__, each.__context__]
+        todo += [one for one in behind if isinstance(one, BaseException)]
+    return None

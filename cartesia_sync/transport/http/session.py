@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import itertools
 import logging
 import os
 import queue
@@ -20,14 +22,18 @@ from ...errors import (
     CartesiaError,
     ConnectTimeoutError,
     ProtocolError,
+    ProxySettingError,
+    requested,
 )
+from ..credential import untouched
 from ..error_response import MAX_BODY_BYTES, error_response
 from ..loopback import is_this_machine
+from ..proxy import Proxy, chosen, secrets_of
 from ..redaction import redacted, secrets_in
 from ..retry import with_retries
 from .request import Request
-from .response import Response, read_timeout
-from .tls_adapter import PooledAdapter, TLSAdapter
+from .response import Response, read_timeout, system_error_behind
+from .tls_adapter import TLSAdapter
 
 SHORTEST_TIMEOUT = 0.001
 """In place of 0, which a socket takes as not to wait at all, and which urllib3 refuses."""
@@ -83,7 +89,7 @@ class Http:
 
         Threads: any. Waits for the answer's head, and between attempts as the service asks, 60 s at most.
         """
-        return self._with_retries(request, lambda: self._attempt(request))
+        return self._with_retries(request, lambda number: self._attempt(request, number))
 
     def fetch(self, request: Request) -> tuple[Response, bytes]:
         """Do as ``open`` does, and read the body too, which belongs to the attempt.
@@ -92,13 +98,15 @@ class Http:
             APIResponseValidationError: The body is longer than the request's ``max_answer_bytes``.
         """
 
-        def attempt() -> tuple[Response, bytes]:
-            response = self._attempt(request)
+        def attempt(number: int) -> tuple[Response, bytes]:
+            response = self._attempt(request, number)
             return response, response.read()
 
         return self._with_retries(request, attempt)
 
-    def _with_retries(self, request: Request, attempt: Callable[[], _T]) -> _T:
+    def _with_retries(self, request: Request, attempt: Callable[[int], _T]) -> _T:
+        numbers = itertools.count()
+
         def log(error: CartesiaError, pause: float) -> None:
             _log.debug("%s: %s; again in %.2f s", request.what, type(error).__name__, pause)
 
@@ -106,14 +114,25 @@ class Http:
             self._live.closing.wait(seconds)
             self._check_open(request)
 
-        self._check_open(request)
-        return with_retries(attempt, max_retries=request.max_retries, log=log, wait=wait, timeout_per_attempt=True)
+        def attempts() -> _T:
+            with requested(request.shown):
+                self._check_open(request)
+                return with_retries(
+                    lambda: attempt(next(numbers)),
+                    max_retries=request.max_retries,
+                    log=log,
+                    wait=wait,
+                    timeout_per_attempt=True,
+                )
+
+        return untouched(attempts)
 
     def _check_open(self, request: Request) -> None:
         if self.is_closed:
             raise APIConnectionError(f"{request.what}: the client is closed")
 
-    def _attempt(self, request: Request) -> Response:
+    def _attempt(self, request: Request, number: int) -> Response:
+        request = request.attempted()
         try:
             answer = self._live.session.request(
                 request.method,
@@ -128,7 +147,7 @@ class Http:
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
             failure, reason = _translated(error, request)
         else:
-            return self._accepted(Response(answer, request))
+            return self._accepted(Response(answer, request, retries_taken=number))
         # Outside of the handler: requests' exceptions hold the request, and with it the key.
         raise failure from reason
 
@@ -161,6 +180,30 @@ def environment_proxies(url: str) -> dict[str, str]:
     return proxies
 
 
+def _usable_proxies(url: str) -> dict[str, str]:
+    """Return the same, where requests can use the one that it will choose.
+
+    Raises:
+        ProxySettingError: It cannot. requests would say so by showing its URL, or by an exception that is no error.
+    """
+    proxies = environment_proxies(url)
+    proxy = chosen(url, proxies)
+    if proxy is not None and proxy.scheme.startswith("socks") and importlib.util.find_spec("socks") is None:
+        raise ProxySettingError(
+            f"{proxy.source} names a proxy with the scheme {proxy.scheme!r}, and SOCKS over HTTP needs PySocks: install"
+            " cartesia-sync[socks]"
+        )
+    return proxies
+
+
+def _proxy_of(url: str) -> Optional[Proxy]:
+    """Return the proxy that a failed request went through, for the message."""
+    try:
+        return chosen(url, environment_proxies(url))
+    except ProxySettingError:
+        return None  # the environment has changed since
+
+
 def _host_of(proxy: str) -> str:
     """Return a proxy's host; requests accepts a proxy without a scheme too."""
     try:
@@ -175,8 +218,9 @@ class _Live:
     def __init__(self, trust: Callable[[], ssl.SSLContext]) -> None:
         self.closing = _Closing()
         self.session = _Session()
-        self.session.mount("http://", PooledAdapter())
-        self.session.mount("https://", TLSAdapter(trust))
+        adapter = TLSAdapter(trust)
+        for scheme in ("http://", "https://"):  # both: a proxy may be reached by TLS
+            self.session.mount(scheme, adapter)
 
 
 class _Closing:
@@ -219,9 +263,13 @@ class _Session(requests.Session):
         self.cookies = _NoCookies()
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        """Return the settings of a request, with the proxies that the environment names."""
+        """Return the settings of a request, with the proxies that the environment names.
+
+        Raises:
+            ProxySettingError: It names one that cannot be used.
+        """
         found = super().merge_environment_settings(url, proxies, stream, verify, cert)
-        found["proxies"] = environment_proxies(url)
+        found["proxies"] = _usable_proxies(url)
         return found
 
     def get_redirect_target(self, resp: Any) -> Any:
@@ -238,7 +286,7 @@ class _Session(requests.Session):
         headers, which go to whichever host comes next.
         """
         prepared_request.headers.pop("Proxy-Authorization", None)
-        return environment_proxies(prepared_request.url or "")
+        return _usable_proxies(prepared_request.url or "")
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """Remove, before a redirect to another host, all that may be a credential; requests removes one header."""
@@ -264,19 +312,26 @@ class _NoCookies(requests.cookies.RequestsCookieJar):
 
 
 def _translated(error: Exception, request: Request) -> tuple[Exception, Optional[BaseException]]:
-    """Return our exception, and its cause unless that shows a URL."""
+    """Return our exception, and its cause: what the system said, since all above that holds a URL, or a credential."""
     reason = _reason(error)
+    secrets = secrets_of(environment_proxies(request.url))
+    said = redacted(str(reason).encode("utf-8", "replace"), secrets).decode()
+    cause = system_error_behind(reason)
+    if cause is not None and redacted(repr(cause).encode("utf-8", "replace"), secrets) != repr(cause).encode():
+        cause = None  # a proxy that repeats what it was told
+    proxy = _proxy_of(request.url)
+    what = request.what if proxy is None else f"{request.what} through {proxy.shown}"
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        what = f"{request.what}: no connection within {request.connect_timeout} seconds"
-        return ConnectTimeoutError(what, timeout=request.connect_timeout), reason
+        what = f"{what}: no connection within {request.connect_timeout} seconds"
+        return ConnectTimeoutError(what, timeout=request.connect_timeout), cause
     if isinstance(error, requests.exceptions.ReadTimeout):
-        return read_timeout(request), reason
+        return read_timeout(request), cause
     if isinstance(error, requests.exceptions.TooManyRedirects):
         return ProtocolError(f"{request.what}: too many redirects"), None
     # The text of a ValueError shows a URL, perhaps a proxy's. But a certificate that is refused is a ValueError too.
     if isinstance(error, ValueError) or (isinstance(reason, ValueError) and not isinstance(reason, OSError)):
         return ProtocolError(f"{request.what}: the URL, one that it redirects to, or the proxy's is none to ask"), None
-    return APIConnectionError(f"{request.what}: {reason}"), reason
+    return APIConnectionError(f"{what}: {said}"), cause
 
 
 def _reason(error: BaseException) -> BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import ssl
 from collections import deque
@@ -66,11 +67,25 @@ class PooledAdapter(requests.adapters.HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
         """Make the pools for what is reached by a proxy."""
         manager = super().proxy_manager_for(proxy, **proxy_kwargs)
-        manager.pool_classes_by_scheme = _POOLS
+        manager.pool_classes_by_scheme = _socks_pools() if proxy.lower().startswith("socks") else _POOLS
         return manager
 
 
 _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+@functools.cache
+def _socks_pools() -> dict[str, type]:
+    """Return the same for SOCKS. PySocks is imported here, where it is needed; it comes with an extra."""
+    from urllib3.contrib.socks import SOCKSHTTPConnectionPool, SOCKSHTTPSConnectionPool
+
+    class HTTPPool(SOCKSHTTPConnectionPool):
+        QueueCls = IdleConnections  # type: ignore[assignment]  # it has all that a pool calls
+
+    class HTTPSPool(SOCKSHTTPSConnectionPool):
+        QueueCls = IdleConnections  # type: ignore[assignment]  # it has all that a pool calls
+
+    return {"http": HTTPPool, "https": HTTPSPool}
 
 
 class _LentContext:
@@ -113,9 +128,15 @@ class TLSAdapter(PooledAdapter):
     ) -> Any:
         """Return the key of the pool for a request: its host, with our context."""
         host, _ = super().build_connection_pool_key_attributes(request, True, None)
+        if host["scheme"] == "http":
+            return host, {}  # the trust store is read where it is needed
+        return host, self._verification()
+
+    def _verification(self, prefix: str = "") -> dict[str, Any]:
         context = self._context()
         # urllib3 compares the names by itself, unless told not to, even where the context does not.
-        return host, {"ssl_context": context, **({} if context._context.check_hostname else {"assert_hostname": False})}
+        names = {} if context._context.check_hostname else {f"{prefix}assert_hostname": False}
+        return {f"{prefix}ssl_context": context, **names}
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Add no authorities."""
@@ -123,5 +144,6 @@ class TLSAdapter(PooledAdapter):
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
         """Reach a proxy that is itself reached by TLS with our context too."""
         if proxy.lower().startswith("https:"):
-            proxy_kwargs["proxy_ssl_context"] = self._context()
+            # The second where what goes to the service is in clear: then urllib3 takes the proxy for the service.
+            proxy_kwargs = {**proxy_kwargs, **self._verification("proxy_"), **self._verification()}
         return super().proxy_manager_for(proxy, **proxy_kwargs)

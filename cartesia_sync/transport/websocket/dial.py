@@ -6,7 +6,6 @@ in the list ``made`` before it has a descriptor, and ``dial`` alone closes what 
 
 from __future__ import annotations
 
-import base64
 import errno
 import functools
 import queue
@@ -19,17 +18,17 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import chain, zip_longest
 from typing import Any, Callable, Optional, Union
-from urllib.parse import unquote, urlsplit
 
 from ..deadline import Deadline
+from ..environment import default_trust
+from ..proxy import Proxy
+from . import tunnel
 from .stream import SecureStream, Stream
 
 _Address = tuple[Any, ...]  # as socket.getaddrinfo returns them
 
 HEAD_START = 0.25
 """Seconds after which the next address is tried too, beside the first (RFC 8305 advises 250 ms)."""
-_MAX_PROXY_HEAD_BYTES = 16 << 10
-_MSG_NOSIGNAL: int = getattr(socket, "MSG_NOSIGNAL", 0)
 _SO_NOSIGPIPE: Optional[int] = getattr(socket, "SO_NOSIGPIPE", {"darwin": 0x1022}.get(sys.platform))
 """Where the peer has gone, a send fails, and no SIGPIPE reaches the process, whose default action is to kill it without
 a word. On Linux that is a flag of each send; on macOS an option of the socket, whose number Python does not name."""
@@ -39,7 +38,13 @@ _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 def dial(
-    host: str, port: int, ssl_context: Optional[ssl.SSLContext], deadline: Deadline, *, proxy: Optional[str] = None
+    host: str,
+    port: int,
+    ssl_context: Optional[ssl.SSLContext],
+    deadline: Deadline,
+    *,
+    proxy: Optional[Proxy] = None,
+    proxy_trust: Callable[[], ssl.SSLContext] = default_trust,
 ) -> Stream:
     """Connect, and shake hands over TLS where a context is given.
 
@@ -48,12 +53,12 @@ def dial(
         port: The port.
         ssl_context: How to verify the service; None connects without TLS.
         deadline: For everything together.
-        proxy: The URL of an HTTP proxy that is asked for a tunnel (CONNECT), with its user name and password.
+        proxy: What is asked for a way to the service; None goes there directly.
+        proxy_trust: Returns how to verify a proxy that is reached by TLS; called for such a one alone.
 
     Raises:
         TimeoutError: The deadline passed first.
         OSError: The name, the addresses, the proxy or the certificate does not allow a connection.
-        ValueError: The proxy's URL is not one of an HTTP proxy.
 
     Threads: any. Waits until the deadline.
     """
@@ -62,17 +67,19 @@ def dial(
     # accepts a socket whose __init__ was interrupted.
     close_all: Callable[[], object] = functools.partial(deque, map(socket.SocketType.close, made), 0)
     try:
-        if proxy:
-            sock = _tunnel(proxy, host, port, deadline, made)
-        else:
-            sock = _connect(_resolve(host, port, deadline), deadline, made)
+        where = (host, port) if proxy is None else (proxy.host, proxy.port)
+        sock = _connect(_resolve(*where, deadline), deadline, made)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if ssl_context is None:
-            stream = Stream(sock)
-        else:
-            stream = secure = SecureStream(sock, host, ssl_context)
+        stream, below = Stream(sock), None
+        if proxy is not None:
+            if proxy.scheme == "https":
+                stream = below = SecureStream(sock, proxy.host, proxy_trust())
+                shake_hands(below, deadline)
+            tunnel.ask(stream, proxy, host, port, deadline, resolve=lambda: _addresses(host, port, deadline))
+        if ssl_context is not None:
+            stream = secure = SecureStream(sock, host, ssl_context, below=below)
             shake_hands(secure, deadline)
-        return stream
+        return stream  # a call here would be a place where an interrupt is not caught below
     except BaseException:  # Ctrl-C too: nothing stays open
         close_all()
         raise
@@ -110,6 +117,11 @@ def _resolve(host: str, port: int, deadline: Deadline) -> list[_Address]:
     if isinstance(answer, OSError):
         raise answer
     return answer
+
+
+def _addresses(host: str, port: int, deadline: Deadline) -> list[str]:
+    """Return a name's addresses in their numbers, the resolver's first choice first."""
+    return [where[0] for *_, where in _resolve(host, port, deadline)]
 
 
 def _interleaved(addresses: Sequence[_Address]) -> list[_Address]:
@@ -179,57 +191,6 @@ def _start(
         failures.append(error)
         return
     selector.register(sock, selectors.EVENT_WRITE, data=where[0])
-
-
-# ---- the proxy
-
-
-def _tunnel(proxy: str, host: str, port: int, deadline: Deadline, made: list[socket.socket]) -> socket.socket:
-    """Ask an HTTP proxy for a tunnel. The sockets are in ``made``, as for ``_connect``."""
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    try:
-        proxy_port: Optional[int] = parts.port or 80
-    except ValueError:
-        proxy_port = None
-    if proxy_port is None:  # the message of urlsplit would show part of a password with a slash in it
-        raise ValueError("the port in the proxy's URL is no number; a password there is written with %2F for a slash")
-    if parts.scheme != "http" or not parts.hostname:
-        raise ValueError(f"a WebSocket goes through an http:// proxy; got one with the scheme {parts.scheme!r}")
-    try:
-        name = host.encode("idna").decode() if not host.isascii() else host
-    except UnicodeError as error:
-        raise OSError(f"{host!r} is no host name: {error}") from None
-    where = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
-    request = f"CONNECT {where} HTTP/1.1\r\nHost: {where}\r\n"
-    if parts.username:
-        credential = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        request += f"Proxy-Authorization: Basic {base64.b64encode(credential.encode()).decode()}\r\n"
-    sock = _connect(_resolve(parts.hostname, proxy_port, deadline), deadline, made)
-    sock.settimeout(_proxy_timeout(deadline))  # nobody else uses it yet
-    sock.sendall(f"{request}\r\n".encode("ascii"), _MSG_NOSIGNAL)
-    head = bytearray()
-    while True:
-        sock.settimeout(_proxy_timeout(deadline))
-        piece = sock.recv(1)  # no byte of what comes through the tunnel
-        if not piece:
-            raise ConnectionError("the proxy closed the connection")
-        head += piece
-        if head.endswith(b"\r\n\r\n"):
-            break
-        if len(head) > _MAX_PROXY_HEAD_BYTES:
-            raise ConnectionError("the proxy did not answer in HTTP")
-    status = bytes(head.split(b"\r\n", 1)[0]).decode("latin-1")
-    if status.split(" ", 2)[1:2] != ["200"]:
-        raise ConnectionError(f"the proxy {parts.hostname} refused the tunnel: {status}")
-    return sock
-
-
-def _proxy_timeout(deadline: Deadline) -> Optional[float]:
-    """Return the time left, for ``settimeout``, to which 0 would mean not to wait at all."""
-    left = deadline.left()
-    if left == 0:
-        raise TimeoutError("the proxy did not answer in time")
-    return left
 
 
 # ---- TLS

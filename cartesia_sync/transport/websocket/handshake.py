@@ -12,14 +12,14 @@ import io
 import socket
 import ssl
 from collections.abc import Mapping
-from typing import Optional
+from typing import Callable, Optional
 from urllib.parse import urlsplit
 
 import websocket
 
 from ...errors import APIConnectionError, ConnectTimeoutError, ProtocolError
 from ..deadline import Deadline
-from ..environment import proxy_for
+from ..environment import default_trust, proxy_for
 from ..error_response import MAX_BODY_BYTES, error_response
 from ..redaction import SECRET_HEADERS, redacted, secrets_in
 from .dial import dial
@@ -36,6 +36,7 @@ def connect(
     ssl_context: Optional[ssl.SSLContext],
     deadline: Deadline,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
+    proxy_trust: Callable[[], ssl.SSLContext] = default_trust,
 ) -> Wire:
     """Open a WebSocket connection.
 
@@ -45,8 +46,10 @@ def connect(
         ssl_context: For ``wss://``.
         deadline: For name resolution, TCP, TLS and the upgrade together.
         max_message_bytes: How large a single message may be.
+        proxy_trust: Returns how to verify a proxy that is reached by TLS; called for such a one alone.
 
     Raises:
+        ProxySettingError: The environment names a proxy that is none.
         APIStatusError: The service answered with anything but an upgrade.
         ConnectTimeoutError: Not done by the deadline.
         ProtocolError: The answer is not a WebSocket upgrade.
@@ -57,11 +60,13 @@ def connect(
     parts = urlsplit(url)
     secure = parts.scheme == "wss"
     host, port = parts.hostname or "", parts.port or (443 if secure else 80)
-    where = f"{host}:{port}"
+    proxy = proxy_for(url)
+    where = f"{host}:{port}" if proxy is None else f"{host}:{port} through {proxy.shown}"
     if secure and ssl_context is None:
         raise ValueError("a wss:// address needs an ssl_context")  # never in clear
     try:
-        duplex = Duplex(dial(host, port, ssl_context if secure else None, deadline, proxy=proxy_for(url)))
+        stream = dial(host, port, ssl_context if secure else None, deadline, proxy=proxy, proxy_trust=proxy_trust)
+        duplex = Duplex(stream)
     except TimeoutError as error:
         raise _connect_timeout(where, deadline) from error
     except socket.timeout as error:  # not a TimeoutError before Python 3.10

@@ -101,13 +101,17 @@ class SecureStream(Stream):
     """A socket over TLS.
 
     Args:
-        sock: Connected, and nothing was sent on it.
+        sock: Connected, and nothing was sent on it, unless below.
         host: The name that is asked for, and that the certificate must have.
         context: How the certificate is verified.
+        below: The TLS with a proxy, over the same socket, that this one runs inside of; None where there is none.
     """
 
-    def __init__(self, sock: socket.socket, host: str, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, sock: socket.socket, host: str, context: ssl.SSLContext, *, below: Optional[SecureStream] = None
+    ) -> None:
         super().__init__(sock)
+        self._below = below
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._read_buffer = memoryview(bytearray(_READ_BYTES))
@@ -155,7 +159,7 @@ class SecureStream(Stream):
                 if self._is_tls_drained:
                     if has_all:
                         break
-                    has_all = self._read_ciphertext() < len(self._read_buffer)
+                    has_all = self._read_ciphertext()
                 more = self._decrypt(buffer[count:])
                 if more == 0:
                     self.is_drained = False  # the next call is to meet the end again
@@ -195,16 +199,21 @@ class SecureStream(Stream):
                 return 0  # without TLS's close_notify, as most peers end
             raise
 
-    def _read_ciphertext(self) -> int:
-        """Take over what the system has received, and return how much."""
-        count = _receive(self._sock, self._read_buffer)
+    def _read_ciphertext(self) -> bool:
+        """Take over what the system has received, and return whether that was all."""
+        if self._below is None:
+            count = _receive(self._sock, self._read_buffer)
+            has_all = count < len(self._read_buffer)
+        else:
+            count = self._below.recv_into(self._read_buffer)
+            has_all = self._below.is_drained
         if count:
             self._incoming.write(self._read_buffer[:count])
         else:
             self._has_ended = True
             self._incoming.write_eof()
         self._is_tls_drained = False
-        return count
+        return has_all
 
     def send(self, data: memoryview, counts: list[int]) -> None:
         """Send a record at most; it counts once all of it has left. Otherwise as the base class."""
@@ -236,11 +245,14 @@ class SecureStream(Stream):
     @property
     def has_unsent(self) -> bool:
         """Whether TLS has something to send, or a record has not left whole."""
-        return bool(self._ciphertext) or self._outgoing.pending > 0
+        has_own = bool(self._ciphertext) or self._outgoing.pending > 0
+        return has_own or (self._below is not None and self._below.has_unsent)
 
     def flush(self) -> None:
         """Send what TLS has encrypted; otherwise as the base class."""
         self._find_encrypted()
+        if self._below is not None:
+            self._below.flush()
         while True:
             if not self._ciphertext:
                 if not self._outgoing.pending:
@@ -249,7 +261,11 @@ class SecureStream(Stream):
             first, counts = self._ciphertext[0]
             sent = sum(counts)
             if sent < len(first):
-                counts.extend(map(self._sock.send, (memoryview(first)[sent:],), (NO_SIGNAL,)))
+                left = memoryview(first)[sent:]
+                if self._below is None:
+                    counts.extend(map(self._sock.send, (left,), (NO_SIGNAL,)))
+                else:
+                    self._below.send(left, counts)
             else:
                 del self._ciphertext[0]
 

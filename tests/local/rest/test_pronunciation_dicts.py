@@ -28,7 +28,10 @@ def test_a_dictionary_lives_and_is_changed_and_dies(ask: Ask, slash: str) -> Non
     with LocalServer() as server:
         made = ask(server, "POST", f"/pronunciation-dicts{slash}", json={"name": "Mine", "items": ITEMS}).json()
         assert set(made) == {"id", "name", "owner_id", "pinned", "items", "created_at"}
-        assert made["items"] == [{**ITEMS[0], "case_sensitive": False}, ITEMS[1]]
+        assert made["items"] == [
+            {**ITEMS[0], "pronunciation": "sequel", "case_sensitive": False},
+            {**ITEMS[1], "pronunciation": "you ess"},
+        ]
         path = f"/pronunciation-dicts/{made['id']}"
         assert ask(server, "GET", path).json() == made
         renamed = ask(server, "PATCH", path, json={"name": "Yours"}).json()
@@ -59,12 +62,58 @@ def test_dictionaries_are_listed_in_pages(ask: Ask) -> None:
         {"name": "x", "items": ["y"]},
         {"name": "x", "items": [{"text": "a"}]},
         {"name": "x", "items": [{"text": " ", "alias": "b"}]},
+        {"name": "x", "items": [{"text": "a", "pronunciation": 7}]},
+        {"name": "x", "items": [{"text": "a", "pronunciation": 7, "alias": "b"}]},
+        {"name": "x", "items": [{"text": "a", "pronunciation": "b", "alias": 7}]},
         {"name": "x", "items": [{"text": "a", "alias": "b", "case_sensitive": "no"}]},
     ],
 )
 def test_what_is_wrong_is_refused(ask: Ask, body: Any) -> None:
     with LocalServer() as server:
         assert ask(server, "POST", "/pronunciation-dicts/", json=body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"pronunciation": "sequel"}, {"alias": "sequel"}, {"pronunciation": "sequel", "alias": "no"}],
+    ids=lambda given: "+".join(given),
+)
+def test_an_item_has_its_new_name_and_its_former_one(
+    ask: Ask, request_for: Callable[..., dict[str, Any]], given: dict[str, str]
+) -> None:
+    with LocalServer(engine="signal") as server:
+        dictionary = make(ask, server, [{"text": "SQL", **given}])
+        kept = ask(server, "GET", f"/pronunciation-dicts/{dictionary}").json()["items"]
+        assert kept == [{"text": "SQL", "pronunciation": "sequel", "alias": "sequel", "case_sensitive": False}]
+        spoken = ask(
+            server, "POST", "/tts/bytes", json={**request_for("a", "SQL."), "pronunciation_dict_id": dictionary}
+        )
+        assert spoken.content == ask(server, "POST", "/tts/bytes", json=request_for("a", "sequel.")).content
+
+
+def test_an_item_may_hold_phonemes(
+    ask: Ask, dial: Dial, audio_of: AudioOf, request_for: Callable[..., dict[str, Any]]
+) -> None:
+    with LocalServer() as server:
+        dictionary = make(ask, server, [{"text": "bayou", "pronunciation": "<<ˈ|b|ɑ|ˈ|j|u>>"}])
+        peer = dial(server)
+        peer.ask("a", "The Bayou.", pronunciation_dict_id=dictionary, add_timestamps=True)
+        events = peer.until("a")
+        assert [word for event in events for word in event.get("word_timestamps", {}).get("words", [])] == [
+            "The",
+            "Bayou.",
+        ]
+        peer.ask("b", "The <<ˈ|b|ɑ|ˈ|j|u>>.")
+        assert audio_of(events) == audio_of(peer.until("b"), "b")
+
+
+def test_an_item_has_its_former_name_alone_if_the_switch_says_so(ask: Ask) -> None:
+    with LocalServer(engine="signal", pronunciation_items=False) as server:
+        body = {"name": "x", "items": [{"text": "SQL", "pronunciation": "sequel"}]}
+        assert ask(server, "POST", "/pronunciation-dicts/", json=body).status_code == 400
+        body["items"] = [{"text": "SQL", "pronunciation": "no", "alias": "sequel"}]
+        made = ask(server, "POST", "/pronunciation-dicts/", json=body).json()
+        assert made["items"] == [{"text": "SQL", "alias": "sequel", "case_sensitive": False}]
 
 
 def test_words_sound_as_the_dictionary_says_and_are_timed_as_they_are_written(

@@ -6,13 +6,17 @@ import gzip
 import http.client
 import json
 import select
+import socket
 import threading
+import tracemalloc
+import zlib
 from typing import Any, Callable
 
 import pytest
 import requests
 
-from cartesia_sync.local import CutAnswer, LocalServer, RefuseRequest, StallAnswer, Upload, app
+from cartesia_sync.local import CutAnswer, LocalServer, RefuseRequest, StallAnswer, Upload
+from cartesia_sync.local.rest import responder
 
 BOUND = 10.0
 Ask = Callable[..., requests.Response]
@@ -29,8 +33,10 @@ def test_requests_are_written_down(ask: Ask) -> None:
         ask(server, "GET", "/voices?limit=2&expand[]=a&expand[]=b", key="wrong", headers={"X-Mine": "1"})
         ask(server, "POST", "/access-token", key="right", json={"expires_in": 5})
         ask(server, "POST", "/nowhere", key=None, data=b"\xff")
-        ask(server, "POST", "/voices/clone", data={"name": ["a", "b"]}, files={"clip": ("x.wav", b"\x00", "audio/wav")})
-        first, second, third, fourth = server.requests
+        form: Any = {"data": {"name": ["a", "b"]}, "files": {"clip": ("x.wav", b"\x00", "audio/wav")}}
+        ask(server, "POST", "/voices/clone", key="right", **form)
+        ask(server, "POST", "/voices/clone", key="wrong", **form)
+        first, second, third, fourth, fifth = server.requests
     assert (first.method, first.path) == ("GET", "/voices")
     assert first.query == {"limit": ["2"], "expand[]": ["a", "b"]}
     assert first.headers["x-mine"] == "1"
@@ -38,6 +44,7 @@ def test_requests_are_written_down(ask: Ask) -> None:
     assert second.body == {"expires_in": 5}
     assert third.body == b"\xff"
     assert fourth.body == {"name": ["a", "b"], "clip": [Upload("x.wav", "audio/wav", b"\x00")]}
+    assert fifth.body is None  # nobody has looked at it
 
 
 def test_without_records_no_request_is_kept(ask: Ask) -> None:
@@ -81,12 +88,103 @@ def test_a_body_that_is_not_what_its_headers_say_is_a_bad_request(ask: Ask) -> N
         assert ask(server, "POST", "/pronunciation-dicts", data=b"no gzip", headers=headers).status_code == 400
 
 
-def test_a_body_that_is_too_large_is_refused(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "_MOST_BODY_BYTES", 5000)
-    with LocalServer() as server:
-        for body in ({"data": b"x" * 6000}, {"files": {"clip": b"x" * 6000}}):
-            answer = ask(server, "POST", "/voices/clone", **body)
-            assert (answer.status_code, answer.json()["error_code"]) == (413, "file_too_large")
+MIB = 1024**2
+JSON_PATHS = ("/tts/bytes", "/tts/sse", "/pronunciation-dicts/", "/voices/localize", "/access-token", "/nowhere")
+UPLOAD_PATHS = ("/voices/clone", "/infill/bytes", "/voice-changer/bytes", "/voice-changer/sse", "/datasets/x/files")
+
+
+def raw_answer(server: LocalServer, path: str, *headers: str, key: str = "any", body: bytes = b"") -> bytes:
+    """The status line of what comes while no more is sent."""
+    head = "\r\n".join([f"POST {path} HTTP/1.1", "Host: localhost", f"X-API-Key: {key}", *headers, "", ""])
+    with socket.create_connection((server.host, server.port), BOUND) as raw:
+        raw.sendall(head.encode() + body)
+        with raw.makefile("rb") as file:
+            return file.readline()
+
+
+@pytest.mark.parametrize("path", [*JSON_PATHS, *UPLOAD_PATHS])
+def test_a_body_that_is_too_large_is_refused_before_it_has_come(path: str) -> None:
+    most = MIB if path in JSON_PATHS else 100 * MIB
+    with LocalServer(engine="signal") as server:
+        assert b" 413 " in raw_answer(server, path, f"Content-Length: {most + 1}", "Content-Type: application/json")
+        chunked = ("Transfer-Encoding: chunked", "Content-Type: application/json")
+        if path in JSON_PATHS:
+            body = b"%x\r\n" % (most + 1) + b"x" * (most + 1) + b"\r\n"
+            assert b" 413 " in raw_answer(server, path, *chunked, body=body)
+
+
+def test_an_upload_may_be_larger_than_json(ask: Ask) -> None:
+    with LocalServer(engine="signal") as server:
+        clip = {"clip": ("c.wav", b"x" * 2 * MIB)}
+        answer = ask(server, "POST", "/voices/clone", data={"name": "Mine", "language": "en"}, files=clip)
+        assert answer.status_code == 200
+        assert len(server.requests[0].body["clip"][0].data) == 2 * MIB
+        answer = ask(server, "POST", "/pronunciation-dicts/", json={"name": "x" * 2 * MIB})
+        assert (answer.status_code, answer.json()["error_code"]) == (413, "file_too_large")
+
+
+@pytest.mark.parametrize("path", ["/tts/bytes", "/voices/clone", "/stt"])
+def test_the_credential_is_looked_at_before_the_body(path: str) -> None:
+    with LocalServer(engine="signal", api_keys={"right"}) as server:
+        for headers in (["Content-Length: 60000000"], ["Transfer-Encoding: chunked"]):
+            assert b" 401 " in raw_answer(server, path, *headers, key="wrong")
+        assert [request.body for request in server.requests] == [None, None]
+
+
+@pytest.mark.parametrize("how", ["gzip", "deflate", "raw deflate"])
+def test_what_a_body_inflates_to_counts(ask: Ask, how: str) -> None:
+    def deflated(data: bytes) -> bytes:
+        deflator = zlib.compressobj(wbits={"gzip": 31, "deflate": 15, "raw deflate": -15}[how])
+        return deflator.compress(data) + deflator.flush()
+
+    headers = {"Content-Encoding": how.rpartition(" ")[2], "Content-Type": "application/json"}
+    bomb = deflated(b" " * 200 * MIB)
+    assert len(bomb) < MIB
+    with LocalServer(engine="signal") as server:
+        tracemalloc.start()
+        try:
+            answer = ask(server, "POST", "/pronunciation-dicts/", data=bomb, headers=headers)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert (answer.status_code, answer.json()["error_code"]) == (413, "file_too_large")
+        assert peak < 32 * MIB
+        for good in (b'{"name": "x"}', b'{"name": "' + b"x" * 100_000 + b'"}'):
+            assert ask(server, "POST", "/pronunciation-dicts/", data=deflated(good), headers=headers).ok
+            cut = deflated(good)[:-9]
+            assert ask(server, "POST", "/pronunciation-dicts/", data=cut, headers=headers).status_code == 400
+
+
+@pytest.mark.parametrize(("encoding", "form"), [("br", False), ("zstd", False), ("gzip", True)])
+def test_other_encodings_are_refused(ask: Ask, encoding: str, form: bool) -> None:
+    with LocalServer(engine="signal") as server:
+        body: Any = {"files": {"clip": b"x"}} if form else {"data": b"x"}
+        answer = ask(server, "POST", "/voices/clone", headers={"Content-Encoding": encoding}, **body)
+        assert answer.status_code == 415
+
+
+def test_a_large_body_is_read_on_another_thread(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    parsed = responder._parsed
+
+    def parse(data: bytes) -> Any:
+        threads.append(threading.current_thread().name)
+        return parsed(data)
+
+    monkeypatch.setattr(responder, "_parsed", parse)
+    with LocalServer(engine="signal") as server:
+        for size in (10, 500_000):
+            assert ask(server, "POST", "/pronunciation-dicts/", json={"name": "x" * size}).status_code == 200
+    assert [name.startswith("cartesia-sync-local-server") for name in threads] == [True, False]
+
+
+def test_a_body_that_does_not_come_in_time_is_not_waited_for() -> None:
+    with LocalServer(engine="signal", request_timeout=0.2) as server:
+        for headers in (
+            ["Content-Length: 10", "Content-Type: application/json"],
+            ["Content-Length: 10", "Content-Type: multipart/form-data; boundary=b"],
+        ):
+            assert b" 408 " in raw_answer(server, "/voices/clone", *headers, body=b"{")
 
 
 def test_every_answer_has_an_id_of_its_own(ask: Ask) -> None:

@@ -234,7 +234,7 @@ def test_a_failure_in_mid_stream_is_an_error_event(ask: Ask, monkeypatch: pytest
         spoken_count = 0
         body = json.dumps(speech()).encode()
         with socket.create_connection((server.host, server.port), BOUND) as raw:
-            head = f"POST /tts/bytes HTTP/1.1\r\nHost: x\r\nX-API-Key: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            head = f"POST /tts/bytes HTTP/1.1\r\nHost: localhost\r\nX-API-Key: x\r\nContent-Length: {len(body)}\r\n\r\n"
             raw.sendall(head.encode() + body)
             got = b"".join(iter(lambda: raw.recv(65536), b""))
         assert got.count(b"HTTP/1.1 ") == 1

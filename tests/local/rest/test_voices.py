@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import re
 import uuid
-from typing import Any, Callable
+from pathlib import Path
+from typing import Any, Callable, Optional
 
+import cartesia
 import pytest
 
 from cartesia_sync.local import LocalServer
@@ -36,6 +40,112 @@ def test_the_examples_ids_are_in_the_catalogue(ask: Ask) -> None:
     assert (listed["has_more"], listed["next_page"]) == (False, None)
 
 
+# In the README, the examples, the tests or the source of the official client 4.2.0, or in the service's documents.
+OFFICIAL_IDS = (
+    EXAMPLE,
+    "e07c00bc-4134-4eae-9ea4-1a55fb45746b",
+    "694f9389-aac1-45b6-b726-9d9369183238",
+    "a0e99841-438c-4a64-b679-ae501e7d6091",
+    "f786b574-daa5-4673-aa0c-cbe3e8534c02",
+    "9626c31c-bec5-4cca-baa8-f8ba9e84c8bc",
+    "228fca29-3a0a-435c-8728-5cb483251068",
+    "5ee9feff-1265-424a-9d7f-8e4d431a12c7",
+)
+UNKNOWN = "11111111-2222-3333-4444-555555555555"
+
+
+def speak(ask: Ask, server: LocalServer, voice: str, version: Optional[str] = None) -> Any:
+    body = {
+        "model_id": "sonic-3",
+        "transcript": "Hello.",
+        "voice": {"mode": "id", "id": voice},
+        "output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 8000},
+    }
+    return ask(server, "POST", "/tts/bytes", json=body, version=version)
+
+
+def test_the_ids_that_official_texts_use_speak(ask: Ask) -> None:
+    with LocalServer(engine="signal") as server:
+        for voice_id in (*OFFICIAL_IDS, EXAMPLE.upper()):
+            assert speak(ask, server, voice_id).status_code == 200, voice_id
+            assert ask(server, "GET", f"/voices/{voice_id}").json()["id"] == voice_id.lower()
+
+
+def test_the_ids_of_the_installed_official_client_are_in_the_catalogue(ask: Ask) -> None:
+    found = set()
+    for path in Path(cartesia.__file__).parent.rglob("*.py"):
+        found |= set(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", path.read_text(encoding="utf-8")))
+    described = importlib.metadata.metadata("cartesia").get_payload()
+    found |= set(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", str(described)))
+    assert EXAMPLE in found
+    with LocalServer(engine="signal") as server:
+        for voice_id in found:
+            assert ask(server, "GET", f"/voices/{voice_id}").status_code == 200, voice_id
+
+
+@pytest.mark.parametrize(("version", "status"), [(NEW, 404), ("2026-03-01", 404), (OLD, 400)])
+def test_a_uuid_that_no_voice_has_is_refused_wherever_it_stands(
+    ask: Ask, clone: Any, dial: Callable[..., Any], version: str, status: int
+) -> None:
+    with LocalServer(engine="signal") as server:
+        refused = [
+            speak(ask, server, UNKNOWN, version),
+            ask(
+                server,
+                "POST",
+                "/infill/bytes",
+                data={"model_id": "sonic-3", "transcript": "Hello.", "voice_id": UNKNOWN},
+                files={"left_audio": ("l.wav", b"RIFF")},
+                version=version,
+            ),
+            ask(
+                server,
+                "POST",
+                "/voice-changer/bytes",
+                data={"voice[id]": UNKNOWN},
+                files={"clip": ("c.wav", b"RIFF")},
+                version=version,
+            ),
+        ]
+        for answer in refused:
+            assert answer.status_code == status
+            if version != OLD:
+                assert answer.json()["error_code"] == "voice_not_found"
+        for path in (f"/voices/{UNKNOWN}", "/voices/nobody"):
+            assert ask(server, "GET", path, version=version).status_code == 404
+        assert clone(server, base_voice_id=UNKNOWN, version=version).status_code == 404
+        peer = dial(server, f"?cartesia_version={version}")
+        peer.ask("a", "Hello.", voice=UNKNOWN)
+        event = peer.event()
+        assert (event["type"], event["status_code"], event["context_id"]) == ("error", status, "a")
+        peer.ask("b", "Hello.")
+        assert peer.until("b")[-1]["type"] == "done"
+
+
+def test_a_clone_speaks_until_it_is_deleted(ask: Ask, clone: Any) -> None:
+    with LocalServer(engine="signal") as server:
+        made = clone(server).json()["id"]
+        assert speak(ask, server, made).status_code == 200
+        assert ask(server, "DELETE", f"/voices/{made}").status_code == 204
+        assert speak(ask, server, made).status_code == 404
+        assert ask(server, "GET", f"/voices/{made}").status_code == 404
+
+
+def test_a_switch_lets_any_uuid_be_a_voice(ask: Ask, clone: Any) -> None:
+    with LocalServer(engine="signal", any_voice=True) as server:
+        before = ask(server, "GET", "/voices?limit=100").json()
+        assert speak(ask, server, UNKNOWN).status_code == 200
+        known = ask(server, "GET", f"/voices/{EXAMPLE}").json()
+        answer = ask(server, "GET", f"/voices/{UNKNOWN}").json()
+        assert (answer["id"], answer["is_owner"], set(answer)) == (UNKNOWN, False, set(known))
+        assert clone(server, base_voice_id=UNKNOWN).status_code == 200
+        assert ask(server, "DELETE", f"/voices/{UNKNOWN}").status_code == 403
+        for path in ("/voices/nobody", f"/voices/{UNKNOWN}0"):
+            assert ask(server, "GET", path).status_code == 404
+        assert speak(ask, server, "nobody").status_code == 404
+        assert ask(server, "GET", "/voices?is_owner=false&limit=100").json() == before  # it is not listed
+
+
 @pytest.mark.parametrize(
     ("version", "own"),
     [(NEW, {"tagline", "access", "visibility", "accent"}), (OLD, {"is_public"}), ("2026-03-01", {"is_public"})],
@@ -55,7 +165,7 @@ def test_a_voice_has_the_shape_of_the_version(ask: Ask, clone: Any, version: str
 @pytest.mark.parametrize(
     ("query", "names"),
     [
-        ("q=ADA", ["Ada"]),
+        ("q=FLORA", ["Flora"]),  # no id holds these letters
         ("q=parisian", ["Karine"]),
         ("gender=masculine&language=en", ["Bruno", "Gustav", "Hugo"]),
         ("language=fr", ["Karine"]),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cartesia_sync.local.voice.pronunciation import Item, Pronunciation, Written, as_written
 from cartesia_sync.local.voice.timing import Timed
-from cartesia_sync.local.voice.transcript import Pause, Phrase, Style
+from cartesia_sync.local.voice.transcript import Pause, Phrase, Style, read_tags
 
 STYLE = Style()
 
@@ -41,6 +41,38 @@ def test_whole_words_are_replaced(text: str, items: Any, expected: str) -> None:
 def test_text_without_spaces_is_searched_everywhere() -> None:
     assert spoken("我爱北京。", ("北京", "背景"), by_character=True) == "我爱背景。"
     assert spoken("我爱北京。", ("北京", "背景")) == "我爱北京。"
+
+
+def test_phonemes_in_an_alias_are_spans_of_the_text_and_those_of_the_transcript_stay() -> None:
+    (phrase,), _ = read_tags("The <<m|aɪ>> bayou, <spell>AB</spell>.", STYLE)
+    items = [Item("bayou", "<<ˈ|b|ɑ|ˈ|j|u>>"), Item("m", "no"), Item("A", "no")]
+    (spoken,), written = Pronunciation(items).apply([phrase], by_character=False)
+    assert isinstance(spoken, Phrase)
+    assert spoken.text == "The maɪ bɑju, A B."
+    sounds = [(spoken.text[span.start : span.end], span.sounds) for span in spoken.spans]
+    assert sounds == [("maɪ", ("m", "aɪ")), ("bɑju", ("ˈ", "b", "ɑ", "ˈ", "j", "u"))]
+    assert written == [
+        Written(["The"], 1),
+        Written(["<<m|aɪ>>"], 1),
+        Written(["bayou,"], 1),
+        Written(["<spell>AB</spell>."], 2),
+    ]
+    (spoken,), _ = Pronunciation(items).apply([phrase], by_character=False, inline_phonemes=False)
+    assert isinstance(spoken, Phrase)
+    assert spoken.text == "The maɪ <<ˈ|b|ɑ|ˈ|j|u>>, A B."
+
+
+def test_what_is_spelled_among_characters_is_one_token() -> None:
+    (phrase,), _ = read_tags("我爱<spell>A 1</spell>。", STYLE)
+    (spoken,), written = Pronunciation([]).apply([phrase], by_character=True)
+    assert isinstance(spoken, Phrase)
+    assert spoken.text == "我爱 A 1。"
+    assert [(group.tokens, group.spoken) for group in written] == [
+        (["我"], 1),
+        (["爱"], 1),
+        (["<spell>A 1</spell>"], 2),
+        (["。"], 1),
+    ]
 
 
 def times(text: str) -> list[Timed]:

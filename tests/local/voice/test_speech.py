@@ -16,7 +16,7 @@ import pytest
 
 from cartesia_sync.local.voice import speech
 from cartesia_sync.local.voice.audio_format import ENCODINGS, SAMPLE_RATES_HZ, AudioFormat
-from cartesia_sync.local.voice.speech import LANGUAGES, Speaker, SpeechError, Spoken, choose_voice
+from cartesia_sync.local.voice.speech import LANGUAGES, REGIONS, Speaker, SpeechError, Spoken, choose_voice
 from cartesia_sync.local.voice.transcript import Pause, Phrase, Style
 
 ENGINES = ["signal"]
@@ -113,7 +113,7 @@ def test_every_speaker_is_the_same_each_time_and_unlike_the_others(espeak: Speak
 
 
 def test_every_language_has_a_voice(espeak: Speaker) -> None:
-    for language in LANGUAGES:
+    for language in (*LANGUAGES, *REGIONS):
         assert say(espeak, "2 3.", voice=choose_voice(EXAMPLES[0], language)).seconds > 0.1, language
 
 
@@ -212,6 +212,27 @@ def test_close_wakes_a_sentence_that_hangs(espeak: Speaker) -> None:
             await speaking
 
     asyncio.run(speak_and_close())
+
+
+def test_an_engine_that_is_ended_while_it_starts_is_not_taken_for_missing(
+    espeak: Speaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speaker = Speaker("auto")
+    engine = speaker._engine
+    assert isinstance(engine, speech._EspeakEngine)
+    read = engine._read
+
+    def end(process: Any) -> Any:
+        engine.kill()
+        return read(process)
+
+    monkeypatch.setattr(engine, "_read", end)
+    try:
+        with pytest.raises(SpeechError, match="stopped"):
+            say(speaker, Phrase("Hi.", PLAIN))
+        assert speaker._engine is engine
+    finally:
+        speaker.close()
 
 
 def test_auto_falls_back_and_says_so_once(tmp_path: Path) -> None:

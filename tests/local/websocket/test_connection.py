@@ -34,6 +34,7 @@ from cartesia_sync.local import (
 from cartesia_sync.local.fault_plan import FaultPlan
 from cartesia_sync.local.generation import ConcurrencyLimit
 from cartesia_sync.local.recorder import Recorder
+from cartesia_sync.local.requests import RequestRules
 from cartesia_sync.local.rest.pronunciation_dicts import PronunciationDicts
 from cartesia_sync.local.settings import ServerOptions
 from cartesia_sync.local.voice.audio_format import AudioFormat
@@ -206,6 +207,7 @@ def connection_on(websocket: Any, speaker: Speaker, **options: Any) -> Connectio
         number=0,
         request_id="r",
         version="2026-08-14",
+        rules=RequestRules(),
         socket=websocket,
         transport=NoTransport(),  # type: ignore[arg-type]  # no more of it is used
         options=ServerOptions(idle_timeout=None, **options),
@@ -213,7 +215,7 @@ def connection_on(websocket: Any, speaker: Speaker, **options: Any) -> Connectio
         fault_plan=FaultPlan(()),
         speaker=speaker,
         concurrency=ConcurrencyLimit(None),
-        find_pronunciation=PronunciationDicts("me").pronunciation,
+        find_pronunciation=PronunciationDicts("me", has_pronunciation=True).pronunciation,
     )
 
 

@@ -281,6 +281,83 @@ def test_expiry_may_be_silent_or_never(dial: Dial) -> None:
         assert peer.until("a")[-1]["type"] == "done"
 
 
+@pytest.mark.parametrize("how", [{}, {"flush": True}, {"max_buffer_delay_ms": 0}], ids=str)
+def test_a_parted_tag_ends_its_context_with_an_error_that_names_it(dial: Dial, how: dict[str, Any]) -> None:
+    with LocalServer(engine="signal") as server:
+        peer = dial(server)
+        peer.ask("a", 'Wait <break time="1.', continue_=True, **how)
+        peer.ask("a", '5s"/> now.')
+        peer.ask("b", "Not parted. ", continue_=True)
+        peer.ask("b", '<break time="0.1s"/>', continue_=True)
+        peer.ask("b", "3 <", continue_=True)
+        peer.ask("b", " 5.")
+        events = peer.until("a", "b")
+    (error,) = (event for event in events if event["type"] == "error")
+    assert (error["context_id"], error["status_code"], error["title"]) == ("a", 400, "Invalid transcript")
+    assert '<break time="1.5s"/>' in error["message"]
+
+
+def test_parted_tags_are_joined_if_the_switches_say_so(dial: Dial, audio_of: AudioOf) -> None:
+    whole = 'Wait <break time="1.5s"/> now.'
+    with LocalServer(engine="signal", strict_tags=False) as server:
+        peer = dial(server)
+        peer.ask("whole", whole)
+        for piece in whole:
+            peer.ask("a", piece, continue_=True)
+        peer.ask("a", "")
+        events = peer.until("a", "whole")
+        assert audio_of(events, "a") == audio_of(events, "whole")
+        for piece in ("It is <<m|", "e>> turn."):
+            peer.ask("b", piece, continue_=piece != "e>> turn.")
+        assert peer.until("b")[-1]["type"] == "done"
+    with LocalServer(engine="signal", strict_phonemes=True) as server:
+        peer = dial(server)
+        for piece in ("It is <<m|", "e>> turn."):
+            peer.ask("b", piece, continue_=True)
+        assert peer.until("b")[-1]["title"] == "Invalid transcript"
+
+
+SPELLED = "Take <spell>AB1</spell>, and <<m|aɪ>> hat."
+
+
+def test_what_is_spelled_is_one_word_with_its_tags_and_so_are_phonemes(dial: Dial) -> None:
+    with LocalServer() as server:
+        peer = dial(server)
+        peer.ask("a", SPELLED, add_timestamps=True)
+        events = peer.until("a")
+        words = words_of(events)
+        assert [word for word, _, _ in words] == ["Take", "<spell>AB1</spell>,", "and", "<<m|aɪ>>", "hat."]
+        assert all(start < end for _, start, end in words)
+        assert all(first[2] <= second[1] for first, second in zip(words, words[1:]))
+        peer.ask("zh", "我<spell>A1</spell>。", add_timestamps=True, language="zh")
+        assert [word for word, _, _ in words_of(peer.until("zh"))] == ["我", "<spell>A1</spell>", "。"]
+
+
+def test_what_is_spelled_is_letters_and_phonemes_are_signs_if_the_switches_say_so(
+    dial: Dial, audio_of: AudioOf
+) -> None:
+    with LocalServer(whole_spell=False, inline_phonemes=False) as server:
+        peer = dial(server)
+        peer.ask("a", SPELLED, add_timestamps=True)
+        signs = peer.until("a")
+        words = [word for word, _, _ in words_of(signs)]
+        assert words == ["Take", "A", "B", "1,", "and", "<<m|aɪ>>", "hat."]
+    with LocalServer() as server:
+        peer = dial(server)
+        peer.ask("a", SPELLED)
+        assert audio_of(peer.until("a")) != audio_of(signs)
+
+
+def test_a_first_text_without_a_word_opens_a_context_if_the_switch_says_so(dial: Dial) -> None:
+    with LocalServer(engine="signal", strict_first_transcript=False) as server:
+        peer = dial(server)
+        peer.ask("a", "\n", continue_=True)
+        peer.ask("a", "Hello.")
+        assert [event["type"] for event in peer.until("a")] == ["chunk", "chunk", "done"]
+        peer.ask("b", "...")
+        assert [event["type"] for event in peer.until("b")] == ["done"]
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import socket
 import traceback
@@ -18,13 +19,15 @@ from cartesia_sync import (
     BadRequestError,
     Cartesia,
     ConflictError,
+    IncompleteAnswerError,
     InternalServerError,
     NotFoundError,
     PermissionDeniedError,
     RateLimitError,
     UnprocessableEntityError,
 )
-from cartesia_sync.errors import APIResponseValidationError, ProtocolError
+from cartesia_sync.errors import APIResponseValidationError, ProtocolError, ProxySettingError
+from cartesia_sync.exchange import HTTPRequest
 from cartesia_sync.transport.error_response import MAX_BODY_BYTES
 
 from ...support.http_service import Asked, Out, Service, answer
@@ -179,10 +182,11 @@ def test_no_failed_connection_tells_the_key_or_the_query() -> None:
     words = list(words_of(failed.value))
     assert words[0].startswith("GET /x: ")
     assert not [each for each in words if KEY in each or "what-was-asked" in each]
-    # Nor does what is behind it hold the request, where a debugger or a reporter would find the key.
+    assert failed.value.request == HTTPRequest("GET", f"http://127.0.0.1:{port}/x")
+    # Nor does what is behind it hold requests' own, where a debugger or a reporter would find the key.
     behind: Optional[BaseException] = failed.value
     while behind is not None:
-        assert not hasattr(behind, "request")
+        assert isinstance(getattr(behind, "request", None), (HTTPRequest, type(None)))
         behind = behind.__cause__ or behind.__context__
 
 
@@ -190,7 +194,7 @@ def test_no_failed_connection_tells_the_key_or_the_query() -> None:
 def test_a_proxy_that_is_none_is_not_shown(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     client = Cartesia(api_key=KEY, base_url="https://api.example", max_retries=0)
-    with pytest.raises(ProtocolError, match="none to ask") as failed:
+    with pytest.raises(ProxySettingError, match=r"HTTPS_PROXY names a proxy with the scheme '(http|socks9)'") as failed:
         client.get("/x")
     assert not [words for words in words_of(failed.value) if "s3cret" in words]
 
@@ -238,3 +242,56 @@ def test_whatever_the_service_says_no_foreign_exception_reaches_the_user(head: b
         out.hang_up()
 
     assert isinstance(failure_of(say), APIConnectionError)
+
+
+# ---- what was asked, and what was answered
+
+
+def test_a_refusal_shows_its_request_and_its_answer() -> None:
+    said = {"title": "Oh", "message": "No."}
+    with Service(answer(404, said, X_Thing="a", Content_Type="application/json")) as service:
+        client = Cartesia(api_key=KEY, base_url=service.url, max_retries=0)
+        with client, pytest.raises(NotFoundError) as failed:
+            client.request("PATCH", "/voices/v", query={"access_token": "secret"}, body={})
+    error = failed.value
+    assert error.request == HTTPRequest("PATCH", f"{service.url}/voices/v")
+    assert (error.response.status_code, error.response.headers["X-Thing"]) == (404, "a")
+    assert error.response.headers.get("CONTENT-TYPE") == "application/json"
+    assert error.response.json() == json.loads(error.response.text) == said
+    assert error.response.content == error.response.text.encode()
+    assert error.response.request is error.request
+    assert error.response.url == error.request.url
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.request, again.response) == (error.request, error.response)
+    assert KEY not in f"{error.response!r}{error.request!r}{vars(error)!r}"
+
+
+def test_whatever_goes_wrong_with_an_answer_shows_its_request() -> None:
+    broken = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\nhalf"
+    ways: list[tuple[Any, type[APIError]]] = [
+        (broken, IncompleteAnswerError),
+        (answer(200, b"not JSON"), APIResponseValidationError),
+        (answer(200, b"not gzip", Content_Encoding="gzip"), ProtocolError),
+        (answer(200, b"who knows", Content_Encoding="br"), ProtocolError),
+    ]
+    for said, kind in ways:
+        with Service(said) as service, Cartesia(api_key=KEY, base_url=service.url, max_retries=0) as client:
+            with pytest.raises(kind) as failed:
+                client.get("/thing")
+            assert failed.value.request == HTTPRequest("GET", f"{service.url}/thing")
+        with Service(said) as service, Cartesia(api_key=KEY, base_url=service.url, max_retries=0) as client:
+            if kind is not APIResponseValidationError:
+                audio = client.agents.calls.download_audio("c")
+                with pytest.raises(kind) as failed:
+                    audio.read()
+                assert failed.value.request == HTTPRequest("GET", f"{service.url}/agents/calls/c/audio")
+
+
+def test_a_refused_handshake_shows_its_request_and_its_answer() -> None:
+    with Service(answer(401, {"title": "Who?"}, X_Thing="a")) as service:
+        client = Cartesia(api_key=KEY, base_url=service.url, max_retries=0)
+        with pytest.raises(AuthenticationError) as failed:
+            client.tts.websocket_connect(extra_query={"a": "secret"}).enter()
+    assert failed.value.request == HTTPRequest("GET", f"ws{service.url[4:]}/tts/websocket")
+    assert failed.value.response.json() == {"title": "Who?"}
+    assert failed.value.response.headers["x-thing"] == "a"

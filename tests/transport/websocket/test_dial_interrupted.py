@@ -21,8 +21,10 @@ from typing import Any, Optional
 import pytest
 
 from cartesia_sync.transport.deadline import Deadline
+from cartesia_sync.transport.proxy import Proxy
 from cartesia_sync.transport.websocket import dial as dial_module
 from cartesia_sync.transport.websocket import stream as stream_module
+from cartesia_sync.transport.websocket import tunnel as tunnel_module
 from cartesia_sync.transport.websocket.dial import dial
 from cartesia_sync.transport.websocket.duplex import Duplex
 from cartesia_sync.transport.websocket.stream import Stream
@@ -31,7 +33,7 @@ from ...support.peer import BOUND, Far, Peer, Trust
 from ..conftest import write
 
 MOST_PLACES = 5000
-TRACED = {module.__file__ for module in (dial_module, stream_module, socket, selectors)}
+TRACED = {module.__file__ for module in (dial_module, stream_module, tunnel_module, socket, selectors)}
 
 
 class Struck(BaseException):
@@ -161,20 +163,45 @@ def test_no_socket_stays_open_wherever_the_attempts_at_several_addresses_are_str
     struck.clear()
 
 
+def tunnel_by_http(far: Far) -> None:
+    far.read_head()
+    far.send(b"HTTP/1.1 200 OK\r\n\r\n")
+
+
+def tunnel_by_socks(far: Far) -> None:
+    assert far.read(4) == b"\x05\x02\x00\x02"
+    far.send(b"\x05\x02")
+    assert far.read(7) == b"\x01\x02me\x02pw"
+    far.send(b"\x01\x00")
+    assert far.read(22) == b"\x05\x01\x00\x03\x0fservice.invalid\x00\x01"
+    far.send(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50")
+
+
 @pytest.mark.usefixtures("_nothing_is_left_to_the_collector")
-def test_no_socket_stays_open_wherever_the_way_through_a_proxy_is_struck(serve: Serve) -> None:
-    def tunnel(far: Far) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "tunnel", "functions"),
+    [
+        ("http", tunnel_by_http, {"_ask_http"}),
+        ("https", tunnel_by_http, {"_ask_http", "shake_hands", "do_handshake"}),
+        ("socks5h", tunnel_by_socks, {"_ask_socks_5"}),
+    ],
+)
+def test_no_socket_stays_open_wherever_the_way_through_a_proxy_is_struck(
+    serve: Serve, trust: Trust, scheme: str, tunnel: Callable[[Far], None], functions: set[str]
+) -> None:
+    def script(far: Far) -> None:
         try:
-            far.read_head()
-            far.send(b"HTTP/1.1 200 OK\r\n\r\n")
+            tunnel(far)
         except (EOFError, OSError):
             return  # it was struck before
         answer(far)
 
-    peer = serve(*[tunnel] * MOST_PLACES)
-    proxy = f"http://127.0.0.1:{peer.port}"
-    struck, functions = strike_everywhere(lambda: dial("service.invalid", 1, None, Deadline(BOUND), proxy=proxy))
-    assert {"dial", "_tunnel", "_proxy_timeout"} <= functions
+    peer = serve(*[script] * MOST_PLACES, tls=trust.server if scheme == "https" else None)
+    proxy = Proxy.of(f"{scheme}://me:pw@127.0.0.1:{peer.port}", "HTTPS_PROXY")
+    struck, met = strike_everywhere(
+        lambda: dial("service.invalid", 1, None, Deadline(BOUND), proxy=proxy, proxy_trust=lambda: trust.client)
+    )
+    assert {"dial", "ask", "say", "hear", *functions} <= met
     struck.clear()
 
 

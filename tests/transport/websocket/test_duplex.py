@@ -30,6 +30,18 @@ LARGE = bytes(range(256)) * 4096
 """A megabyte: more than small buffers hold."""
 
 
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def either(request: pytest.FixtureRequest, connect_ends: Callable[..., Ends]) -> Ends:
+    """Without TLS in TLS: these tests watch the system's sockets, and between two layers of TLS there are others."""
+    return connect_ends(tls=request.param)
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def narrow(request: pytest.FixtureRequest, connect_ends: Callable[..., Ends]) -> Ends:
+    """The same with small buffers."""
+    return connect_ends(tls=request.param, small_buffers=True)
+
+
 def soon() -> Deadline:
     return Deadline(BOUND)
 

@@ -488,15 +488,15 @@ def test_messages_and_the_reason_are_received_though_a_pong_could_not_be_sent(ei
 
 
 def test_the_reason_is_received_though_a_writer_was_in_the_middle_of_its_frame(
-    narrow: Ends, threads: ThreadPoolExecutor
+    direct: Ends, threads: ThreadPoolExecutor
 ) -> None:
     """A service that finds a message too big says so, and reads no further."""
-    writing = threads.submit(narrow.wire.write, LARGE, soon())
-    assert select.select([narrow.far.sock], [], [], BOUND)[0]  # so that the rest of it is on its way
-    narrow.far.send(close_frame(1009, "too big"))
-    let_arrive(narrow)
-    narrow.far.reset()
-    with being_read(narrow.wire) as reader:
+    writing = threads.submit(direct.wire.write, LARGE, soon())
+    assert select.select([direct.far.sock], [], [], BOUND)[0]  # so that the rest of it is on its way
+    direct.far.send(close_frame(1009, "too big"))
+    let_arrive(direct)
+    direct.far.reset()
+    with being_read(direct.wire) as reader:
         with pytest.raises(WebSocketConnectionClosedError):
             writing.result(BOUND)
         end = reader.end()
@@ -520,21 +520,21 @@ def test_our_ping_is_one_that_a_service_answers(either: Ends) -> None:
 
 
 def test_a_pong_leaves_after_the_frame_that_is_on_its_way_and_before_the_next(
-    narrow: Ends, threads: ThreadPoolExecutor
+    direct: Ends, threads: ThreadPoolExecutor
 ) -> None:
     turn = threading.Lock()
 
     def write(message: bytes) -> None:
         with turn:
-            narrow.wire.write(message, soon())
+            direct.wire.write(message, soon())
 
     first = threads.submit(write, LARGE)
-    assert select.select([narrow.far.sock], [], [], BOUND)[0]  # the first frame is on its way, and stuck
-    narrow.far.send(frame(b"a", PING), frame(b"b", PING))
-    assert [read(narrow), read(narrow)] == [b"", b""]
+    assert select.select([direct.far.sock], [], [], BOUND)[0]  # the first frame is on its way, and stuck
+    direct.far.send(frame(b"a", PING), frame(b"b", PING))
+    assert [read(direct), read(direct)] == [b"", b""]
     second = threads.submit(write, b"second")
-    with being_read(narrow.wire):
-        received = [narrow.far.hear() for _ in range(4)]
+    with being_read(direct.wire):
+        received = [direct.far.hear() for _ in range(4)]
         first.result(BOUND)
         second.result(BOUND)
     assert received == [Said(TEXT, LARGE), Said(PONG, b"a"), Said(PONG, b"b"), Said(TEXT, b"second")]
