@@ -5,6 +5,7 @@ The one file of this room that uses numpy.
 
 from __future__ import annotations
 
+import struct
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
@@ -18,10 +19,24 @@ if TYPE_CHECKING:
     Samples = NDArray[np.float64]
     Picture = NDArray[np.float32]
 
-__all__ = ["ENCODINGS", "FRAMES_A_SECOND", "Found", "decode", "find", "is_loud", "join", "picture", "silent_gap"]
+__all__ = [
+    "ENCODINGS",
+    "FRAMES_A_SECOND",
+    "Found",
+    "decode",
+    "find",
+    "from_wav",
+    "is_loud",
+    "join",
+    "picture",
+    "silent_gap",
+]
 
 ENCODINGS = {"pcm_s16le": 2, "pcm_s32le": 4, "pcm_f16le": 2, "pcm_f32le": 4, "pcm_mulaw": 1, "pcm_alaw": 1}
 FRAMES_A_SECOND = 100
+
+_WAV_ENCODINGS = {(3, 32): "pcm_f32le", (6, 8): "pcm_alaw", (7, 8): "pcm_mulaw"}
+"""By the format's tag and the bits of a sample; integers are read by ``sound``."""
 
 _RATE_HZ = 8000  # the lowest that the service has: what all of them hold is compared
 _HOP, _WINDOW = _RATE_HZ // FRAMES_A_SECOND, 256
@@ -43,6 +58,27 @@ def decode(audio: bytes, encoding: str) -> Samples:
         return np.clip(np.nan_to_num(floats), -1.0, 1.0)
     width = ENCODINGS[encoding]
     return np.frombuffer(audio, f"<i{width}") / 2.0 ** (8 * width - 1)
+
+
+def from_wav(data: bytes) -> tuple[Samples, int]:
+    """Return samples and their rate in Hz from a WAV file of integers, floats or G.711; channels are averaged.
+
+    Raises:
+        ValueError: It is not such a file.
+    """
+    at = data.find(b"fmt ", 12, 4096)
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE" or at < 0 or len(data) < at + 24:
+        return sound.from_wav(data)  # which says what it is not
+    tag, channels, rate_hz, _, _, bits = struct.unpack_from("<HHIIHH", data, at + 8)
+    encoding = _WAV_ENCODINGS.get((tag, bits))
+    if encoding is None:
+        return sound.from_wav(data)
+    begin = data.find(b"data", at + 24)
+    if begin < 0 or not channels or not 4000 <= rate_hz <= 192_000:
+        raise ValueError("the audio is no WAV file with audio at 4,000 to 192,000 Hz")
+    (length,) = struct.unpack_from("<I", data.ljust(begin + 8, b"\0"), begin + 4)
+    samples = decode(data[begin + 8 : begin + 8 + length], encoding)
+    return samples[: len(samples) - len(samples) % channels].reshape(-1, channels).mean(axis=1), rate_hz
 
 
 @cache

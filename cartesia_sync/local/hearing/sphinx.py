@@ -59,7 +59,7 @@ class Recogniser:
     def _ask(self, audio: bytes, folder: str) -> list[tuple[str, float, float]]:
         process = self._process
         if process is None or process.poll() is not None:
-            if self._is_closed:
+            if self._has_stopped():
                 raise EOFError("the server has stopped")
             program = str(Path(__file__).with_name("sphinx_worker.py"))
             process = self._process = subprocess.Popen(
@@ -69,6 +69,8 @@ class Recogniser:
                 stderr=subprocess.DEVNULL,
                 start_new_session=os.name == "posix",  # so that Ctrl-C in the terminal does not reach it
             )
+            if self._has_stopped():  # meanwhile: either this sees it, or close() sees the process
+                process.kill()
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(_LENGTH.pack(len(audio)) + audio)
@@ -78,6 +80,9 @@ class Recogniser:
             raise EOFError("it ended")
         found: list[tuple[str, float, float]] = json.loads(process.stdout.read(_LENGTH.unpack(head)[0]))
         return found
+
+    def _has_stopped(self) -> bool:
+        return self._is_closed  # by another thread, at any time
 
     def _warn(self, why: str) -> None:
         if not self._has_warned and not self._is_closed:
@@ -90,14 +95,17 @@ class Recogniser:
         """End the process. Idempotent."""
         self._is_closed = True
         process = self._process
+        if process is not None:
+            process.kill()  # whoever waits for it wakes, and gives the lock back
+        with self._lock:
+            process, self._process = self._process, None
         if process is None:
             return
         process.kill()
-        with self._lock:  # whoever waits for it is awake now
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    try:
-                        pipe.close()
-                    except OSError:
-                        pass  # closing stdin tries to flush its buffer
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:
+                    pass  # closing stdin tries to flush its buffer

@@ -66,7 +66,7 @@ class Stt:
 
     def _hear(self, data: bytes, encoding: Any, rate: str) -> Heard:
         if encoding is None:
-            samples, rate_hz = sound.from_wav(data)
+            samples, rate_hz = analysis.from_wav(data)
             encoding, data = "pcm_s16le", sound.encode(samples, "pcm_s16le")
         else:
             rate_hz = int(rate)

@@ -59,6 +59,22 @@ def test_a_recording_of_the_servers_own_voice_is_written_down() -> None:
         assert answer["duration"] == pytest.approx(len(bare) / 16000, abs=0.001)
 
 
+@pytest.mark.parametrize("encoding", ["pcm_f32le", "pcm_mulaw", "pcm_alaw"])
+def test_a_recording_may_be_of_floats_or_g711(encoding: str) -> None:
+    with LocalServer() as server:
+        recording = spoken(server, "wav", encoding)
+        assert ask(server, file=recording, model="ink-whisper")[1]["text"] == SENTENCE
+        at = recording.index(b"data") + 8
+        stereo = bytearray(recording[:at])
+        stereo[22:24] = b"\2\0"
+        width = 4 if encoding == "pcm_f32le" else 1
+        frames = [recording[start : start + width] for start in range(at, len(recording), width)]
+        stereo += b"".join(frame * 2 for frame in frames)
+        stereo[at - 4 : at] = len(stereo[at:]).to_bytes(4, "little")
+        answer = ask(server, file=bytes(stereo), model="ink-whisper")[1]
+        assert (answer["text"], answer["duration"]) == (SENTENCE, pytest.approx(len(frames) / 16000, abs=0.001))
+
+
 def test_a_test_gives_the_words() -> None:
     with LocalServer(engine="signal", hears=["One.", "Two."]) as server:
         assert ask(server, file=spoken(server, "wav"), model="ink-whisper")[1]["text"] == "One. Two."
@@ -70,6 +86,8 @@ def test_a_test_gives_the_words() -> None:
         ("", None, {"model": "m"}, "file is required"),
         ("", b"ab", {}, "model is required"),
         ("", b"ab", {"model": "m"}, "no WAV file"),
+        ("", b"RIFF____WAVEfmt " + bytes(30), {"model": "m"}, "no WAV file"),
+        ("", b"RIFF____WAVEfmt \x10\0\0\0\3\0\1\0" + bytes(10) + b"\x20\0", {"model": "m"}, "no WAV file with audio"),
         ("?encoding=mp3&sample_rate=8000", b"ab", {"model": "m"}, "encoding is one of"),
         ("?encoding=pcm_s16le", b"ab", {"model": "m"}, "needs a sample_rate"),
         ("?encoding=pcm_s16le&sample_rate=1", b"ab", {"model": "m"}, "4000 to 192000"),
