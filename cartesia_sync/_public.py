@@ -31,6 +31,7 @@ from .errors import (
     MailboxFullError,
     MalformedEventError,
     MessageTooBigError,
+    MicrophoneError,
     MissingCredentialsError,
     NotFoundError,
     PermissionDeniedError,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from .resources.binary import BinaryAPIResponse
     from .resources.events import Stream
     from .resources.pages import SyncCursorIDPage
+    from .speech.microphone import Microphone
     from .streaming.connection import Connection, ConnectionManager
     from .streaming.context import Context
     from .streaming.pump import Speech
@@ -66,6 +68,7 @@ _LATER = {
     "Connection": "streaming.connection",
     "ConnectionManager": "streaming.connection",
     "Context": "streaming.context",
+    "Microphone": "speech.microphone",
     "Receiver": "streaming.receiver",
     "ReconnectingEvent": "protocol.transcription",
     "ReconnectingOverrides": "parameters",
@@ -109,6 +112,8 @@ __all__ = [
     "MailboxFullError",
     "MalformedEventError",
     "MessageTooBigError",
+    "Microphone",
+    "MicrophoneError",
     "MissingCredentialsError",
     "NoneType",
     "NotFoundError",

@@ -29,6 +29,7 @@ in docs/errors.md.
      |             ConflictError 409, UnprocessableEntityError 422, RateLimitError 429, InternalServerError 5xx
      +-- MailboxFullError                        a context was not read, and its limit is reached
      +-- ContextStateError                       also a ValueError: the method does not fit the context's state
+     +-- MicrophoneError                         the device that audio comes from
      +-- WebSocketQueueFullError                 also a ValueError: too many commands wait for a session to open
      +-- ConcurrencyError                        also a RuntimeError: a second thread in one context's receive()
      +-- MissingCredentialsError                 also a ValueError: neither a key nor a token is given
@@ -518,6 +519,10 @@ class MailboxFullError(ContextFacts, CartesiaError):
     def __init__(self, message: str = "", *, limit_bytes: int = 0) -> None:
         super().__init__(message)
         self.limit_bytes = limit_bytes
+
+
+class MicrophoneError(CartesiaError):
+    """The microphone cannot be opened, or has gone; of a session that it feeds this is the end."""
 
 
 class WebSocketQueueFullError(CartesiaError, ValueError):

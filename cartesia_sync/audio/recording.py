@@ -24,10 +24,11 @@ Samples = NDArray[np.float32]
 
 
 class Recording(NamedTuple):
-    """Samples of one channel, -1 to 1, and their rate in Hz."""
+    """Samples of one channel, -1 to 1, their rate in Hz, and what they were written in."""
 
     samples: Samples
     sample_rate: int
+    encoding: str
 
     def encoded(self, encoding: str, sample_rate: int) -> bytes:
         """Return the audio in an encoding and a rate.
@@ -80,16 +81,16 @@ def read_recording(content: bytes) -> Recording:
         ValueError: It cannot be read; the error says why, and what would help.
     """
     if content[:4] == b"RIFF" and content[8:12] == b"WAVE":
-        samples, channels, rate = _read_wav(content)
+        samples, channels, rate, encoding = _read_wav(content)
     else:
-        samples, channels, rate = _read_other(content)
+        samples, channels, rate, encoding = _read_other(content)
     if channels > 1:
         log.warning("a recording of %d channels is mixed to one", channels)
         samples = samples[: len(samples) - len(samples) % channels].reshape(-1, channels).mean(axis=1)
-    return Recording(samples.astype(np.float32, copy=False), rate)
+    return Recording(samples.astype(np.float32, copy=False), rate, encoding)
 
 
-def _read_wav(content: bytes) -> tuple[Samples, int, int]:
+def _read_wav(content: bytes) -> tuple[Samples, int, int, str]:
     at, description = 12, b""
     while at + 8 <= len(content):
         name, length = struct.unpack_from("<4sI", content, at)
@@ -103,7 +104,7 @@ def _read_wav(content: bytes) -> tuple[Samples, int, int]:
     raise ValueError("expected a WAV file with audio, got one without")
 
 
-def _from_wav(description: bytes, audio: bytes) -> tuple[Samples, int, int]:
+def _from_wav(description: bytes, audio: bytes) -> tuple[Samples, int, int, str]:
     if len(description) < 16:
         raise ValueError("expected a WAV file that says its format before its audio")
     tag, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", description)
@@ -115,17 +116,18 @@ def _from_wav(description: bytes, audio: bytes) -> tuple[Samples, int, int]:
         raise ValueError(f"{kind} and {rate} Hz cannot be read")
     audio = audio[: len(audio) - len(audio) % (width * channels)]
     if tag == _PCM and bits == 8:
-        return (np.frombuffer(audio, np.uint8).astype(np.float32) - 128) / np.float32(128), channels, rate
+        return (np.frombuffer(audio, np.uint8).astype(np.float32) - 128) / np.float32(128), channels, rate, "pcm_u8"
     if tag == _PCM and bits == 24:
         padded = np.zeros((len(audio) // 3, 4), np.uint8)
         padded[:, 1:] = np.frombuffer(audio, np.uint8).reshape(-1, 3)
-        return _integers(padded.tobytes(), 32), channels, rate
+        return _integers(padded.tobytes(), 32), channels, rate, "pcm_s24le"
     if tag == _PCM and bits in (16, 32):
-        return _integers(audio, bits), channels, rate
+        return _integers(audio, bits), channels, rate, f"pcm_s{bits}le"
     if tag == _FLOAT and bits in (32, 64):
-        return np.frombuffer(audio, f"<f{width}").astype(np.float32), channels, rate
+        return np.frombuffer(audio, f"<f{width}").astype(np.float32), channels, rate, f"pcm_f{bits}le"
     if tag in (_ALAW, _MULAW) and bits == 8:
-        return to_samples(audio, "pcm_alaw" if tag == _ALAW else "pcm_mulaw"), channels, rate
+        encoding = "pcm_alaw" if tag == _ALAW else "pcm_mulaw"
+        return to_samples(audio, encoding), channels, rate, encoding
     raise ValueError(f"{kind} cannot be read: expected integers of 8 to 32 bits, floats, or G.711")
 
 
@@ -133,16 +135,16 @@ def _integers(audio: bytes, bits: int) -> Samples:
     return np.frombuffer(audio, f"<i{bits // 8}").astype(np.float64).__truediv__(2.0 ** (bits - 1)).astype(np.float32)
 
 
-def _read_other(content: bytes) -> tuple[Samples, int, int]:
+def _read_other(content: bytes) -> tuple[Samples, int, int, str]:
     try:
-        import soundfile  # type: ignore[import-not-found,unused-ignore]  # an extra; it publishes no types
+        import soundfile
     except ImportError:
         raise ValueError("only WAV files can be read without soundfile: pip install 'cartesia-sync[listen]'") from None
     try:
         samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ValueError(f"the recording cannot be read: {error}") from error
-    return samples.reshape(-1), samples.shape[1], int(rate)
+    return samples.reshape(-1), samples.shape[1], int(rate), "a compressed recording"
 
 
 def decode(audio: bytes, encoding: str) -> Samples:

@@ -27,7 +27,7 @@ MOST_SILENCE_SECONDS = 10.0
 MOST_RECONNECTING_SECONDS = 120.0
 """For how long a feed waits for another session to follow a lost one, where its user asks for that."""
 
-_STOP, _GO_ON = "stop", "go on"
+_STOP, _GO_ON = "stop", "go on"  # and ``lines.LOOK``: the line has ended
 _numbers = itertools.count(1)
 
 
@@ -44,11 +44,12 @@ class Feed(Closing):
         pieces: Iterator[bytes],
         *,
         realtime: bool,
+        is_live: bool,
         then: Optional[str],
         keeps_alive: object,
     ) -> None:
         self._keeps_alive = keeps_alive
-        self._state = _State(lines, audio_format)
+        self._state = _State(lines, audio_format, is_live=is_live)
         # A daemon: nobody can interrupt a source that does not yield, and it must not hold the interpreter. It does not
         # hold the session's handle, so that one which nobody holds any more stops it.
         self._thread = threading.Thread(
@@ -71,9 +72,10 @@ class Feed(Closing):
         return self._state.has_ended
 
     def pause(self) -> None:
-        """Send nothing more of the source until ``resume``; a source that is live loses what comes meanwhile.
+        """Send nothing more of the source until ``resume``.
 
-        Idempotent. Does not wait: a piece that is on its way still leaves.
+        What a ``Microphone`` hears meanwhile is dropped; of any other source nothing more is taken. Idempotent. Does
+        not wait: a piece that is on its way still leaves.
         """
         self._state.is_paused = True
 
@@ -109,8 +111,9 @@ class Feed(Closing):
 class _State:
     """What the pump, the timer and the handle share: each attribute is one store."""
 
-    def __init__(self, lines: Lines, audio_format: AudioFormat) -> None:
+    def __init__(self, lines: Lines, audio_format: AudioFormat, *, is_live: bool) -> None:
         self.lines = weakref.ref(lines)
+        self.is_live = is_live
         self.encoding, self.sample_rate = audio_format
         self.signals: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.ends: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -155,6 +158,7 @@ def _tick(state: weakref.ref[_State]) -> None:
 
 
 def _pump(lines: Lines, state: _State, pieces: Iterator[bytes], realtime: bool, then: Optional[str]) -> None:
+    lines.feeds.append(state.signals)
     try:
         try:
             if _send_all(lines, state, pieces, realtime):
@@ -173,6 +177,7 @@ def _pump(lines: Lines, state: _State, pieces: Iterator[bytes], realtime: bool, 
         lines.end()
         lines.current.fail(error)
     finally:
+        lines.feeds.remove(state.signals)
         state.has_ended = True
         state.ends.put(None)
 
@@ -181,20 +186,30 @@ def _send_all(lines: Lines, state: _State, pieces: Iterator[bytes], realtime: bo
     """Send what the source gives; False where it was stopped."""
     due = time.monotonic()
     for piece in pieces:
-        while True:
-            pause = None if state.is_paused else due - time.monotonic() if realtime else 0.0
-            if state.is_stopped:
-                return False
-            if pause is not None and pause <= 0:
-                break
-            try:
-                state.signals.get(timeout=pause)
-            except queue.Empty:
-                break
+        if not _awaits_turn(lines, state, due if realtime else 0.0):
+            return False
+        if state.is_paused and state.is_live:
+            continue  # nobody is to hear later what was said meanwhile
         _send(lines, piece)
         due = max(due, time.monotonic()) + state.seconds(piece)
         state.watch()
     return not state.is_stopped
+
+
+def _awaits_turn(lines: Lines, state: _State, due: float) -> bool:
+    """Wait until the next piece may leave, or, while it is paused, be dropped; False where the feed is over."""
+    while True:
+        if state.is_stopped or not (lines.current.is_open or lines.may_follow):
+            return False
+        if state.is_paused and state.is_live:
+            return True
+        pause = None if state.is_paused else due - time.monotonic()
+        if pause is not None and pause <= 0:
+            return True
+        try:
+            state.signals.get(timeout=pause)
+        except queue.Empty:
+            return True
 
 
 def _send(lines: Lines, piece: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import threading
 import time
 import warnings
@@ -39,6 +40,9 @@ _CLOSE, _ABANDON = "close", "abandon"
 _CLEAN = (1000, 1005)
 """Close codes of an end that is none of failure: the normal one, and a close frame without any (RFC 6455, 7.4.1)."""
 
+LOOK = "look"
+"""Wakes a feed that waits: a line has ended, or none is to follow."""
+
 _ClockError = Union[type[FirstEventTimeoutError], type[GapTimeoutError], type[ContextTimeoutError]]
 _Clock = tuple[float, float, _ClockError, str]
 """When it runs out, after how many seconds, with what, and what the message begins with."""
@@ -72,6 +76,7 @@ class Line:
         notes: What ``close`` and ``abandon`` ask for, not carried out yet.
         stats: What the reader has counted.
         lock: See above.
+        feeds: What is told ``LOOK`` when it takes no more audio; the session's, so that another line has the same.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class Line:
         self._opened_at = time.monotonic()
         self._loss: CartesiaError = WebSocketConnectionClosedError("The session was never opened.")
         self._process = os.getpid()
+        self.feeds: list[queue.SimpleQueue[str]] = []
         self._closers: list[tuple[int, str]] = []  # changed by one call of C code; whoever came first counts
         self._reader = SessionReader(wire, self, self.results, self.stats, ping_interval=ping_interval)
 
@@ -187,6 +193,8 @@ class Line:
                 self._put_in_line_locked(frame, asks, flush)
             if flush is not None or asks is Request.CLOSE:
                 self.results.mailbox.wake()  # an answer is due from now on: the receiver's clocks run
+            if asks is Request.CLOSE:
+                self._wake_feeds()  # a paused one is over too
             self._wire.finish(frame, Deadline(self.timeout.write))
         except BaseException:  # an interrupt: what stands in line is the reader's from now on
             self._wire.wake()
@@ -364,6 +372,11 @@ class Line:
             else:
                 return
         self.results.end(End() if is_whole else End(lambda: self.truncated(reason)))
+        self._wake_feeds()
+
+    def _wake_feeds(self) -> None:
+        for signals in list(self.feeds):
+            signals.put(LOOK)
 
     def _is_whole(self, loss: CartesiaError) -> bool:
         """Whether all that was said was heard: the service said so, or closed properly after it was asked to."""

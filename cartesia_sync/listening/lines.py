@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 
 from ..errors import CartesiaError, TruncatedError
 from ..protocol.transcription import ENCODINGS, AudioFormat, ReconnectingEvent, TimedWord
-from .line import Line
+from .line import LOOK, Line
 
 _RECOVERABLE = (None, 1001, 1005, 1006, 1011, 1012, 1013, 1015)
 """Close codes after which another try may help, as the official client has them; None is an end without any."""
@@ -92,6 +92,7 @@ class Lines:
         current: The line in use, which may be lost.
         may_follow: Whether another one may follow it.
         stop: Cuts a wait before another attempt short.
+        feeds: What wakes the feeds, to look whether they are over; each feed adds and removes its own.
     """
 
     def __init__(self, first: Line, audio_format: AudioFormat, reconnecting: Optional[Reconnecting]) -> None:
@@ -102,6 +103,7 @@ class Lines:
         self._turns: queue.SimpleQueue[None] = queue.SimpleQueue()  # whoever has taken it out reconnects
         self._turns.put(None)
         self._changes: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes a feed that waits
+        self.feeds = first.feeds
         self._all: tuple[Line, ...] = (first,)
 
     @property
@@ -134,6 +136,7 @@ class Lines:
             made = reconnecting.attempt(loss, self.stop) if lost is self.current else None
             if made is not None:
                 adopt(made)
+                made.feeds = self.feeds
                 made.start()
                 self._all = (*self._all, made)
                 if self._is_over():  # closed meanwhile: either this sees it, or close() sees the new line
@@ -143,6 +146,7 @@ class Lines:
                 self.may_follow = False
             self._turns.put(None)
             self._changes.put(None)
+            self._wake_feeds()
         return lost is not self.current
 
     def _is_over(self) -> bool:
@@ -153,6 +157,11 @@ class Lines:
         self.may_follow = False
         self.stop.put(None)
         self._changes.put(None)
+        self._wake_feeds()
+
+    def _wake_feeds(self) -> None:
+        for signals in list(self.feeds):
+            signals.put(LOOK)
 
     def next_after(self, lost: Line, seconds: float) -> Optional[Line]:
         """Wait for the line that follows a lost one; None where none does in time.

@@ -202,7 +202,7 @@ class Session(Handlers, Closing):
 
         Args:
             source: A path of a recording (WAV; with the extra ``listen`` also what soundfile reads), its whole content
-                or bare samples as bytes, a binary file object, or an iterable of bytes, such as a microphone. Another
+                or bare samples as bytes, a binary file object, an iterable of bytes, or a ``Microphone``. Another
                 encoding or sample rate than the session's is converted, and several channels are mixed.
             realtime: Whether to send no more than one second of audio a second, as the service asks. A recording then
                 takes as long as it plays: for whole files there is also ``client.stt.transcribe``.
@@ -225,13 +225,22 @@ class Session(Handlers, Closing):
         Threads: any. Does not wait; reads a recording's file.
         """
         from .feed import Feed
-        from .source import pieces_of
+        from .source import is_live, pieces_of
 
         if then not in ("close", "finalize", None) or (then == "finalize" and self._line.mode is Mode.AUTO):
             raise ValueError(f"then: expected 'close', 'finalize' (manual only) or None; got {then!r}")
         self._line.check_process()
         pieces = pieces_of(source, self._format, encoding=encoding, sample_rate=sample_rate)
-        return Feed(self._lines, self._format, pieces, realtime=bool(realtime), then=then, keeps_alive=self)
+        live = is_live(source)  # keeps its own pace, which no other clock has to the last
+        return Feed(
+            self._lines,
+            self._format,
+            pieces,
+            realtime=bool(realtime) and not live,
+            is_live=live,
+            then=then,
+            keeps_alive=self,
+        )
 
     # ---- receiving
 

@@ -107,7 +107,7 @@ def test_other_files_ask_for_soundfile(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("rate", [16000, 44100])
 def test_another_rate_is_resampled_whole_and_in_pieces(rate: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    whole = decode(Recording(TONE, 8000).encoded("pcm_f32le", rate), "pcm_f32le")
+    whole = decode(Recording(TONE, 8000, "pcm_f32le").encoded("pcm_f32le", rate), "pcm_f32le")
     assert len(whole) == rate
     converter = Converter("pcm_s16le", 8000, "pcm_f32le", rate)
     audio = encode(TONE, "pcm_s16le")
@@ -121,7 +121,10 @@ def test_another_rate_is_resampled_whole_and_in_pieces(rate: int, caplog: pytest
 
 def test_without_soxr_another_rate_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "soxr", None)
-    for make in (lambda: Recording(TONE, 8000).encoded("pcm_s16le", 16000), lambda: Converter("pcm_s16le", 8, "x", 16)):
+    for make in (
+        lambda: Recording(TONE, 8000, "pcm_f32le").encoded("pcm_s16le", 16000),
+        lambda: Converter("pcm_s16le", 8, "x", 16),
+    ):
         with pytest.raises(ImportError, match=r"cartesia-sync\[listen\]"):
             make()
     same: Any = Converter("pcm_s16le", 8000, "pcm_f32le", 8000)

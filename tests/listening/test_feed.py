@@ -118,6 +118,90 @@ def test_what_can_be_seen_at_once_is_refused_at_once(auto: Stage, source: Any, o
     assert auto.wire.said == []
 
 
+@pytest.mark.parametrize("kind", ["path", "bytes"])
+def test_an_encoding_that_is_not_the_recordings_is_refused(auto: Stage, tmp_path: Path, kind: str) -> None:
+    content = wav_bytes(bytes(200), RawFormat("pcm_s16le", 8000))
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    source: Any = path if kind == "path" else content
+    says = "the recording says of itself pcm_s16le, 8000 Hz: leave them out"
+    for options in ({"encoding": "pcm_mulaw", "sample_rate": 8000}, {"sample_rate": 16000}, {"encoding": "pcm_f32le"}):
+        with pytest.raises(ValueError, match=says):
+            auto.session.feed(source, **options)
+    assert auto.session.feed(source, encoding="pcm_s16le", sample_rate=8000, realtime=False).wait(BOUND)
+
+
+def test_a_file_object_of_another_encoding_ends_the_session(auto: Stage) -> None:
+    content = wav_bytes(bytes(200), RawFormat("pcm_s16le", 8000))
+    assert auto.session.feed(io.BytesIO(content), encoding="pcm_alaw", realtime=False).wait(BOUND)
+    with pytest.raises(ValueError, match="leave them out"):
+        list(auto.session)
+
+
+def test_mu_law_that_begins_as_mp3_does_is_samples(auto: Stage, tmp_path: Path) -> None:
+    """Next to silence in mu-law are the two bytes that begin a frame of MP3."""
+    audio = b"\xff\xfb" * 400
+    path = tmp_path / "a.ulaw"
+    path.write_bytes(audio)
+    for source in (audio, path, io.BytesIO(audio)):
+        feed = auto.session.feed(source, encoding="pcm_mulaw", sample_rate=8000, realtime=False, then=None)
+        assert feed.wait(BOUND)
+    assert auto.session.audio_seconds == pytest.approx(0.3, abs=0.01)
+
+
+class Live:
+    """A source like a microphone, which the test plays."""
+
+    is_live, encoding, sample_rate = True, "pcm_s16le", 1000
+
+    def __init__(self) -> None:
+        self.pieces: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.asked = threading.Semaphore(0)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            self.asked.release()
+            piece = self.pieces.get(timeout=BOUND)
+            if not piece:
+                return
+            yield piece
+
+
+def test_a_live_source_keeps_its_own_pace_and_what_it_hears_while_paused_is_dropped(auto: Stage) -> None:
+    live = Live()
+    feed = auto.session.feed(live)
+    for number in range(20):  # two seconds at once
+        live.pieces.put(bytes([number]) * 200)
+    for _ in range(21):
+        assert live.asked.acquire(timeout=BOUND)
+    feed.pause()
+    live.pieces.put(b"in private" * 20)
+    assert live.asked.acquire(timeout=BOUND)
+    feed.resume()
+    live.pieces.put(b"\x55" * 200)
+    live.pieces.put(b"")
+    assert feed.wait(BOUND)
+    assert auto.wire.said[:-1] == [*(bytes([number]) * 200 for number in range(20)), b"\x55" * 200]
+
+
+@pytest.mark.parametrize("source", ["live", "any other"])
+@pytest.mark.parametrize("end", ["by the service", "by close", "by finish"])
+def test_a_feed_that_is_paused_ends_with_its_session(auto: Stage, end: str, source: str) -> None:
+    played: Any = Live() if source == "live" else Source()
+    feed = auto.session.feed(played)
+    feed.pause()
+    played.pieces.put(b"ab" * 100)
+    if end == "by close":
+        auto.session.close()
+    elif end == "by the service":
+        auto.wire.end(1011)
+    else:
+        auto.session.finish()
+    played.pieces.put(b"ab" * 100)
+    assert feed.wait(BOUND)
+    assert auto.session._lines.feeds == []
+
+
 def test_what_is_no_source_is_refused(auto: Stage, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="a source is a path"):
         auto.session.feed(7)

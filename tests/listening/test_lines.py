@@ -94,11 +94,11 @@ def test_what_is_told_has_what_was_heard_of_the_turn_and_the_attempt_is_describe
 
 
 def test_words_count_from_the_first_sessions_beginning(make_server: MakeServer) -> None:
-    server = make_server(Close(1011, after=1))
+    server = make_server(Close(1011, after=2))
     with auto(server).enter() as session:
-        session.send_raw(bytes(16000))
+        session.send_raw(loud(0.5))
         events = iter(session)
-        assert [next(events).type for _ in range(3)] == ["connected", "reconnected", "connected"]
+        assert [next(events).type for _ in range(4)] == ["connected", "turn.start", "reconnected", "connected"]
         session.send_raw(loud(0.2) + quiet(0.8))
         session.finish()
         assert next(session.turns()) == Turn("One two three.", 1.5, 1.5)
