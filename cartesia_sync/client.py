@@ -19,6 +19,7 @@ from .transport.redaction import SentHeaders
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from .limits.limit import Limited
     from .protocol.models.core import GetStatusResponse
     from .resources.access_token import AccessTokenResource
     from .resources.agents import AgentsResource
@@ -63,6 +64,19 @@ class Cartesia(Core, Closing):
             machine. To this machine it may.
         ssl_context: How to verify the service, in place of the system's and certifi's authorities, or those that
             REQUESTS_CA_BUNDLE or SSL_CERT_FILE name; shared by all connections.
+        limit: How many may be spoken at once: a number, an object of ``cartesia_sync.limits``, or any with
+            ``acquire(timeout=)`` and ``release()``, such as a ``threading.Semaphore``. Contexts wait for a slot at
+            their first push, and ``tts.generate``, ``generate_sse``, ``infill`` and the voice changer before they are
+            sent; first come, first served. A context that the service refuses with 429 all the same is said again, and
+            its user sees nothing but time. A slot is held until the service's last event, whoever receives. None:
+            nothing waits, and 429 raises ``RateLimitError``.
+        limit_wait: Seconds that each may wait for its slot; ``SlotTimeoutError`` then. None is no limit. Holds for
+            ``stt_limit`` too.
+        limit_idle: Seconds after which a context that is left open, without a push or an event, gives its slot back;
+            its next push takes another. None: it keeps it.
+        stt_limit: How many sessions of streaming speech to text may be open at once, which an account's plan limits by
+            itself (docs page ``concurrency-limits-and-timeouts``); as ``limit``. A session waits for its slot when it
+            opens, and holds it until its connection ends; a handshake that is refused with 429 waits again.
         http_client: Refused, with what to use: the official client takes its httpx client here.
 
     Raises:
@@ -106,6 +120,10 @@ class Cartesia(Core, Closing):
         max_retries: Union[int, Omit] = omit,
         max_answer_bytes: Union[int, Omit, None] = omit,
         allow_insecure: Optional[bool] = None,
+        limit: Union[Limited, Omit, None] = omit,
+        limit_wait: Union[float, Omit, None] = omit,
+        limit_idle: Union[float, Omit, None] = omit,
+        stt_limit: Union[Limited, Omit, None] = omit,
         http_client: None = None,
     ) -> Cartesia:
         """Make a client with some settings changed; the two share their connections, and closing one closes both.
@@ -124,10 +142,16 @@ class Cartesia(Core, Closing):
             max_retries: As for the client.
             max_answer_bytes: As for the client.
             allow_insecure: As for the client.
+            limit: As for the client. The two share it, unless one is given here. It belongs to an account: with another
+                key a number counts anew, and an object must be given, or None.
+            limit_wait: As for the client.
+            limit_idle: As for the client.
+            stt_limit: As ``limit``.
             http_client: As for the client.
 
         Raises:
-            ValueError: Both an addition and a replacement are given, or a setting is not valid.
+            ValueError: Both an addition and a replacement are given, or a setting is not valid; or the key is another
+                one's, and the limit an object that counts for this one's account.
         """
         refuse_http_client(http_client)
         for added, replaced, name in (
@@ -137,6 +161,11 @@ class Cartesia(Core, Closing):
             if added is not None and replaced is not None:
                 raise ValueError(f"{name} and set_{name} exclude each other")
         keeps_credential = api_key is None and token is None
+        for name, given, kept in (("limit", limit, self._limit), ("stt_limit", stt_limit, self._stt_limit)):
+            if isinstance(given, Omit) and not keeps_credential and not isinstance(kept, (int, type(None))):
+                raise ValueError(
+                    f"this client's {name} counts for its own account: give {name}= for the other key, or None"
+                )
         made = Cartesia(
             api_key=self.api_key if keeps_credential else api_key,
             token=self.token if keeps_credential else token,
@@ -153,7 +182,14 @@ class Cartesia(Core, Closing):
             max_retries=self.max_retries if isinstance(max_retries, Omit) else max_retries,
             max_answer_bytes=self.max_answer_bytes if isinstance(max_answer_bytes, Omit) else max_answer_bytes,
             allow_insecure=self._allow_insecure if allow_insecure is None else allow_insecure,
+            limit=self._limit if isinstance(limit, Omit) else limit,
+            limit_wait=self.limit_wait if isinstance(limit_wait, Omit) else limit_wait,
+            limit_idle=self.limit_idle if isinstance(limit_idle, Omit) else limit_idle,
+            stt_limit=self._stt_limit if isinstance(stt_limit, Omit) else stt_limit,
         )
+        if keeps_credential:
+            made._gate = self._gate if isinstance(limit, Omit) else made._gate
+            made._stt_gate = self._stt_gate if isinstance(stt_limit, Omit) else made._stt_gate
         made._shared = self._shared
         return made
 

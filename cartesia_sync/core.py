@@ -6,23 +6,27 @@ import copy
 import functools
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from ._version import __version__
-from .errors import MissingCredentialsError, requested
+from .errors import MissingCredentialsError, SlotTimeoutError, requested
 from .exchange import HTTPRequest
 from .protocol.formats import version_sent
 from .protocol.requests import Omit
-from .protocol.timeouts import HttpxTimeout, Timeout, checked_size
+from .protocol.timeouts import HttpxTimeout, Timeout, checked_seconds, checked_size
 from .transport.credential import ask_for, authorization, checked_credential
 from .transport.loopback import is_this_machine
 
 if TYPE_CHECKING:
     import ssl
 
+    from .limits.gate import Gate, Ticket
+    from .limits.limit import Limited
     from .transport.deadline import Deadline
+    from .transport.http.request import TakeSlot
     from .transport.http.session import Http
     from .transport.websocket.wire import Wire
 
@@ -32,6 +36,8 @@ DEFAULT_BASE_URL = "https://api.cartesia.ai"
 DEFAULT_VERSION = "2026-08-14"
 DEFAULT_TIMEOUT = Timeout()
 DEFAULT_MAX_RETRIES = 2
+DEFAULT_LIMIT_IDLE = 10.0
+"""Seconds: the longest that the service waits for more text (5), its end of a silent context (1), and room."""
 MAX_ANSWER_BYTES = 64 << 20
 """How long an answer may be that is read as a whole, unless the client is told otherwise; audio has no limit."""
 _USER_AGENT = f"cartesia-sync/{__version__}"
@@ -49,9 +55,13 @@ _SETTINGS = {
     "max_retries": "max_retries",
     "max_answer_bytes": "max_answer_bytes",
     "_allow_insecure": "allow_insecure",
+    "_limit": "limit",
+    "_stt_limit": "stt_limit",
+    "limit_wait": "limit_wait",
+    "limit_idle": "limit_idle",
 }
 """The attributes that hold what the user gave, and the arguments that these came by."""
-_LIVE = ("_shared", "_resources")
+_LIVE = ("_shared", "_resources", "_gate", "_stt_gate")
 """The attributes that a copy does not get."""
 
 
@@ -83,6 +93,10 @@ class Core:
         max_answer_bytes: Optional[int] = MAX_ANSWER_BYTES,
         allow_insecure: bool = False,
         ssl_context: Optional[ssl.SSLContext] = None,
+        limit: Optional[Limited] = None,
+        limit_wait: Optional[float] = None,
+        limit_idle: Optional[float] = DEFAULT_LIMIT_IDLE,
+        stt_limit: Optional[Limited] = None,
         http_client: None = None,
     ) -> None:
         refuse_http_client(http_client)
@@ -116,6 +130,10 @@ class Core:
         self.timeout = Timeout.of(timeout)
         self.max_retries = checked_retries(max_retries)
         self.max_answer_bytes = None if max_answer_bytes is None else checked_size("max_answer_bytes", max_answer_bytes)
+        self.limit_wait = checked_seconds("limit_wait", limit_wait)
+        self.limit_idle = checked_seconds("limit_idle", limit_idle)
+        self._limit, self._stt_limit = limit, stt_limit
+        self._gate, self._stt_gate = self._made_gate("limit"), self._made_gate("stt_limit")
         self._shared = _Shared(_Trust(ssl_context))
         self._default_headers = dict(default_headers or {})
         self._default_query = dict(default_query or {})
@@ -155,6 +173,7 @@ class Core:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._shared, self._resources = _Shared(_Trust(None)), {}
+        self._gate, self._stt_gate = self._made_gate("limit"), self._made_gate("stt_limit")
 
     def __copy__(self: _C) -> _C:
         return self._copied(lambda _, value: value, {})
@@ -175,8 +194,64 @@ class Core:
     def _copied(self: _C, copied: Callable[[str, Any], Any], memo: dict[int, Any]) -> _C:
         made = memo[id(self)] = type(self).__new__(type(self))
         made._shared, made._resources = _Shared(self._shared.trust), {}
+        made._gate, made._stt_gate = self._gate, self._stt_gate
         vars(made).update({name: copied(name, value) for name, value in vars(self).items() if name not in _LIVE})
         return made
+
+    # ---- the limit
+
+    def _made_gate(self, argument: str) -> Optional[Gate]:
+        """Return the gate of a limit; a limit that is known by a name gets the account's, and what it counts."""
+        limit: Optional[Limited] = self._limit if argument == "limit" else self._stt_limit
+        if limit is None:
+            return None
+        from .limits.limit import Limit, account_name, gate_of
+
+        gate, credential = gate_of(limit), self.api_key or self.token
+        if isinstance(limit, Limit) and limit.needs_name:
+            if not isinstance(credential, str):
+                raise ValueError(
+                    f"{argument}: a {type(limit).__name__} gets its name from the key, and here is a function that"
+                    " gives tokens; give it a name of the account's: name="
+                )
+            limit.bind(account_name(credential) + ("" if argument == "limit" else "-stt"))
+        return gate
+
+    @property
+    def limit(self) -> Optional[Gate]:
+        """The line in front of the limit, in this process: ``.in_use``, ``.waiting``, ``.seen_429``; None without one.
+
+        Threads: any. Does not wait.
+        """
+        return self._gate
+
+    @property
+    def stt_limit(self) -> Optional[Gate]:
+        """The line in front of the limit of sessions that listen, likewise; None without one.
+
+        Threads: any. Does not wait.
+        """
+        return self._stt_gate
+
+    def _slot_taker(self) -> Optional[TakeSlot]:
+        """Return what waits for a slot at each attempt of one request; None without a limit."""
+        gate, wait = self._gate, self.limit_wait
+        if gate is None:
+            return None
+        began = time.monotonic()
+
+        def take(*, is_again: bool, check: Callable[[], object]) -> Ticket:
+            left = None if wait is None else max(began + wait - time.monotonic(), 0.0)
+            ticket = gate.acquire(left, at_head=is_again, check=check)
+            if ticket is None:
+                raise SlotTimeoutError(
+                    f"The request waited {wait} s (limit_wait) for a slot of the client's limit, and none became free: "
+                    f"{gate!r}.",
+                    timeout=wait,
+                )
+            return ticket
+
+        return take
 
     # ---- for the resources
 

@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from typing import Optional, Union
+from typing import TYPE_CHECKING, Optional, Union
 
 from ..errors import (
     APIConnectionError,
@@ -35,6 +35,11 @@ from ..transport.websocket.duplex import Frame
 from ..transport.websocket.wire import Wire
 from .reader import SessionReader
 from .results import Flush, Results, error_of
+
+if TYPE_CHECKING:
+    from ..limits.gate import Ticket
+    from ..protocol.events import Error
+    from ..streaming.channel import Channel
 
 _CLOSE, _ABANDON = "close", "abandon"
 _CLEAN = (1000, 1005)
@@ -87,8 +92,10 @@ class Line:
         timeout: Timeout,
         ping_interval: Optional[float],
         max_queued_bytes: int,
+        slot: Optional[Ticket] = None,
     ) -> None:
         self.mode = mode
+        self._slot = slot  # given back with the wire; one that nobody holds any more gives itself back
         self.results = Results(mode, max_queued_bytes)
         self.notes: deque[str] = deque()
         self.stats = Stats()
@@ -124,6 +131,17 @@ class Line:
             if isinstance(error, RuntimeError):  # the system's limit, or the interpreter is at its end
                 raise failed from error
             raise
+
+    def give_up(self) -> None:
+        """End a session that nobody got, since its opening failed; its reader may run or not.
+
+        Threads: whoever connects. Waits as ``close``.
+        """
+        if self._reader.take_back():
+            self.lose(self._wire, _closed_by_us())
+            self._wire.release()
+        else:
+            self.close()
 
     # ---- the state
 
@@ -356,12 +374,17 @@ class Line:
                 self._wire.shutdown()
             self.notes.popleft()
 
+    def ask_again(self, channel: Channel, error: Error) -> None:
+        """Do nothing: a session has no channels that could be refused."""
+
     def lose(self, wire: Wire, loss: CartesiaError) -> None:
         """Take note that the wire has ended, and tell the receiver what that means.
 
         Threads: the reader; the thread that connects, where no reader could be started.
         """
         wire.shutdown()
+        if self._slot is not None:
+            self._slot.release()
         reason: CartesiaError = _closed_by_us() if self._closers else loss
         with self.lock:
             if self._state in (SessionState.OPEN, SessionState.FINISHING):

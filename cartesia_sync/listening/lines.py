@@ -14,14 +14,16 @@ from .line import LOOK, Line
 _RECOVERABLE = (None, 1001, 1005, 1006, 1011, 1012, 1013, 1015)
 """Close codes after which another try may help, as the official client has them; None is an end without any."""
 
-MakeLine = Callable[[Mapping[str, object], Mapping[str, str]], Line]
+Check = Callable[[], object]
+MakeLine = Callable[[Mapping[str, object], Mapping[str, str], Check], Line]
 
 
 class Reconnecting:
     """How to begin another session: asked for by its user, who is told of each.
 
     Args:
-        make_line: Opens one, with what is added to the address and to the headers.
+        make_line: Opens one, with what is added to the address and to the headers; what it calls now and then while it
+            waits for a slot ends that wait.
         on_reconnecting: Called before each attempt, in the receiver's thread. It may return ``extra_query`` and
             ``extra_headers`` for this and the following attempts, and ``abort`` to give up.
         extra_query: Added to the address.
@@ -77,10 +79,15 @@ class Reconnecting:
             else:
                 return None
             try:
-                return self._make_line(self._extra_query, self._extra_headers)
+                return self._make_line(self._extra_query, self._extra_headers, lambda: _raise_if_told(stop))
             except CartesiaError as error:
                 loss.__cause__ = error  # why the last attempt failed
         return None
+
+
+def _raise_if_told(stop: queue.SimpleQueue[None]) -> None:
+    if not stop.empty():
+        raise CartesiaError("The session was closed.")
 
 
 class Lines:

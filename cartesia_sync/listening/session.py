@@ -43,8 +43,10 @@ from .handlers import Handlers
 from .line import Line
 from .lines import Lines, Reconnecting
 from .results import Heard, error_of
+from .slots import dial_in_turn
 
 if TYPE_CHECKING:
+    from ..limits.gate import Gate
     from .feed import Feed
     from .source import Source
 
@@ -494,9 +496,13 @@ class SessionManager(Handlers):
         max_reconnects: int = 5,
         initial_delay: float = 0.5,
         max_delay: float = 8.0,
+        gate: Optional[Gate] = None,
+        limit_wait: Optional[float] = None,
     ) -> None:
         super().__init__()
         self._make_dial = make_dial
+        self._gate = gate
+        self._limit_wait = limit_wait
         self._dial = make_dial(extra_query, extra_headers)  # so that a setting that is none is refused here
         self._extra = extra_query, extra_headers
         self._on_reconnecting = on_reconnecting
@@ -538,33 +544,58 @@ class SessionManager(Handlers):
             AuthenticationError, RateLimitError and other APIStatusErrors: The service refused the handshake.
             ConnectTimeoutError: Not open within the connect timeout.
             APIConnectionError: The service cannot be reached.
+            SlotTimeoutError, LimitError: There is no slot for it; see ``Cartesia(stt_limit=)``.
 
-        Threads: any. Waits at most for the connect timeout, and for the write timeout for each command that waits.
+        Threads: any. Waits at most for the connect timeout, and for the write timeout for each command that waits; and
+        before that, where the client has an ``stt_limit``, for a slot, at most for ``limit_wait``.
         """
         line = self._new_line(self._dial, self._max_retries)
         # Before the reader: where an interrupt strikes now, the handle's end is the line's.
         session = Session(line, self._format, self, self._reconnecting())
-        line.start()
-        while self._unsent:
-            line.send(self._unsent.popleft(), is_binary=False)
+        try:
+            line.start()
+            while self._unsent:
+                line.send(self._unsent.popleft(), is_binary=False)
+        except BaseException:
+            line.give_up()  # nobody else can
+            raise
         return session
 
-    def _new_line(self, dial: Callable[[Deadline], Wire], max_retries: int) -> Line:
-        deadline = Deadline(self._timeout.connect)
-        nobody: queue.SimpleQueue[None] = queue.SimpleQueue()
-        wire = retry.with_retries(
-            lambda: dial(deadline),
-            max_retries=max_retries,
-            log=lambda error, pause: log.debug("connecting again in %.2f s: %s", pause, error),
-            wait=lambda seconds: _wait(nobody, seconds),
-            deadline=deadline,
-        )
+    def _new_line(
+        self,
+        dial: Callable[[Deadline], Wire],
+        max_retries: int,
+        *,
+        is_first: bool = True,
+        check: Optional[Callable[[], object]] = None,
+    ) -> Line:
+        """Open a wire, in its turn where there is a limit, and make a line of it."""
+
+        def dialled(attempt: Callable[[Callable[[], Wire]], Wire]) -> Wire:
+            deadline = Deadline(self._timeout.connect)
+            nobody: queue.SimpleQueue[None] = queue.SimpleQueue()
+            return retry.with_retries(
+                lambda: attempt(lambda: dial(deadline)),
+                max_retries=max_retries,
+                log=lambda error, pause: log.debug("connecting again in %.2f s: %s", pause, error),
+                wait=lambda seconds: _wait(nobody, seconds),
+                deadline=deadline,
+            )
+
+        slot = None
+        if self._gate is None:
+            wire = dialled(lambda attempt: attempt())
+        else:
+            wire, slot = dial_in_turn(
+                self._gate, self._limit_wait, dialled, has_waited_before=not is_first, check=check
+            )
         return Line(
             wire,
             mode=self._mode,
             timeout=self._timeout,
             ping_interval=self._ping_interval,
             max_queued_bytes=self._max_queued_bytes,
+            slot=slot,
         )
 
     def _reconnecting(self) -> Optional[Reconnecting]:
@@ -573,7 +604,9 @@ class SessionManager(Handlers):
         extra_query, extra_headers = self._extra
         max_reconnects, initial_delay, max_delay = self._reconnects
         return Reconnecting(
-            lambda query, headers: self._new_line(self._make_dial(query, headers), 0),
+            lambda query, headers, check: self._new_line(
+                self._make_dial(query, headers), 0, is_first=False, check=check
+            ),
             self._on_reconnecting,
             extra_query=extra_query,
             extra_headers=extra_headers,

@@ -265,7 +265,7 @@ class App:
 
     def _check_room(self, *, listens: bool) -> None:
         if listens:
-            open_now = sum(isinstance(each, ListeningConnection) for each in self._connections)
+            open_now = sum(isinstance(each, ListeningConnection) and not each.is_closing for each in self._connections)
             if self._options.listen_limit is not None and open_now >= self._options.listen_limit:
                 raise ApiError(
                     429,

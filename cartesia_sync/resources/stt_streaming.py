@@ -306,4 +306,6 @@ def _manager(
         max_reconnects=max_reconnects,
         initial_delay=initial_delay,
         max_delay=max_delay,
+        gate=client.stt_limit,
+        limit_wait=client.limit_wait,
     )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..streaming.compat_v2 import TtsWebsocket
     from ..streaming.connection import Connection, ConnectionManager
     from ..streaming.context import Context
+    from ..streaming.slots import Slots
     from .base import FileTypes
 
     # As the official client calls them, and where it has them; for annotations.
@@ -127,7 +128,15 @@ class TTSResource(Resource):
             max_queued_bytes=MAX_CONNECTION_QUEUED_BYTES
             if max_queued_bytes is None
             else checked_size("max_queued_bytes", max_queued_bytes),
+            slots=self._slots(),
         )
+
+    def _slots(self) -> Optional[Slots]:
+        """Return what a connection does with the client's limit."""
+        from ..streaming.slots import Slots
+
+        client = self._client
+        return None if client.limit is None else Slots(client.limit, wait=client.limit_wait, idle=client.limit_idle)
 
     def websocket(self, **options: Any) -> TtsWebsocket:
         """Prepare a WebSocket connection in the form of the official client's version 2, for code that was written so.

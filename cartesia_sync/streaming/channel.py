@@ -35,6 +35,7 @@ from ..transport.websocket.wire import Wire
 from .mailbox import End, Item, Mailbox
 
 if TYPE_CHECKING:
+    from ..limits.gate import Ticket
     from ..transport.websocket.duplex import Frame
 
 _LIVE = (ChannelState.OPEN, ChannelState.FINISHING)
@@ -132,12 +133,49 @@ class Channel:
 
     Guarded by the link's lock: ``wire_id``, ``messages``, ``spoken``, ``leading``, ``frames``, ``wire``, ``_state``,
     ``_replay``, ``sent_at``, ``first_sent_at``, ``began_at``, ``audio_format``, ``loss``, ``ended_by``, ``unspoken``,
-    ``had_no_words``, ``held_done``. Written by the reader alone: ``heard_at``, ``audio_at``, ``notice``, and under that
-    lock ``earlier``. By the receiver: ``has_given_audio``. By the thread that takes the text: ``waits_for_text``; and
-    ``continues`` before anything was sent. By ``cancel()``, in any thread and without a lock: ``is_cancel_requested``.
-    To read one of these without a lock gives a value that was true a moment ago, which is enough for a timeout or an
-    error's text.
+    ``had_no_words``, ``held_done``, ``slot``, ``awaits_slot``. Written by the reader alone:
+    ``heard_at``, ``audio_at``, ``notice``, and under that lock ``earlier``. By the receiver: ``has_given_audio``. By
+    the thread that takes the text: ``waits_for_text``; and ``continues`` before anything was sent. By ``cancel()``, in
+    any thread and without a lock: ``is_cancel_requested``. To read one of these without a lock gives a value that was
+    true a moment ago, which is enough for a timeout or an error's text.
     """
+
+    __slots__ = (
+        "__weakref__",
+        "_framer",
+        "_replay",
+        "_replays",
+        "_state",
+        "audio_at",
+        "audio_format",
+        "awaits_slot",
+        "began_at",
+        "context_id",
+        "continues",
+        "earlier",
+        "ended_by",
+        "first_sent_at",
+        "frames",
+        "had_no_words",
+        "has_given_audio",
+        "heard_at",
+        "held_done",
+        "is_cancel_requested",
+        "leading",
+        "loss",
+        "mailbox",
+        "messages",
+        "notice",
+        "refusals",
+        "sent_at",
+        "slot",
+        "spoken",
+        "unspoken",
+        "waited_for_slot",
+        "waits_for_text",
+        "wire",
+        "wire_id",
+    )
 
     def __init__(self, context_id: str, *, replays: bool = False, limit_bytes: int = MAX_QUEUED_BYTES) -> None:
         self.context_id = context_id  # the user's, for good
@@ -149,10 +187,12 @@ class Channel:
         self.leading: list[str] = []  # was pushed before the first letter or digit, and leaves in front of it
         self.had_no_words = False  # all its text, so that the service was not asked
         self.continues = False  # under a new id where the service is done before the text is
-        self.held_done: Optional[Event] = (
-            None  # the service's word on the last id, while there is nothing to go on with
-        )
+        self.held_done: Optional[Event] = None  # the service's word on the last id, where nothing follows it so far
         self.earlier: Optional[Earlier] = None  # what was heard under those ids
+        self.slot: Optional[Ticket] = None  # of the client's limit, from the first message to the end
+        self.awaits_slot = False  # refused, and to be said again once there is one; its messages wait in order
+        self.waited_for_slot = 0.0
+        self.refusals = 0
         self.frames: list[Frame] = []  # of the messages, on the wire in use or the last one
         self.wire: Optional[Wire] = None
         self._state = ChannelState.OPEN
@@ -253,10 +293,10 @@ class Channel:
         now = time.monotonic()
         for message in messages:
             message.sent_at = now
-        is_new = not self.messages
+        is_new = not self.messages or self.awaits_slot
         has_left = any(frame.has_left for frame in self.frames)
         facts: dict[str, Any] = {"messages": messages, "frames": frames, "wire": wire}
-        facts.update(leading=[], held_done=None, first_sent_at=now, sent_at=now)
+        facts.update(leading=[], held_done=None, first_sent_at=now, sent_at=now, awaits_slot=False)
         if not is_new:
             facts.update(self._move_replay(ReplayMove.REPLAY if has_left else ReplayMove.MOVE))
         facts["audio_format"] = self.audio_format or messages[0].audio_format
@@ -267,6 +307,21 @@ class Channel:
             self._store(unsent, **facts)
         else:
             self.move(move, then=unsent, **facts)
+
+    @property
+    def can_be_said_again(self) -> bool:
+        """Whether the service's refusal may be gone over: nothing was heard under this id, nor is it cancelled."""
+        return self.heard_at is None and self.state in _LIVE
+
+    def hold(self, message: Message) -> None:
+        """Put one more message behind those that wait for a slot; ``send_all`` sends them all. As ``send``."""
+        append: Callable[[Any, Any], None] = list.append
+        self.move(message.move, then=map(append, (self.messages,), (message,)))
+
+    def await_slot(self) -> None:
+        """Begin again under a new id, with all messages, once there is a slot. Under the link's lock, as ``go_on``."""
+        messages = [each.under(self.wire_id) for each in self.messages]
+        self._store(messages=messages, frames=[], wire=None, awaits_slot=True, first_sent_at=None, slot=None)
 
     def set_aside(self) -> None:
         """Leave a wire that was lost; ``send_all`` goes on with another one. The caller holds the link's lock."""
@@ -315,9 +370,8 @@ class Channel:
         if not items:
             return
         now = time.monotonic()
-        if self.heard_at is None and not self.continues:
-            for message in self.messages:
-                message.payload = b""  # which will not be sent again
+        if self.heard_at is None:
+            self._note_first(items[0][1])
         self.heard_at = now
         audio_bytes = 0
         for _, event, _ in items:
@@ -327,6 +381,15 @@ class Channel:
                 self.notice = event
             event.context_id = self.context_id  # one string for all: each event has brought one of its own, of 85 bytes
         self.mailbox.deliver(items, audio_bytes=audio_bytes)
+
+    def _note_first(self, event: Event) -> None:
+        """Take note of the first event: the service has accepted it."""
+        if not self.continues:
+            for message in self.messages:
+                message.payload = b""  # which will not be sent again
+        slot = self.slot
+        if slot is not None and not isinstance(event, Error):
+            slot.succeeded()
 
     def deliver_notice(self, event: Error, item: Item) -> None:
         """Deliver what concerns the whole connection. It is no event of this context, so its timeouts run on."""
@@ -435,7 +498,7 @@ class Channel:
             )
         else:
             error = GapTimeoutError(self._story("went silent", timeout.gap), timeout=timeout.gap)
-        self._remember(error)
+        self.remember(error)
         return error
 
     def _story(self, what: str, seconds: Optional[float]) -> str:
@@ -452,7 +515,7 @@ class Channel:
             code=closed.code,
             reason=closed.reason,
         )
-        self._remember(error)
+        self.remember(error)
         error.__cause__ = loss
         return error
 
@@ -467,7 +530,7 @@ class Channel:
             f"(max_queued_bytes), so it was ended and cancelled; {self._received()}.",
             limit_bytes=limit_bytes,
         )
-        self._remember(error)
+        self.remember(error)
         return error
 
     def unfinished(self) -> UnfinishedError:
@@ -481,7 +544,7 @@ class Channel:
             how = "was ended by the service before no_more_inputs(): it does so about a second after the last audio"
         rest = f" Not spoken: {_shortened(''.join(unspoken))!r}." if unspoken else ""
         error = UnfinishedError(f"Context {self.context_id!r} {how}; {self._received()}.{rest}", unspoken=unspoken)
-        self._remember(error)
+        self.remember(error)
         return error
 
     def broken(self, fault: MalformedEventError) -> MalformedEventError:
@@ -499,9 +562,9 @@ class Channel:
     def leave_to_parent(self, forked: ForkedError) -> None:
         """In a forked child: end this context here."""
         if self._state is ChannelState.ENDED:
-            self._store(loss=forked, wire=None)
+            self._store(loss=forked, wire=None, slot=None)
         else:
-            self.move(ChannelMove.END, loss=forked, wire=None)
+            self.move(ChannelMove.END, loss=forked, wire=None, slot=None)
         self.mailbox.replace_end(End(lambda: ForkedError(str(forked)), discards=True))
 
     def _received(self) -> str:
@@ -512,7 +575,8 @@ class Channel:
         """Seconds of audio that have arrived; 0 where the encoding is not one that we know."""
         return 0.0 if self.audio_format is None else self.audio_format.seconds(self.mailbox.audio_bytes)
 
-    def _remember(self, error: ContextFacts) -> None:
+    def remember(self, error: ContextFacts) -> None:
+        """Set what is known of this context in an exception about it."""
         error.remember(
             context_id=self.context_id,
             audio_bytes=self.mailbox.audio_bytes,

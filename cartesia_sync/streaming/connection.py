@@ -29,6 +29,7 @@ from .channel import MAX_QUEUED_BYTES, Channel, Message
 from .context import Context
 from .link import Link
 from .mailbox import End
+from .slots import Slots
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -418,6 +419,7 @@ class ConnectionManager:
         reconnect: bool,
         max_retries: int,
         max_queued_bytes: int,
+        slots: Optional[Slots] = None,
     ) -> None:
         self._dial = dial
         self._api_version = api_version
@@ -426,6 +428,7 @@ class ConnectionManager:
         self._reconnect = reconnect
         self._max_retries = max_retries
         self._max_queued_bytes = max_queued_bytes
+        self._slots = slots
         self._connection: Optional[Connection] = None
 
     def __reduce__(self) -> str:
@@ -454,6 +457,7 @@ class ConnectionManager:
             reconnect=self._reconnect,
             max_retries=self._max_retries,
             max_queued_bytes=self._max_queued_bytes,
+            slots=self._slots,
         )
         link.connect()
         return Connection(link, api_version=self._api_version, timeout=self._timeout)

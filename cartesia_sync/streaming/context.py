@@ -455,7 +455,7 @@ class Context:
         last: Optional[Event] = None
         while not (isinstance(receiver.peek(), End) or isinstance(last, Done)):
             for event in mailbox.collect():
-                last = raise_if_error(event)
+                last = raise_if_error(event, self._channel)
         audio = b"".join([event.audio for event in mailbox.collected if isinstance(event, Chunk)])
         self._check_whole(audio_bytes=len(audio), last=last)
         nothing = deque[Event]()
@@ -508,7 +508,7 @@ class Context:
             try:
                 while not (isinstance(receiver.peek(), End) or isinstance(last, Done)):
                     for event in mailbox.collect():
-                        last = raise_if_error(event)
+                        last = raise_if_error(event, self._channel)
                         if isinstance(event, Chunk):
                             wav.format = self._raw_format()
                             wav.write(event.audio)

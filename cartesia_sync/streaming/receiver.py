@@ -8,7 +8,7 @@ import weakref
 from threading import get_ident
 from typing import Optional, Union
 
-from ..errors import APIError, ConcurrencyError, status_error
+from ..errors import APIError, ConcurrencyError, ContextFacts, status_error
 from ..protocol.events import Chunk, Error, Event
 from ..protocol.timeouts import Timeout
 from ..transport.locks import NotAcquiredError, TimedLock, raise_unless_not_acquired
@@ -150,7 +150,7 @@ class Receiver:
                     raise found.make_error()
                 self.has_ended = True
             elif self._raise_on_error and isinstance(found, Error) and found.context_id is not None:
-                failure = error_of(found)
+                failure = error_of(found, self._channel)
                 with contextlib.suppress(IndexError):
                     for _ in self._channel.mailbox.taking:
                         raise failure
@@ -174,18 +174,18 @@ class Receiver:
 _OVER = End()
 
 
-def raise_if_error(event: Event) -> Event:
+def raise_if_error(event: Event, channel: Channel) -> Event:
     """Return an event that is no error of its context."""
     if isinstance(event, Error) and event.context_id is not None:
-        raise error_of(event)
+        raise error_of(event, channel)
     return event
 
 
-def error_of(event: Error) -> APIError:
-    """Make the exception of an error event."""
+def error_of(event: Error, channel: Optional[Channel] = None) -> APIError:
+    """Make the exception of an error event of a channel."""
     if event.status_code is None:
         return APIError(event.error, body=event)
-    return status_error(
+    error = status_error(
         event.status_code,
         event.error,
         body=event,
@@ -194,3 +194,6 @@ def error_of(event: Error) -> APIError:
         request_id=event.request_id,
         doc_url=event.doc_url,
     )
+    if isinstance(error, ContextFacts) and channel is not None:
+        channel.remember(error)
+    return error

@@ -17,6 +17,7 @@ The parts:
   first     from a push to the first chunk in hand: on a warm connection, and with client and connection to be made
   import    time and memory of the import
   memory    what is held for audio that waits, and for contexts and connections that are idle (ours alone)
+  limits    what it costs to take and release a slot, with all free, or with one of fifteen (ours alone)
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ TRIES = 3
 OFFICIAL = ("sync", "async")
 IN_THREADS = ("ours_apart", "sync_apart", "async_threads")
 PERCENTILES = ("p50_ms", "p99_ms", "max_ms")
-PARTS = ("cost", "latency", "first", "import", "memory")
+PARTS = ("cost", "latency", "first", "import", "memory", "limits")
 
 
 class Case(NamedTuple):
@@ -195,6 +196,11 @@ def run(options: argparse.Namespace, found: dict[str, Any]) -> None:
         tell("memory")
         with serving(tls=False) as (url, environment):
             found["memory"] = {"ours": measure(environment, job="memory", url=url, contexts=1000)}
+    if "limits" in options.parts:
+        tell("limits")
+        command = [sys.executable, str(HERE / "limits.py"), str(max(int(1000 * options.share), 20))]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=BOUND)
+        found["limits"] = {"ours": json.loads(done.stdout)}
 
 
 def tell(what: str) -> None:
@@ -222,6 +228,9 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Non
 
 
 def report(found: dict[str, Any]) -> None:
+    if "limits" in found:
+        figures = found["limits"]["ours"]
+        table("a slot, microseconds a pair", ("limit", "us"), [(what, f"{each:.4g}") for what, each in figures.items()])
     for transport, cases in found.get("cost", {}).items():
         for what, title in (
             ("cpu_us", "CPU microseconds a frame"),

@@ -43,7 +43,7 @@ streaming/channel.py | streaming/test_unfinished
     has_words("".join(unspoken)) => unspoken
 streaming/link.py | streaming/test_survivors
     if not channel.is_set_aside or not self.registry.is_live => if False and not self.registry.is_live
-    if self._wire is wire and len(messages) == => if len(messages) ==
+    or cancelled meanwhile\n                    if self._wire is wire and => or\n                    if
     if self._wire is not wire or not => if not
     raise self._closed()\n                self._reader => pass\n                self._reader
     elif self._wire is wire or self._state is ConnectionState.LOST:\n => else:\n

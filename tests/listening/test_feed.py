@@ -195,6 +195,7 @@ def test_a_feed_that_is_paused_ends_with_its_session(auto: Stage, end: str, sour
         auto.session.close()
     elif end == "by the service":
         auto.wire.end(1011)
+        auto.join()
     else:
         auto.session.finish()
     played.pieces.put(b"ab" * 100)

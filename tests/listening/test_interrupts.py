@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import pytest
 
 from cartesia_sync.errors import CartesiaError, TruncatedError
+from cartesia_sync.limits.limit import gate_of
 from cartesia_sync.protocol.lifecycle import SessionState
 from cartesia_sync.protocol.transcription import Mode
 
 from ..streaming.conftest import BOUND
 from ..support.interrupts import LOCKS_LEAK, strikes
-from .conftest import MakeStage, Stage
+from .conftest import ListeningWire, MakeStage, Stage
 
 CODE = (
     "/cartesia_sync/closing.py",
@@ -22,6 +24,8 @@ CODE = (
     "/listening/results.py",
     "/listening/reader.py",
     "/listening/session.py",
+    "/listening/slots.py",
+    "/limits/gate.py",
     "/streaming/mailbox.py",
     "/streaming/reader.py",
     "/transport/locks.py",
@@ -136,3 +140,25 @@ def test_a_block_that_is_left_leaves_no_reader(make_stage: MakeStage) -> None:
         strike.run(leave)
         stage.session.close()
         stage.join()
+
+
+def test_a_session_that_is_being_opened_has_a_slot_or_none_is_lost(make_stage: MakeStage) -> None:
+    gate = gate_of(1)
+    for strike, stage in each_strike(make_stage, Mode.MANUAL):
+        stage.session.close()
+        stage.manager._gate = gate
+        stage.wire = ListeningWire()
+        opened: list[Any] = []
+
+        def enter(stage: Stage = stage, opened: list[Any] = opened) -> None:
+            opened.append(stage.manager.enter())
+
+        strike.run(enter)
+        for session in opened:
+            assert gate.in_use == 1
+            session.close()
+        opened.clear()
+        gc.collect()  # of what was struck its traceback is gone, and nobody holds it
+        slot = in_another_thread(lambda: gate.acquire(BOUND))
+        assert slot is not None, str(strike.place)
+        slot.release()

@@ -63,9 +63,17 @@ def test_a_queued_second_and_an_idle_context_cost_what_they_may() -> None:
     assert figures["idle_threads"] <= 1
 
 
+@pytest.mark.timeout(BOUND)
+def test_a_slot_is_measured_on_every_limit() -> None:
+    figures = json.loads(bench("--quick", "--json", "limits"))["limits"]["ours"]
+    limits = {"number_us", "learned_us", "semaphore_us", "machine_us", "machine_one_free_us"}
+    assert limits <= set(figures) <= limits | {"redis_us"}
+    assert all(each > 0 for each in figures.values())
+
+
 def test_the_help_names_every_part_and_a_part_that_is_none_is_refused() -> None:
     printed = bench("--help")
-    for part in ("cost", "latency", "first", "import", "memory"):
+    for part in ("cost", "latency", "first", "import", "memory", "limits"):
         assert f"\n  {part} " in printed
     done = subprocess.run([sys.executable, str(BENCH), "speed"], capture_output=True, text=True)
     assert done.returncode == 2

@@ -79,6 +79,11 @@ class StepWire:
             assert self._sent.wait_for(lambda: len(self.sent) >= count, BOUND), self.sent
             return list(self.sent)
 
+    def wait_unsent(self, count: int) -> None:
+        """Wait until so many messages stand in line, which the reader is to send."""
+        with self._sent:
+            assert self._sent.wait_for(lambda: len(self.unsent) >= count, BOUND), self.unsent
+
     # ---- the link's side
 
     @property
@@ -129,7 +134,9 @@ class StepWire:
             self.finish(self.unsent[-1], Deadline(BOUND))
 
     def wake(self) -> None:
-        self.wakes += 1
+        with self._sent:
+            self.wakes += 1
+            self._sent.notify_all()
         self._inbox.put(WOKEN)
 
     def post(self, message: bytes) -> None:

@@ -160,6 +160,11 @@ class Connection:
         self._transport.abort()
 
     @property
+    def is_closing(self) -> bool:
+        """Whether nothing more is sent: the peer sees the end, and may open another at once."""
+        return self._is_closing
+
+    @property
     def can_close(self) -> bool:
         """Whether a close frame would be sent and its answer read."""
         return not (self._is_silent or self._has_stopped_reading)
