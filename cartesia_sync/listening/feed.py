@@ -165,7 +165,7 @@ def _pump(lines: Lines, state: _State, pieces: Iterator[bytes], realtime: bool, 
                 if then == "close":
                     lines.current.finish()
                 elif then == "finalize":
-                    lines.current.send(b"finalize", is_binary=False)
+                    lines.current.send(b"finalize")
         finally:
             if isinstance(pieces, Generator):
                 pieces.close()
@@ -217,7 +217,7 @@ def _send(lines: Lines, piece: bytes) -> None:
     while True:
         line = lines.current
         try:
-            line.send(piece, is_binary=True)
+            line.send_audio(piece)
             return
         except APIConnectionError:
             if lines.next_after(line, MOST_RECONNECTING_SECONDS) is None:

@@ -186,8 +186,24 @@ class Line:
 
     # ---- sending: any thread
 
-    def send(self, data: bytes, *, is_binary: bool) -> Optional[Flush]:
-        """Send one message, and return what to wait on where it asks for an answer.
+    def send_audio(self, audio: bytes) -> None:
+        """Send audio; for errors and waits see ``send``. It is done ten times a second in each session."""
+        if self._process != os.getpid() or self._state is SessionState.FORKED:
+            self.check_process()
+        if is_owned(self.lock):
+            self._check_reentry()
+        wire = self._wire
+        frame = wire.frame(audio, is_binary=True)
+        try:
+            with self.lock:
+                self._put_audio_in_line_locked(frame, len(audio))
+            wire.finish(frame, Deadline(self.timeout.write))
+        except BaseException:  # as in ``send``
+            wire.wake()
+            raise
+
+    def send(self, data: bytes) -> Optional[Flush]:
+        """Send one text, and return what to wait on where it asks for an answer.
 
         A second ``close`` does nothing.
 
@@ -201,10 +217,10 @@ class Line:
         """
         self.check_process()
         self._check_reentry()
-        asks = Request.AUDIO if is_binary else meaning_of(data, self.mode)
+        asks = meaning_of(data, self.mode)
         if asks is Request.CLOSE and self._state in (SessionState.FINISHING, SessionState.ENDED):
             return None
-        frame = self._wire.frame(data, is_binary=is_binary)
+        frame = self._wire.frame(data)
         flush = Flush(frame) if asks is Request.FINALIZE else None
         try:
             with self.lock:
@@ -229,32 +245,40 @@ class Line:
         frame = self._wire.frame(audio, is_binary=True)
         try:
             with self.lock:
-                self._put_in_line_locked(frame, Request.AUDIO, None)
+                self._put_audio_in_line_locked(frame, len(audio))
         except CartesiaError:
             return False  # it has ended meanwhile
         self._wire.wake()
         return True
 
-    def _put_in_line_locked(self, frame: Frame, asks: Request, flush: Optional[Flush]) -> None:
-        """Put a frame in line, and take note of what it asks for: in one step at the end."""
-        state = self._state_after_locked(SessionMove.FINISH if asks is Request.CLOSE else SessionMove.SEND)
-        now, results = time.monotonic(), self.results
-        audio_bytes = results.audio_bytes + (_payload_bytes(frame) if asks is Request.AUDIO else 0)
-        unheard_since = now if asks is Request.AUDIO and results.unheard_since is None else results.unheard_since
-        finished_at = now if asks is Request.CLOSE else self._finished_at
+    def _put_audio_in_line_locked(self, frame: Frame, size: int) -> None:
+        """Put audio of so many bytes in line, and count it: in one step at the end."""
+        assert is_owned(self.lock)
+        if self._closers or self._state is not SessionState.OPEN:
+            self._state_after_locked(SessionMove.SEND)  # raises
+        results = self.results
+        audio_bytes = results.audio_bytes + size
+        unheard_since = results.unheard_since or time.monotonic()
         append = self._wire.unsent.append
-        if flush is not None:
-            results.flushes.append(flush)  # where its frame does not follow, it is passed over
-        self._state = state
-        self._finished_at = finished_at
         results.audio_bytes = audio_bytes
         results.unheard_since = unheard_since
+        append(frame)
+
+    def _put_in_line_locked(self, frame: Frame, asks: Request, flush: Optional[Flush]) -> None:
+        """Put a text in line, and take note of what it asks for: in one step at the end."""
+        state = self._state_after_locked(SessionMove.FINISH if asks is Request.CLOSE else SessionMove.SEND)
+        finished_at = time.monotonic() if asks is Request.CLOSE else self._finished_at
+        append = self._wire.unsent.append
+        if flush is not None:
+            self.results.flushes.append(flush)  # where its frame does not follow, it is passed over
+        self._state = state
+        self._finished_at = finished_at
         append(frame)
 
     def finish(self) -> None:
         """Tell the service that no audio follows, unless it was told; for errors and waits see ``send``."""
         if self._state is SessionState.OPEN:
-            self.send(CLOSE_WORDS[self.mode], is_binary=False)
+            self.send(CLOSE_WORDS[self.mode])
 
     # ---- the clocks
 
@@ -463,12 +487,6 @@ class Line:
         """
         if self._is_elsewhere():
             raise ForkedError(str(self._loss))
-
-
-def _payload_bytes(frame: Frame) -> int:
-    """Return how much a client's frame carries, without its header and mask (RFC 6455, section 5.2)."""
-    size = len(frame.data)
-    return size - (6 if size <= 6 + 125 else 8 if size <= 8 + 0xFFFF else 14)
 
 
 def _closed_by_us() -> WebSocketConnectionClosedError:

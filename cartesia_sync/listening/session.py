@@ -135,7 +135,7 @@ class Session(Handlers, Closing):
         Threads: any. Waits for what is in line before it, at most for ``Timeout.write``. A command that raises has not
         been carried out, and nothing sends it later.
         """
-        self._line.send(encode_request(event, self._line.mode), is_binary=False)
+        self._line.send(encode_request(event, self._line.mode))
 
     def send_raw(self, data: Union[bytes, bytearray, memoryview, str]) -> None:
         """Send audio (bytes), about 100 ms at a time, or a text as it is.
@@ -151,9 +151,9 @@ class Session(Handlers, Closing):
         Threads: as ``send``.
         """
         if isinstance(data, str):
-            self._line.send(data.encode(), is_binary=False)
+            self._line.send(data.encode())
         else:
-            self._line.send(bytes(data), is_binary=True)
+            self._lines.current.send_audio(data if type(data) is bytes else bytes(data))
 
     def finish(self) -> None:
         """Tell the service that no audio follows: the command ``close``. What is still to be heard comes, and the end.
@@ -178,7 +178,7 @@ class Session(Handlers, Closing):
         """
         if self._line.mode is not Mode.MANUAL:
             raise ValueError("finalize() is for manual finalizing; with auto the service ends the turns: see turns()")
-        flush = self._line.send(b"finalize", is_binary=False)
+        flush = self._line.send(b"finalize")
         assert flush is not None
         while True:
             try:
@@ -555,7 +555,7 @@ class SessionManager(Handlers):
         try:
             line.start()
             while self._unsent:
-                line.send(self._unsent.popleft(), is_binary=False)
+                line.send(self._unsent.popleft())
         except BaseException:
             line.give_up()  # nobody else can
             raise

@@ -428,9 +428,8 @@ class Hearing:
 
 
 class Request(enum.Enum):
-    """What a message asks for; ``AUDIO`` and ``OTHER`` have no answer of their own."""
+    """What a text asks for; ``OTHER`` has no answer of its own."""
 
-    AUDIO = "audio"
     FINALIZE = "finalize"
     CLOSE = "close"
     OTHER = "other"

@@ -16,6 +16,7 @@ import resource
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any, Callable
 
 from server import EVENTS_HEADER
@@ -24,7 +25,17 @@ FRAME = bytes(range(256)) * 12 + bytes(128)
 SETTINGS: dict[str, Any] = {"model": "ink-2", "encoding": "pcm_s16le", "sample_rate": 16000}
 GO: Any = {"type": "config", "turn": {"end_threshold": 0.2}}
 WARM = 200
+BURST, PAUSE = 10, 0.004
+"""Frames that any socket's buffer takes at once, and seconds in which the server reads them."""
+
 SESSIONS, EVERY_SECONDS = 50, 0.1
+
+
+def in_bursts(count: int) -> Iterator[bytes]:
+    """Give so many frames, and a moment of nothing after every few."""
+    for _ in range(count // BURST):
+        yield from [FRAME] * BURST
+        time.sleep(PAUSE)  # as above
 
 
 def cpu_of(work: Callable[[], object]) -> float:
@@ -74,8 +85,10 @@ class Sync:
                 session.send_raw(FRAME)
 
             def feed_all() -> None:
-                for _ in range(count):
-                    session.send_raw(FRAME)
+                for _ in range(count // BURST):
+                    for _ in range(BURST):
+                        session.send_raw(FRAME)
+                    time.sleep(PAUSE)  # or the server's speed would be measured: nothing waits for it in truth
 
             seconds = cpu_of(feed_all)
             session.send({"type": "close"})
@@ -119,7 +132,7 @@ class OurFeed(Sync):
     def feed(self, count: int) -> float:
         with self.open(0) as session:
             session.feed([FRAME] * WARM, realtime=False, then=None).wait()
-            seconds = cpu_of(lambda: session.feed([FRAME] * count, realtime=False, then=None).wait())
+            seconds = cpu_of(lambda: session.feed(in_bursts(count), realtime=False, then=None).wait())
             session.send({"type": "close"})
             for _ in session:
                 pass
@@ -168,8 +181,10 @@ class Async:
             for _ in range(WARM):
                 await session.send_raw(FRAME)
             before = resource.getrusage(resource.RUSAGE_SELF)
-            for _ in range(count):
-                await session.send_raw(FRAME)
+            for _ in range(count // BURST):
+                for _ in range(BURST):
+                    await session.send_raw(FRAME)
+                await asyncio.sleep(PAUSE)
             after = resource.getrusage(resource.RUSAGE_SELF)
             await session.send({"type": "close"})
             async for _ in session:
