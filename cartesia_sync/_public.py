@@ -33,6 +33,7 @@ from .errors import (
     MailboxFullError,
     MalformedEventError,
     MessageTooBigError,
+    MicrophoneError,
     MissingCredentialsError,
     NotFoundError,
     PermissionDeniedError,
@@ -46,6 +47,7 @@ from .errors import (
     UnfinishedError,
     UnprocessableEntityError,
     WebSocketConnectionClosedError,
+    WebSocketQueueFullError,
     WriteTimeoutError,
 )
 from .protocol.metrics import Metrics, SpokenContext
@@ -54,13 +56,15 @@ from .protocol.timeouts import Timeout
 from .resources.answer import APIResponse
 
 if TYPE_CHECKING:
-    from .parameters import RequestOptions, file_from_path
+    from .parameters import ReconnectingOverrides, RequestOptions, file_from_path
     from .pool import Pool, Spoken
+    from .protocol.transcription import ReconnectingEvent
     from .resources.binary import BinaryAPIResponse
     from .resources.events import Stream
     from .resources.pages import SyncCursorIDPage
     from .speech.captions import Captions, Cue
     from .speech.frames import Frame, Frames, frames_of
+    from .speech.microphone import Microphone
     from .speech.player import Heard, Playback, Player
     from .speech.recording import Recording
     from .speech.words import Phoneme, Word
@@ -81,11 +85,14 @@ _LATER = {
     "Frame": "speech.frames",
     "Frames": "speech.frames",
     "Heard": "speech.player",
+    "Microphone": "speech.microphone",
     "Phoneme": "speech.words",
     "Playback": "speech.player",
     "Player": "speech.player",
     "Pool": "pool",
     "Receiver": "streaming.receiver",
+    "ReconnectingEvent": "protocol.transcription",
+    "ReconnectingOverrides": "parameters",
     "Recording": "speech.recording",
     "RequestOptions": "parameters",
     "Speech": "streaming.pump",
@@ -138,6 +145,8 @@ __all__ = [
     "MalformedEventError",
     "MessageTooBigError",
     "Metrics",
+    "Microphone",
+    "MicrophoneError",
     "MissingCredentialsError",
     "NoneType",
     "NotFoundError",
@@ -153,6 +162,8 @@ __all__ = [
     "ProxySettingError",
     "RateLimitError",
     "Receiver",
+    "ReconnectingEvent",
+    "ReconnectingOverrides",
     "Recording",
     "RequestOptions",
     "SlotDeadlockError",
@@ -167,6 +178,7 @@ __all__ = [
     "UnfinishedError",
     "UnprocessableEntityError",
     "WebSocketConnectionClosedError",
+    "WebSocketQueueFullError",
     "Word",
     "WriteTimeoutError",
     "__version__",

@@ -74,9 +74,13 @@ class Cartesia(Core, Closing):
             sent; first come, first served. A context that the service refuses with 429 all the same is said again, and
             its user sees nothing but time. A slot is held until the service's last event, whoever receives. None:
             nothing waits, and 429 raises ``RateLimitError``.
-        limit_wait: Seconds that each may wait for its slot; ``SlotTimeoutError`` then. None is no limit.
+        limit_wait: Seconds that each may wait for its slot; ``SlotTimeoutError`` then. None is no limit. Holds for
+            ``stt_limit`` too.
         limit_idle: Seconds after which a context that is left open, without a push or an event, gives its slot back;
             its next push takes another. None: it keeps it.
+        stt_limit: How many sessions of streaming speech to text may be open at once, which an account's plan limits by
+            itself (docs page ``concurrency-limits-and-timeouts``); as ``limit``. A session waits for its slot when it
+            opens, and holds it until its connection ends; a handshake that is refused with 429 waits again.
         http_client: Refused, with what to use: the official client takes its httpx client here.
 
     Raises:
@@ -124,6 +128,7 @@ class Cartesia(Core, Closing):
         limit: Union[Limited, Omit, None] = omit,
         limit_wait: Union[float, Omit, None] = omit,
         limit_idle: Union[float, Omit, None] = omit,
+        stt_limit: Union[Limited, Omit, None] = omit,
         http_client: None = None,
     ) -> Cartesia:
         """Make a client with some settings changed; the two share their connections, and closing one closes both.
@@ -147,6 +152,7 @@ class Cartesia(Core, Closing):
                 key a number counts anew, and an object must be given, or None.
             limit_wait: As for the client.
             limit_idle: As for the client.
+            stt_limit: As ``limit``.
             http_client: As for the client.
 
         Raises:
@@ -161,9 +167,11 @@ class Cartesia(Core, Closing):
             if added is not None and replaced is not None:
                 raise ValueError(f"{name} and set_{name} exclude each other")
         keeps_credential = api_key is None and token is None
-        keeps_limit = isinstance(limit, Omit)
-        if keeps_limit and not keeps_credential and not isinstance(self._limit, (int, type(None))):
-            raise ValueError("this client's limit counts for its own account: give limit= for the other key, or None")
+        for name, given, kept in (("limit", limit, self._limit), ("stt_limit", stt_limit, self._stt_limit)):
+            if isinstance(given, Omit) and not keeps_credential and not isinstance(kept, (int, type(None))):
+                raise ValueError(
+                    f"this client's {name} counts for its own account: give {name}= for the other key, or None"
+                )
         made = Cartesia(
             api_key=self.api_key if keeps_credential else api_key,
             token=self.token if keeps_credential else token,
@@ -184,9 +192,11 @@ class Cartesia(Core, Closing):
             limit=self._limit if isinstance(limit, Omit) else limit,
             limit_wait=self.limit_wait if isinstance(limit_wait, Omit) else limit_wait,
             limit_idle=self.limit_idle if isinstance(limit_idle, Omit) else limit_idle,
+            stt_limit=self._stt_limit if isinstance(stt_limit, Omit) else stt_limit,
         )
-        if keeps_limit and keeps_credential:
-            made._gate = self._gate
+        if keeps_credential:
+            made._gate = self._gate if isinstance(limit, Omit) else made._gate
+            made._stt_gate = self._stt_gate if isinstance(stt_limit, Omit) else made._stt_gate
         made._shared = self._shared
         return made
 

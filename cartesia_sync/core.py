@@ -8,9 +8,9 @@ import os
 import re
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, TypeVar, Union
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from ._version import __version__
 from .errors import MissingCredentialsError, SlotTimeoutError, requested
@@ -59,11 +59,12 @@ _SETTINGS = {
     "_allow_insecure": "allow_insecure",
     "on_spoken": "on_spoken",
     "_limit": "limit",
+    "_stt_limit": "stt_limit",
     "limit_wait": "limit_wait",
     "limit_idle": "limit_idle",
 }
 """The attributes that hold what the user gave, and the arguments that these came by."""
-_LIVE = ("_shared", "_resources", "_gate")
+_LIVE = ("_shared", "_resources", "_gate", "_stt_gate")
 """The attributes that a copy does not get."""
 
 
@@ -99,6 +100,7 @@ class Core:
         limit: Optional[Limited] = None,
         limit_wait: Optional[float] = None,
         limit_idle: Optional[float] = DEFAULT_LIMIT_IDLE,
+        stt_limit: Optional[Limited] = None,
         http_client: None = None,
     ) -> None:
         refuse_http_client(http_client)
@@ -137,8 +139,8 @@ class Core:
         self.max_answer_bytes = None if max_answer_bytes is None else checked_size("max_answer_bytes", max_answer_bytes)
         self.limit_wait = checked_seconds("limit_wait", limit_wait)
         self.limit_idle = checked_seconds("limit_idle", limit_idle)
-        self._limit = limit
-        self._gate = self._made_gate()
+        self._limit, self._stt_limit = limit, stt_limit
+        self._gate, self._stt_gate = self._made_gate("limit"), self._made_gate("stt_limit")
         self._shared = _Shared(_Trust(ssl_context))
         self._default_headers = dict(default_headers or {})
         self._default_query = dict(default_query or {})
@@ -178,7 +180,7 @@ class Core:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._shared, self._resources = _Shared(_Trust(None)), {}
-        self._gate = self._made_gate()
+        self._gate, self._stt_gate = self._made_gate("limit"), self._made_gate("stt_limit")
 
     def __copy__(self: _C) -> _C:
         return self._copied(lambda _, value: value, {})
@@ -200,25 +202,28 @@ class Core:
 
     def _copied(self: _C, copied: Callable[[str, Any], Any], memo: dict[int, Any]) -> _C:
         made = memo[id(self)] = type(self).__new__(type(self))
-        made._shared, made._resources, made._gate = _Shared(self._shared.trust), {}, self._gate
+        made._shared, made._resources = _Shared(self._shared.trust), {}
+        made._gate, made._stt_gate = self._gate, self._stt_gate
         vars(made).update({name: copied(name, value) for name, value in vars(self).items() if name not in _LIVE})
         return made
 
     # ---- the limit
 
-    def _made_gate(self) -> Optional[Gate]:
-        if self._limit is None:
+    def _made_gate(self, argument: str) -> Optional[Gate]:
+        """Return the gate of a limit; a limit that is known by a name gets the account's, and what it counts."""
+        limit: Optional[Limited] = self._limit if argument == "limit" else self._stt_limit
+        if limit is None:
             return None
         from .limits.limit import Limit, account_name, gate_of
 
-        gate, credential = gate_of(self._limit), self.api_key or self.token
-        if isinstance(self._limit, Limit) and self._limit.needs_name:
+        gate, credential = gate_of(limit), self.api_key or self.token
+        if isinstance(limit, Limit) and limit.needs_name:
             if not isinstance(credential, str):
                 raise ValueError(
-                    f"limit: a {type(self._limit).__name__} gets its name from the key, and here is a function that"
+                    f"{argument}: a {type(limit).__name__} gets its name from the key, and here is a function that"
                     " gives tokens; give it a name of the account's: name="
                 )
-            self._limit.bind(account_name(credential))
+            limit.bind(account_name(credential) + ("" if argument == "limit" else "-stt"))
         return gate
 
     @property
@@ -228,6 +233,14 @@ class Core:
         Threads: any. Does not wait.
         """
         return self._gate
+
+    @property
+    def stt_limit(self) -> Optional[Gate]:
+        """The line in front of the limit of sessions that listen, likewise; None without one.
+
+        Threads: any. Does not wait.
+        """
+        return self._stt_gate
 
     def _slot_taker(self) -> Optional[TakeSlot]:
         """Return what waits for a slot at each attempt of one request; None without a limit."""
@@ -295,14 +308,15 @@ class Core:
     def _dialler(
         self,
         path: str,
-        query: Mapping[str, str],
+        query: Union[Mapping[str, str], Sequence[tuple[str, str]]],
         headers: Mapping[str, Union[str, Omit]],
         *,
         max_message_bytes: Optional[int],
     ) -> Callable[[Deadline], Wire]:
         """Return a function that opens a WebSocket to a path of the service, as often as it is used.
 
-        It asks the user's function for a token, where there is one, in the thread that it is called in, and raises what
+        A space in the query goes out as ``%20``: not every reader of the service's takes a plus sign for one. It
+        asks the user's function for a token, where there is one, in the thread that it is called in, and raises what
         that raises as a ``RaisedOutside``.
 
         Raises:
@@ -311,7 +325,7 @@ class Core:
         from .transport.websocket import handshake, wire
 
         parts = urlsplit(self.websocket_base_url)
-        url = urlunsplit(parts._replace(path=parts.path.rstrip("/") + path, query=urlencode(query)))
+        url = urlunsplit(parts._replace(path=parts.path.rstrip("/") + path, query=urlencode(query, quote_via=quote)))
         all_headers = merged(self._headers, headers)
         limit = wire.MAX_MESSAGE_BYTES if max_message_bytes is None else max_message_bytes
 

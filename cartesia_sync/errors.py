@@ -30,6 +30,8 @@ in docs/errors.md.
      |             ConflictError 409, UnprocessableEntityError 422, RateLimitError 429, InternalServerError 5xx
      +-- MailboxFullError                        a context was not read, and its limit is reached
      +-- ContextStateError                       also a ValueError: the method does not fit the context's state
+     +-- MicrophoneError                         the device that audio comes from
+     +-- WebSocketQueueFullError                 also a ValueError: too many commands wait for a session to open
      +-- ConcurrencyError                        also a RuntimeError: a second thread in one context's receive()
      +-- SlotDeadlockError                       also a RuntimeError: a thread waits for its own contexts' slots
      +-- LimitError                              a limit cannot say whether there is a free slot
@@ -135,6 +137,7 @@ class ContextFacts:
         audio_seconds: The same in seconds.
         heard: Whether any event of it had arrived.
         transcripts: The pieces of text that were sent, in order.
+        transcript: Of a session that listens: what was heard until then.
     """
 
     context_id: str = ""
@@ -142,6 +145,7 @@ class ContextFacts:
     audio_seconds: float = 0.0
     heard: bool = False
     transcripts: tuple[str, ...] = ()
+    transcript: str = ""
 
     def remember(
         self,
@@ -182,7 +186,7 @@ class ContextTimeoutError(ContextFacts, APITimeoutError):
 
 
 class SlotTimeoutError(APITimeoutError):
-    """No slot of the client's ``limit`` became free in time; nothing was sent.
+    """No slot of the client's ``limit`` or ``stt_limit`` became free in time; nothing was sent.
 
     The user's program begins more than the limit allows, for longer than ``limit_wait``: raise that, or begin fewer.
     """
@@ -538,6 +542,17 @@ class MailboxFullError(ContextFacts, CartesiaError):
     def __init__(self, message: str = "", *, limit_bytes: int = 0) -> None:
         super().__init__(message)
         self.limit_bytes = limit_bytes
+
+
+class MicrophoneError(CartesiaError):
+    """The microphone cannot be opened, or has gone; of a session that it feeds this is the end."""
+
+
+class WebSocketQueueFullError(CartesiaError, ValueError):
+    """More commands wait for a session of speech to text to open than ``max_queue_size`` allows.
+
+    The fault of the calling code: open the session first, or raise the limit.
+    """
 
 
 class ContextStateError(CartesiaError, ValueError):

@@ -309,6 +309,71 @@ class STTTranscribeParams(_STTTranscribeParams, total=False):
     timestamp_granularities: list[TimestampGranularity]
 
 
+class _ListeningParams(TypedDict):
+    encoding: STTEncoding
+    model: str
+    sample_rate: int
+
+
+class ManualFinalizeWebsocketParams(_ListeningParams, total=False):
+    """The arguments of ``client.stt.manual_finalize.websocket``; and ours besides, see there."""
+
+    keyterm: Sequence[str]
+    language: str
+    max_silence_duration_secs: float
+    min_volume: float
+
+
+class AutoFinalizeWebsocketParams(_ListeningParams, total=False):
+    """The arguments of ``client.stt.auto_finalize.websocket``; and ours besides, see there."""
+
+    keyterm: Sequence[str]
+    turn_eager_end_threshold: float
+    turn_end_threshold: float
+    turn_end_timeout_ms: float
+    turn_start_threshold: float
+
+
+STTManualFinalizeWebsocketRequest = Literal["finalize", "close"]
+
+
+class STTAutoFinalizeCloseCommand(TypedDict):
+    """Says that no audio follows, as ``session.send`` takes it."""
+
+    type: Literal["close"]
+
+
+class STTAutoFinalizeConfigCommandTurn(TypedDict, total=False):
+    """How turns are found; 0 to 1, and milliseconds."""
+
+    eager_end_threshold: float
+    end_threshold: float
+    end_timeout_ms: float
+    start_threshold: float
+
+
+class _STTAutoFinalizeConfigCommand(TypedDict):
+    type: Literal["config"]
+
+
+class STTAutoFinalizeConfigCommand(_STTAutoFinalizeConfigCommand, total=False):
+    """Changes how turns are found, as ``session.send`` takes it."""
+
+    turn: STTAutoFinalizeConfigCommandTurn
+
+
+STTAutoFinalizeWebsocketRequestParam = Union[STTAutoFinalizeCloseCommand, STTAutoFinalizeConfigCommand]
+STTAutoFinalizeWebsocketRequest = STTAutoFinalizeWebsocketRequestParam
+
+
+class ReconnectingOverrides(TypedDict, total=False):
+    """What ``on_reconnecting`` may return, for this attempt and those that follow."""
+
+    extra_query: Mapping[str, object]
+    extra_headers: Mapping[str, str]
+    abort: bool
+
+
 class _TTSGenerateParams(TypedDict):
     model_id: str
     output_format: OutputFormat

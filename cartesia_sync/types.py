@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         AccessTokenCreateParams,
         AgentUpdateParams,
         AttachVoiceAccent,
+        AutoFinalizeWebsocketParams,
         CallListParams,
         CancelContextRequest,
         DatasetCreateParams,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         Grants,
         LocalizeDialect,
         LocalizeTargetLanguage,
+        ManualFinalizeWebsocketParams,
         MetricCreateParams,
         MetricListParams,
         ModelSpeed,
@@ -63,9 +65,16 @@ if TYPE_CHECKING:
         PronunciationDictItemParam,
         PronunciationDictListParams,
         PronunciationDictUpdateParams,
+        ReconnectingOverrides,
         ResultExportParams,
         ResultListParams,
+        STTAutoFinalizeCloseCommand,
+        STTAutoFinalizeConfigCommand,
+        STTAutoFinalizeConfigCommandTurn,
+        STTAutoFinalizeWebsocketRequest,
+        STTAutoFinalizeWebsocketRequestParam,
         STTEncoding,
+        STTManualFinalizeWebsocketRequest,
         STTTranscribeParams,
         SttTranscribeParams,
         TTSGenerateParams,
@@ -128,6 +137,22 @@ if TYPE_CHECKING:
         VoiceMetadata,
         Word,
     )
+    from .protocol.transcription import (
+        ReconnectingEvent,
+        STTAutoFinalizeConnected,
+        STTAutoFinalizeTurnEagerEnd,
+        STTAutoFinalizeTurnEnd,
+        STTAutoFinalizeTurnResume,
+        STTAutoFinalizeTurnStart,
+        STTAutoFinalizeTurnUpdate,
+        STTAutoFinalizeWebsocketResponse,
+        STTErrorResponse,
+        STTManualFinalizeDoneResponse,
+        STTManualFinalizeFlushDoneResponse,
+        STTManualFinalizeTranscriptResponse,
+        STTManualFinalizeWebsocketResponse,
+        STTReconnected,
+    )
     from .protocol.voice_changer import (
         VoiceChangerSSEChunk,
         VoiceChangerSSEDone,
@@ -148,6 +173,7 @@ __all__ = [
     "AgentTranscript",
     "AgentUpdateParams",
     "AttachVoiceAccent",
+    "AutoFinalizeWebsocketParams",
     "CallListParams",
     "CancelContextRequest",
     "Chunk",
@@ -186,6 +212,7 @@ __all__ = [
     "LogEvent",
     "LogMetric",
     "MP3OutputFormatParam",
+    "ManualFinalizeWebsocketParams",
     "Metric",
     "MetricCreateParams",
     "MetricListParams",
@@ -204,11 +231,34 @@ __all__ = [
     "PronunciationDictUpdateParams",
     "RawEncoding",
     "RawOutputFormatParam",
+    "ReconnectingEvent",
+    "ReconnectingOverrides",
     "ResultExportParams",
     "ResultListParams",
     "ResultListResponse",
+    "STTAutoFinalizeCloseCommand",
+    "STTAutoFinalizeConfigCommand",
+    "STTAutoFinalizeConfigCommandTurn",
+    "STTAutoFinalizeConnected",
+    "STTAutoFinalizeModel",
+    "STTAutoFinalizeTurnEagerEnd",
+    "STTAutoFinalizeTurnEnd",
+    "STTAutoFinalizeTurnResume",
+    "STTAutoFinalizeTurnStart",
+    "STTAutoFinalizeTurnUpdate",
+    "STTAutoFinalizeWebsocketRequest",
+    "STTAutoFinalizeWebsocketRequestParam",
+    "STTAutoFinalizeWebsocketResponse",
     "STTBatchModel",
     "STTEncoding",
+    "STTErrorResponse",
+    "STTManualFinalizeDoneResponse",
+    "STTManualFinalizeFlushDoneResponse",
+    "STTManualFinalizeModel",
+    "STTManualFinalizeTranscriptResponse",
+    "STTManualFinalizeWebsocketRequest",
+    "STTManualFinalizeWebsocketResponse",
+    "STTReconnected",
     "STTTranscribeParams",
     "STTTranscribeResponse",
     "SttTranscribeParams",
@@ -262,7 +312,7 @@ if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every n
     def __getattr__(name: str) -> Any:
         """Load parameters' types and answers' classes when one is asked for: of the many most programs need few."""
         if name in __all__:
-            rooms = ("models.core", "models.agents", "models.calls", "voice_changer")
+            rooms = ("models.core", "models.agents", "models.calls", "transcription", "voice_changer")
             for room in ("parameters", *(f"protocol.{each}" for each in rooms)):
                 found = vars(importlib.import_module(f".{room}", __package__)).get(name)
                 if found is not None:
@@ -282,6 +332,8 @@ TTSModel = str
 InfillModel = str
 FineTuneBaseModel = str
 STTBatchModel = str
+STTManualFinalizeModel = str
+STTAutoFinalizeModel = str
 SupportedLanguage = str
 Emotion = str
 VoiceAccent = str

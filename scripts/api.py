@@ -33,6 +33,8 @@ from cartesia_sync import (
     frames_of,
     text,
 )
+from cartesia_sync.listening.feed import Feed
+from cartesia_sync.listening.session import Session, SessionManager
 from cartesia_sync.local import LocalServer, ServerOptions, faults
 from cartesia_sync.pool import Pool, Spoken
 from cartesia_sync.protocol.requests import omit
@@ -91,8 +93,10 @@ Values for `LocalServer(faults=...)` and `server.inject(...)`, from `cartesia_sy
 """
 NOT_FOR_USERS = {"dialler", "link", "line", "clocks"}
 """Names that were never meant to be public, and warn until version 0.3."""
+LISTENING = (SessionManager, Session, Feed)
 OTHERS = (
     *(ConnectionManager, Connection, Context, Receiver, Speech, Pool, Spoken),
+    *LISTENING,
     *(AudioStream, Recording, Captions, Frames, Player, Playback),
     *(APIResponse, BinaryAPIResponse, Stream, SyncCursorIDPage),
 )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cartesia_sync.limits.gate import Gate
-from cartesia_sync.protocol.lifecycle import CHANNEL, CONNECTION, REPLAY
+from cartesia_sync.protocol.lifecycle import CHANNEL, CONNECTION, REPLAY, SESSION, TURN
 from cartesia_sync.streaming.link import Link
 
 FILE = Path(__file__).resolve().parent.parent / "CONTRIBUTING.md"
@@ -51,13 +51,19 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def states() -> str:
     parts = []
-    tables: dict[str, dict[Any, dict[Any, Any]]] = {"Channel": CHANNEL, "Connection": CONNECTION, "Replay": REPLAY}
+    tables: dict[str, dict[Any, dict[Any, Any]]] = {
+        "Channel": CHANNEL,
+        "Connection": CONNECTION,
+        "Replay": REPLAY,
+        "Session": SESSION,
+        "Turn": TURN,
+    }
     for name, moves in tables.items():
         rows = [
             (state.name, move.name, following.name) for state, ways in moves.items() for move, following in ways.items()
         ]
         final = ", ".join(state.name for state, ways in moves.items() if not ways)
-        parts.append(f"**{name}**; final: {final}.\n\n{table(('state', 'move', 'next'), rows)}")
+        parts.append(f"**{name}**; final: {final or 'none'}.\n\n{table(('state', 'move', 'next'), rows)}")
     return "\n".join(parts)
 
 

@@ -8,6 +8,7 @@ Rooms, from the ground up; each imports only from those before it:
 
     voice/        text to sound, without HTTP: eSpeak NG and its process, samples, encodings, containers, transcripts,
                   times of words and phonemes, pronunciation
+    hearing/      sound to text: what the voice has spoken is known again; turns; PocketSphinx in a process of its own
     requests      what the client sends                 events       what the server sends
     admission     API keys, access tokens, and web pages
     peer_protocol what stands between a socket and aiohttp
@@ -16,7 +17,7 @@ Rooms, from the ground up; each imports only from those before it:
     settings      the server's options                  recorder     what the server has seen
     generation    a text spoken sentence by sentence, at the pace and within the limits that the options set
     rest/         HTTP: ``responder`` (one request and its answer), ``store``, and one resource a file
-    websocket/    a connection, and the contexts on it
+    websocket/    a connection, and the contexts on it; a session that listens
     app           routes and handshakes
     server        LocalServer: thread, loop, start and stop
 """

@@ -15,6 +15,8 @@ from .admission import Admission, Neighbours
 from .fault_plan import FaultPlan
 from .faults import Moment
 from .generation import ConcurrencyLimit
+from .hearing.memory import Memory
+from .hearing.sphinx import Recogniser
 from .memory import GiveBack
 from .peer_protocol import PeerProtocol
 from .recorder import Handshake, Recorder
@@ -24,12 +26,14 @@ from .rest.datasets import Datasets
 from .rest.fine_tunes import FineTunes
 from .rest.pronunciation_dicts import PronunciationDicts
 from .rest.responder import JSON_BYTES, UPLOAD_BYTES, Responder, Route
+from .rest.stt import Stt
 from .rest.tts import Tts
 from .rest.voice_changer import VoiceChanger
 from .rest.voices import Voices
 from .settings import ServerOptions
 from .voice.speech import Speaker
 from .websocket.connection import Connection
+from .websocket.listening import AUTO_PATH, MANUAL_PATH, ListeningConnection, Settings
 
 __all__ = ["App"]
 
@@ -40,9 +44,6 @@ _MOST_MESSAGE_BYTES = 16 * 1024**2
 
 # What the service does and this server does not.
 _NOT_HERE = (
-    ("/stt", "stt"),
-    ("/stt/websocket", "stt"),
-    ("/stt/turns/websocket", "stt"),
     ("/agents", "agent"),
     ("/agents/{rest:.+}", "agent"),
 )
@@ -80,6 +81,10 @@ class App:
         self._neighbours = Neighbours(options.host, options.allow_origins)
         self._concurrency = concurrency
         self._give_back = GiveBack()
+        self._memory, self._recogniser = Memory(), Recogniser()
+        speaker.on_spoken = lambda audio, audio_format, words: self._memory.remember(
+            audio, audio_format.encoding, audio_format.sample_rate_hz, words
+        )
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._request_tasks: set[asyncio.Task[None]] = set()
         owner_id = str(uuid.uuid4())
@@ -108,6 +113,7 @@ class App:
             *datasets.routes,
             *FineTunes(datasets).routes,
             *AccessToken(self._admission).routes,
+            *Stt(options, self._memory, self._recogniser).routes,
             *(Route("*", path, _not_here, grant, UPLOAD_BYTES) for path, grant in _NOT_HERE),
         ]
 
@@ -120,7 +126,8 @@ class App:
         application = web.Application()
         application.on_response_prepare.append(self._allow_origin)
         router = application.router
-        router.add_get("/tts/websocket", self._websocket, allow_head=False)
+        for path in ("/tts/websocket", MANUAL_PATH, AUTO_PATH):
+            router.add_get(path, self._websocket, allow_head=False)
         router.add_get("/", self._public(_status), allow_head=False)
         for route in self._routes:
             # The service's own clients write some paths with a slash at the end; both forms work.
@@ -142,6 +149,7 @@ class App:
     async def close(self) -> None:
         """End all requests, and all connections, properly where the peer answers within half a second."""
         self._give_back.close()
+        self._recogniser.close()
         for task in list(self._request_tasks):
             task.cancel()
         for connection in list(self._connections):
@@ -234,8 +242,10 @@ class App:
         )
         try:
             self._neighbours.check(headers)
-            self._admission.admit(query, headers, "tts")
-            self._check_room()
+            listens = request.path in (MANUAL_PATH, AUTO_PATH)
+            self._admission.admit(query, headers, "stt" if listens else "tts")
+            settings = Settings(request.path, query, request.query.getall("keyterm", [])) if listens else None
+            self._check_room(listens=listens)
             if not socket.can_prepare(request):
                 raise ApiError(400, "Bad request", "This is a WebSocket; ask for an upgrade.")
             if not peer.expect_frames():
@@ -250,7 +260,8 @@ class App:
         if transport is None:
             return socket  # it has gone meanwhile
         assert isinstance(transport, asyncio.Transport)
-        connection = Connection(
+        make = Connection if settings is None else self._listening(settings)
+        connection = make(
             number=responder.number,
             request_id=responder.request_id,
             version=responder.version,
@@ -277,7 +288,22 @@ class App:
             self._give_back.soon()
         return socket
 
-    def _check_room(self) -> None:
+    def _listening(self, settings: Settings) -> Callable[..., Connection]:
+        return functools.partial(
+            ListeningConnection, settings=settings, memory=self._memory, recogniser=self._recogniser
+        )
+
+    def _check_room(self, *, listens: bool) -> None:
+        if listens:
+            open_now = sum(isinstance(each, ListeningConnection) and not each.is_closing for each in self._connections)
+            if self._options.listen_limit is not None and open_now >= self._options.listen_limit:
+                raise ApiError(
+                    429,
+                    "Too many connections",
+                    f"No more than {self._options.listen_limit} sessions of speech to text may be open.",
+                    error_code="concurrency_limited",
+                )
+            return
         limit = self._concurrency.limit
         if limit is not None and len(self._connections) >= _CONNECTIONS_PER_GENERATION * limit:
             raise ApiError(
@@ -316,7 +342,7 @@ async def _not_here(responder: Responder) -> web.StreamResponse:
     raise ApiError(
         501,
         "Not implemented",
-        f"The local server does not do {responder.request.path}: it has no speech recognition and no agents.",
+        f"The local server does not do {responder.request.path}: it has no agents.",
         headers={"X-Should-Retry": "false"},  # the official client reads this
     )
 

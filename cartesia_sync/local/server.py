@@ -41,7 +41,8 @@ class LocalServer:
 
     It runs on a thread and an event loop of its own and listens on loopback. Speech is made by eSpeak NG, in a process
     of its own, which starts with the first sentence. The same requests make the same audio. Voices, dictionaries and
-    everything else that requests create live as long as the server does. There is no speech recognition and no agent.
+    everything else that requests create live as long as the server does. What it has spoken it
+    knows again when it is sent to be transcribed. There is no agent.
 
     Args:
         **options: The fields of ``ServerOptions``, as keywords.

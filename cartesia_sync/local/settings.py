@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import ssl
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 import msgspec
@@ -74,6 +74,11 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         any_voice: Each UUID is that of a voice, in speech and in ``GET /voices/{id}``. Otherwise one that is not in
             the catalogue is refused with 404 (in speech before 2026-03-01: 400).
         pings_keep_open: Pings count as messages for ``idle_timeout``.
+        hears: What streaming speech to text hears, in place of what is said: one text for each utterance (a turn, or
+            what ``finalize`` and ``close`` end), from the first in each session; nothing when they are used up.
+            ``None``: what the server's own voice has spoken is known again, and PocketSphinx hears the rest.
+        listen_limit: How many sessions that listen may be open at once, on the whole server. ``None``: no limit.
+        listen_idle_timeout: Seconds without a message after which such a session is closed. ``None``: never.
 
     Raises:
         TypeError: ``api_keys`` or ``allow_origins`` is a text.
@@ -116,6 +121,9 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     pronunciation_items: bool = True
     any_voice: bool = False
     pings_keep_open: bool = False
+    hears: Optional[Sequence[str]] = None
+    listen_limit: Optional[int] = None
+    listen_idle_timeout: Optional[float] = 180.0
 
     def __post_init__(self) -> None:
         if self.chunk_bytes < 4:
@@ -125,6 +133,10 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         if self.pace is not None and not self.pace > 0:
             raise ValueError("pace must be above 0; None is as fast as possible")
         check_concurrency_limit(self.concurrency_limit)
+        if self.listen_limit is not None and self.listen_limit < 1:
+            raise ValueError("listen_limit must be 1 or more; None is no limit")
+        if isinstance(self.hears, str):
+            raise ValueError("hears is a list of texts, not one text")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be 0 to 65535; got {self.port}")
         # Copies, so that nothing changes while the server runs.

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 import msgspec
 import pybase64
@@ -27,6 +27,7 @@ from .events import (
     Unknown,
     WordTimestamps,
 )
+from .models.base import Open
 
 _Known = Union[Chunk, Timestamps, PhonemeTimestampsEvent, FlushDone, Done, Error]
 _KNOWN: dict[str, type[BaseEvent]] = {
@@ -138,6 +139,24 @@ def _decode_leniently(frame: bytes) -> Event:
     return event
 
 
+def decoder_of(kinds: tuple[Any, ...]) -> Callable[[bytes], Any]:
+    """Return what reads a message of one of these kinds, fast; it returns None where the message is of none of them."""
+    decode_known = msgspec.json.Decoder(Union[kinds]).decode
+
+    def decode_if_known(message: bytes) -> Any:
+        try:
+            return decode_known(str(message, "utf-8"))  # msgspec checks no text that it skips
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # a ValidationError is a DecodeError
+            return None
+
+    return decode_if_known
+
+
+def malformed(message: str) -> MalformedEventError:
+    """Make the exception for a message that nobody can attribute."""
+    return _malformed(message, None)
+
+
 def _malformed(message: str, context_id: Optional[str]) -> MalformedEventError:
     close_code = _PROTOCOL_VIOLATED if context_id is None else None
     return MalformedEventError(message, context_id=context_id, close_code=close_code)
@@ -220,7 +239,7 @@ def _is_too_deep(message: bytes) -> bool:
     return False
 
 
-def shaped(fields: Mapping[str, Any], kind: type[BaseEvent], *, context_id: Optional[str] = None) -> Any:
+def shaped(fields: Mapping[str, Any], kind: type[Open], *, context_id: Optional[str] = None) -> Any:
     """Make an event of its fields, and keep those that it does not know, or cannot read.
 
     Raises:
@@ -255,7 +274,7 @@ def shaped(fields: Mapping[str, Any], kind: type[BaseEvent], *, context_id: Opti
 
 
 @cache
-def _fields_of(kind: type[BaseEvent]) -> dict[str, tuple[str, Any]]:
+def _fields_of(kind: type[Open]) -> dict[str, tuple[str, Any]]:
     """Return each field's name on the wire, and its name and type here; looked up once, since it is slow."""
     return {each.encode_name: (each.name, each.type) for each in msgspec.structs.fields(kind)}
 

@@ -1,7 +1,8 @@
-"""The states of a channel, of a connection and of a replay, as three tables.
+"""The states of a channel, of a connection, of a replay, of a listening session and of a turn in it, as tables.
 
 A pair that is not in its table is an error of the caller, and the state stays as it was. Each table has one writer:
-``Channel.move``, ``Channel._move_replay`` and ``Link._move_locked``.
+``Channel.move``, ``Channel._move_replay``, ``Link._move_locked``, ``Line._move_locked`` and ``Hearing.add``; that of
+turns is the service's, so that what is not in it is counted and no error.
 
 What the tables do not hold: who gets which event (the router), and what a receiver is told (the mailbox).
 ``cancel()`` and ``close()`` take no lock, since a signal handler may call them. They leave a request, which the state
@@ -133,6 +134,76 @@ REPLAY: dict[ReplayState, dict[ReplayMove, ReplayState]] = {
     ReplayState.SET_ASIDE: {ReplayMove.MOVE: ReplayState.MOVED, ReplayMove.REPLAY: ReplayState.REPLAYED},
     ReplayState.MOVED: {ReplayMove.SET_ASIDE: ReplayState.SET_ASIDE},
     ReplayState.REPLAYED: {},
+}
+
+
+class SessionState(enum.Enum):
+    """The state of a session that listens; it has one wire, and ends with it.
+
+    OPEN: audio may be sent. FINISHING: the word ``close`` is in line; what is still to be heard comes. ENDED: nothing
+    follows. FORKED: it belongs to the parent process.
+    """
+
+    OPEN = "open"
+    FINISHING = "finishing"
+    ENDED = "ended"
+    FORKED = "forked"
+
+
+class SessionMove(enum.Enum):
+    """What can happen to a session."""
+
+    SEND = "send to"
+    FINISH = "finish"
+    END = "end"
+    FORK = "fork"
+
+
+SESSION: dict[SessionState, dict[SessionMove, SessionState]] = {
+    SessionState.OPEN: {
+        SessionMove.SEND: SessionState.OPEN,
+        SessionMove.FINISH: SessionState.FINISHING,
+        SessionMove.END: SessionState.ENDED,
+        SessionMove.FORK: SessionState.FORKED,
+    },
+    SessionState.FINISHING: {
+        SessionMove.END: SessionState.ENDED,
+        SessionMove.FORK: SessionState.FORKED,
+    },
+    SessionState.ENDED: {SessionMove.FORK: SessionState.FORKED},
+    SessionState.FORKED: {},
+}
+
+
+class TurnState(enum.Enum):
+    """Whether the user is speaking, as the service says it.
+
+    IDLE: no. SPEAKING: yes. EAGER_ENDED: perhaps not any more.
+    """
+
+    IDLE = "idle"
+    SPEAKING = "speaking"
+    EAGER_ENDED = "eager-ended"
+
+
+class TurnMove(enum.Enum):
+    """What the service can say of a turn; the value is the event's type."""
+
+    START = "turn.start"
+    UPDATE = "turn.update"
+    EAGER_END = "turn.eager_end"
+    RESUME = "turn.resume"
+    END = "turn.end"
+
+
+TURN: dict[TurnState, dict[TurnMove, TurnState]] = {
+    TurnState.IDLE: {TurnMove.START: TurnState.SPEAKING},
+    TurnState.SPEAKING: {
+        TurnMove.UPDATE: TurnState.SPEAKING,
+        TurnMove.EAGER_END: TurnState.EAGER_ENDED,
+        TurnMove.END: TurnState.IDLE,
+    },
+    TurnState.EAGER_ENDED: {TurnMove.RESUME: TurnState.SPEAKING, TurnMove.END: TurnState.IDLE},
 }
 
 

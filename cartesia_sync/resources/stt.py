@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from ..protocol.models.core import STTTranscribeResponse
 from ..protocol.requests import Omit, omit
@@ -13,12 +13,43 @@ from .raw import WithRawResponse, WithStreamingResponse, raw, streamed
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ..listening.compat_v2 import SttWebsocket
     from ..parameters import STTEncoding, TimestampGranularity
     from .base import FileTypes, RequestOptions
+    from .stt_streaming import AutoFinalizeResource, ManualFinalizeResource
 
 
 class STTResource(Resource):
-    """Speech to text, of whole recordings; reached as ``client.stt``."""
+    """Speech to text, of whole recordings and of speech as it comes; reached as ``client.stt``."""
+
+    @property
+    def manual_finalize(self) -> ManualFinalizeResource:
+        """Streaming speech to text in which you end the turns."""
+        from .stt_streaming import ManualFinalizeResource
+
+        return self._client._resource(ManualFinalizeResource)
+
+    @property
+    def auto_finalize(self) -> AutoFinalizeResource:
+        """Streaming speech to text in which the service finds the turns."""
+        from .stt_streaming import AutoFinalizeResource
+
+        return self._client._resource(AutoFinalizeResource)
+
+    def websocket(self, **options: Any) -> SttWebsocket:
+        """Prepare a session in the form of the official client's version 2, for code that was written so.
+
+        Args:
+            **options: ``model`` (``ink-whisper`` by default), ``language`` (``en``), ``encoding`` (``pcm_s16le``),
+                ``sample_rate`` (16000), ``min_volume``, ``max_silence_duration_secs``; and those of
+                ``manual_finalize.websocket``.
+
+        Threads: any. Does not wait: the first use opens the session.
+        """
+        from ..listening.compat_v2 import SttWebsocket
+
+        defaults = {"model": "ink-whisper", "language": "en", "encoding": "pcm_s16le", "sample_rate": 16000}
+        return SttWebsocket(self.manual_finalize.websocket(**{**defaults, **options}))
 
     @property
     def with_raw_response(self) -> STTResourceWithRawResponse:

@@ -20,6 +20,8 @@ The parts:
   memory    what is held for audio that waits, and for contexts and connections that are idle (ours alone)
   speech    captions, frames, players, encoders, long texts, beside the bare libraries (ours alone; ``speech.py`` says
             what each figure is)
+  stt       CPU time per event of streaming speech to text, and per frame of 100 ms that is fed: as fast as it goes,
+            and at the pace of speech in fifty sessions
   limits    what it costs to take and release a slot, with all free, or with one of fifteen (ours alone)
 """
 
@@ -47,7 +49,7 @@ TRIES = 3
 OFFICIAL = ("sync", "async")
 IN_THREADS = ("ours_apart", "sync_apart", "async_threads")
 PERCENTILES = ("p50_ms", "p99_ms", "max_ms")
-PARTS = ("cost", "latency", "first", "import", "memory", "speech", "limits")
+PARTS = ("cost", "latency", "first", "import", "memory", "speech", "stt", "limits")
 
 
 class Case(NamedTuple):
@@ -68,6 +70,15 @@ FEW, MANY = Case(10, 4096, groups=100), Case(1000, 4096)
 CASES += [FEW, MANY]
 FRAMES = {1024: 24_000, 4096: 12_000, 16384: 6_000}
 """In one turn, by the audio in each."""
+
+LISTENING = (
+    ("hear", ("ours", "sync", "async"), 20_000),
+    ("feed", ("ours", "ours_feed", "sync", "async"), 10_000),
+    ("paced", ("ours", "ours_feed", "sync", "async"), 50),
+)
+"""The jobs of ``listening.py``, by whom, and how many events or frames."""
+
+STT_ROWS = {"hear": "event heard", "feed": "frame fed", "paced": "frame fed, 50 at 10 a second"}
 
 LEAST_CHUNKS = 100
 """Of each context, however many there are, since its thread and its push are counted too."""
@@ -101,9 +112,9 @@ def serving(*, tls: bool) -> Iterator[tuple[str, dict[str, str]]]:
         yield f"{'wss' if tls else 'ws'}://localhost:{int(process.stdout.readline())}", environment
 
 
-def measure(environment: Optional[dict[str, str]] = None, **call: Any) -> dict[str, float]:
+def measure(environment: Optional[dict[str, str]] = None, program: str = "clients.py", **call: Any) -> dict[str, float]:
     """Let one client do one job in a process of its own."""
-    command = [sys.executable, str(HERE / "clients.py"), json.dumps(call)]
+    command = [sys.executable, str(HERE / program), json.dumps(call)]
     for _ in range(TRIES):
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=BOUND)
         if done.returncode == 0:
@@ -180,6 +191,19 @@ def run(options: argparse.Namespace, found: dict[str, Any]) -> None:
     if "speech" in options.parts:
         tell("speech")
         found["speech"] = {"ours": speaking(rounds, options.share)}
+    if "stt" in options.parts:
+        with serving(tls=False) as (url, environment):
+            for job, names, count in LISTENING:
+                tell(f"stt, {job}")
+                found.setdefault("stt", {})[job] = in_turns(
+                    names,
+                    rounds,
+                    environment,
+                    program="listening.py",
+                    job=job,
+                    url=url,
+                    count=max(int(count * options.share), 100 if job != "paced" else 2),
+                )
     if "limits" in options.parts:
         tell("limits")
         command = [sys.executable, str(HERE / "limits.py"), str(max(int(1000 * options.share), 20))]
@@ -291,6 +315,13 @@ def report(found: dict[str, Any]) -> None:
                 for what in figures["ours"]
             ],
         )
+    if "stt" in found:
+        names = ("ours", "ours_feed", *OFFICIAL)
+        rows = []
+        for job, figures in found["stt"].items():
+            cells = [middle(figures[name]["cpu_us"]) if name in figures else "" for name in names]
+            rows.append([STT_ROWS[job], *cells, f"{ratio(figures, 'cpu_us'):.2f}"])
+        table("speech to text, CPU microseconds", ["a", "ours", "ours, feed()", *OFFICIAL, "ratio"], rows)
     if "memory" in found:
         table(
             "memory", ["figure", "ours"], [[what, f"{figure:.4g}"] for what, figure in found["memory"]["ours"].items()]

@@ -30,6 +30,12 @@ STAMP_BYTES = 9
 
 ONE_SEND_BYTES = 1 << 18
 
+EVENTS_HEADER = "x-bench-events"
+"""How many events a session that listens is sent at its command, after a few before."""
+
+SAID = "the quick brown fox jumps over the lazy dog, and so it does again"
+WARM_EVENTS = 200
+
 
 class Order(NamedTuple):
     """What a transcript asks for."""
@@ -101,12 +107,37 @@ def speak_by_the_clock(sock: socket.socket, orders: list[Order]) -> None:
             heapq.heappop(due)
 
 
+def listen(sock: socket.socket, file: BinaryIO, events: int) -> None:
+    """Serve one session of speech to text, which hears the same all the time."""
+    update = frame(b'{"type":"turn.update","transcript":"%b","request_id":"r"}' % SAID.encode())
+    ends = frame(b'{"type":"turn.end","transcript":"%b","request_id":"r"}' % SAID.encode())
+    if events:
+        start = b'{"type":"%b","request_id":"r"}'
+        sock.sendall(frame(start % b"connected") + frame(start % b"turn.start") + update * (WARM_EVENTS - 2))
+    while True:
+        opcode, data = read_frame(file)
+        if opcode == CLOSE:
+            return
+        if opcode == PING:
+            sock.sendall(frame(data, PONG))
+        elif opcode == TEXT and b'"close"' in data:
+            sock.sendall(frame(b"\x03\xe8", CLOSE))
+        elif opcode == TEXT:
+            at_once = update * 100
+            for _ in range(events // 100):
+                sock.sendall(at_once)
+            sock.sendall(ends)
+
+
 def serve_one(sock: socket.socket, tls: Optional[ssl.SSLContext]) -> None:
     """Serve one connection until it ends."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with suppress(OSError, EOFError), sock if tls is None else tls.wrap_socket(sock, server_side=True) as open_sock:
         file = cast(BinaryIO, open_sock.makefile("rb", 1 << 16))
-        upgrade(open_sock, file)
+        head = upgrade(open_sock, file).lower()
+        if b"/stt/" in head.partition(b"\r\n")[0]:
+            listen(open_sock, file, int(head.partition(EVENTS_HEADER.encode() + b":")[2].partition(b"\r\n")[0]))
+            return
         waiting: list[Order] = []
         while True:
             opcode, data = read_frame(file)

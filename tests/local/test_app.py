@@ -161,7 +161,7 @@ def test_requests_take_the_same_credentials(query: str, headers: dict[str, str])
             assert (status, json.loads(body)["title"]) == (401, "Unauthorized")
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/stt"), ("GET", "/agents"), ("POST", "/agents/metrics/x/y")])
+@pytest.mark.parametrize(("method", "path"), [("GET", "/agents"), ("POST", "/agents/metrics/x/y")])
 def test_what_the_service_does_and_this_does_not_is_reported(method: str, path: str) -> None:
     with LocalServer() as server:
         status, headers, body = fetch(server.url + path, {"X-API-Key": "any"}, method)

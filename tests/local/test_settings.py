@@ -24,6 +24,8 @@ SPECIAL: dict[str, Any] = {
     "pace": 2.0,
     "faults": (Close(),),
     "concurrency_limit": 4,
+    "hears": ("One.",),
+    "listen_limit": 4,
     "engine": "signal",
     "api_keys": frozenset({"one", "two"}),
     "allow_origins": frozenset({"https://one.example", "https://two.example"}),

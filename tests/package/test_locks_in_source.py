@@ -23,11 +23,8 @@ import pytest
 import cartesia_sync
 
 PACKAGE = Path(cartesia_sync.__file__).parent
-FILES = [
-    path
-    for room in ("limits", "pool", "speech", "streaming", "transport")
-    for path in sorted((PACKAGE / room).rglob("*.py"))
-]
+ROOMS = ("limits", "listening", "pool", "speech", "streaming", "transport")
+FILES = [path for room in ROOMS for path in sorted((PACKAGE / room).rglob("*.py"))]
 NAMES = [path.relative_to(PACKAGE).as_posix() for path in FILES]
 TREES = {name: ast.parse(path.read_bytes()) for name, path in zip(NAMES, FILES)}
 
@@ -51,9 +48,13 @@ NO_LOCKS = {
     ("limits/limit.py", "self.gate.acquire"): "gives a slot that nobody can lose",
     ("limits/limit.py", "self.limit.acquire"): "a foreign limit's, called in a thread that nothing interrupts",
     ("limits/limit.py", "self.limit.release"): "likewise",
+    ("listening/line.py", "self._slot.release"): "likewise",
+    ("listening/slots.py", "gate.acquire"): "gives a slot that nobody can lose",
+    ("listening/slots.py", "ticket.release"): "a slot's, of which a second release does nothing",
     ("limits/limit.py", "ticket.release"): "a slot's, of which a second release does nothing",
     ("streaming/connection.py", "self._link.registry.release"): "keeps a channel no longer",
     ("streaming/link.py", "wire.release"): "closes a socket",
+    ("listening/line.py", "self._wire.release"): "closes a socket",
     ("streaming/link.py", "slots.acquire"): "gives a slot that nobody can lose",
     ("streaming/reader.py", "wire.release"): "closes a socket",
     ("streaming/slots.py", "self.gate.acquire"): "gives a slot that nobody can lose",

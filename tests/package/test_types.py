@@ -20,6 +20,7 @@ from cartesia_sync.protocol.voice_changer import VoiceChangerSSEChunk
 
 OURS_ALONE = {
     "Event": "the short name of WebsocketResponse",
+    "STTReconnected": "the official client's iterator goes on without a word",
     "Unknown": "the official client gives an object of no class of its own",
     "VoiceObjectParam": "the official client says TTSRequestVoiceObject",
 }

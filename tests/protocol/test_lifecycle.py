@@ -12,12 +12,18 @@ from cartesia_sync.protocol.lifecycle import (
     CHANNEL,
     CONNECTION,
     REPLAY,
+    SESSION,
+    TURN,
     ChannelMove,
     ChannelState,
     ConnectionMove,
     ConnectionState,
     ReplayMove,
     ReplayState,
+    SessionMove,
+    SessionState,
+    TurnMove,
+    TurnState,
     followed,
     step,
 )
@@ -63,6 +69,29 @@ RULES: dict[str, tuple[type[enum.Enum], type[enum.Enum], Mapping[Any, Mapping[An
         replayed   None       None   None
         """,
     ),
+    "session": (
+        SessionState,
+        SessionMove,
+        SESSION,
+        """
+        -          send  finish     end    fork
+        open       open  finishing  ended  forked
+        finishing  None  None       ended  forked
+        ended      None  None       None   forked
+        forked     None  None       None   None
+        """,
+    ),
+    "turn": (
+        TurnState,
+        TurnMove,
+        TURN,
+        """
+        -            start     update    eager_end    resume    end
+        idle         speaking  None      None         None      None
+        speaking     None      speaking  eager_ended  None      idle
+        eager_ended  None      None      None         speaking  idle
+        """,
+    ),
 }
 
 
@@ -105,7 +134,7 @@ def test_a_move_of_a_channel_that_may_not_be_is_refused_by_name(state: ChannelSt
     assert refused.value.__suppress_context__  # the KeyError of the table tells a user nothing
 
 
-@pytest.mark.parametrize("name", ["connection", "replay"])
+@pytest.mark.parametrize("name", ["connection", "replay", "session", "turn"])
 def test_a_move_of_ours_that_may_not_be_is_a_fault_of_ours(name: str) -> None:
     _, _, table, _ = RULES[name]
     for (state, move), following in expected(name).items():

@@ -14,6 +14,8 @@ from cartesia_sync.resources.raw import Answered, WithRawResponse, WithStreaming
 
 ALONE = {"bytes", "connection", "pool", "websocket", "websocket_connect"}
 """Methods whose result is no answer over HTTP; of those that the official client has, it has no such form either."""
+OVER_A_WEBSOCKET = {"stt.auto_finalize", "stt.manual_finalize"}
+"""Resources without an answer over HTTP; nor has the official client such forms of them."""
 HOW = pytest.mark.parametrize(
     ("how", "base"), [("with_raw_response", WithRawResponse), ("with_streaming_response", WithStreamingResponse)]
 )
@@ -32,7 +34,7 @@ def resources() -> Iterator[tuple[str, Resource]]:
     yield from below(Cartesia(api_key="any"), "")
 
 
-RESOURCES = dict(resources())
+RESOURCES = {name: resource for name, resource in resources() if name not in OVER_A_WEBSOCKET}
 
 
 @HOW
@@ -64,6 +66,12 @@ def test_the_clients_form_leads_to_the_same_ones(how: str, base: type) -> None:
             found = getattr(found, part)
         assert type(found) is type(getattr(resource, how))
         assert found._resource._client is client
+
+
+def test_what_listens_has_no_such_form() -> None:
+    assert dict(resources()).keys() > OVER_A_WEBSOCKET
+    for name in OVER_A_WEBSOCKET:
+        assert not hasattr(dict(resources())[name], "with_raw_response")
 
 
 @HOW

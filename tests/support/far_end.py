@@ -89,6 +89,8 @@ def switching(head: bytes, *more: bytes) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
-def upgrade(sock: socket.socket, file: BinaryIO) -> None:
-    """Read a request and accept its upgrade."""
-    sock.sendall(switching(b"".join(iter(file.readline, b"\r\n"))))
+def upgrade(sock: socket.socket, file: BinaryIO) -> bytes:
+    """Read a request and accept its upgrade; return its head."""
+    head = b"".join(iter(file.readline, b"\r\n"))
+    sock.sendall(switching(head))
+    return head

@@ -22,13 +22,17 @@ import cartesia._response
 import cartesia.lib._tts
 import cartesia.pagination
 import cartesia.resources
+import cartesia.resources.stt.auto_finalize
+import cartesia.resources.stt.manual_finalize
 import cartesia.types
+import cartesia.types.stt
 from cartesia._resource import SyncAPIResource
 
 import cartesia_sync
 import cartesia_sync.pagination
 import cartesia_sync.resources
 import cartesia_sync.types
+from cartesia_sync.listening.session import Session, SessionManager
 from cartesia_sync.streaming.compat_v2 import TtsContext, TtsWebsocket, WebSocketTtsOutput
 from cartesia_sync.streaming.connection import ConnectionManager
 
@@ -43,12 +47,7 @@ class Row(NamedTuple):
     why: str
 
 
-_STT = "streaming speech to text: not yet"
 MISSING = (
-    # ---- these are another issue's
-    Row(("client.stt.auto_finalize*", "client.stt.manual_finalize*", "cartesia.types.STTErrorResponse"), _STT),
-    Row(("cartesia*.Reconnecting*", "cartesia.WebSocketQueueFullError"), f"{_STT}; speech reconnects by itself"),
-    # ---- these stay
     Row(
         ("cartesia*.Async*", "cartesia.DefaultAsyncHttpxClient", "cartesia.DefaultAioHttpClient"),
         "asyncio: use threads",
@@ -139,6 +138,12 @@ def pairs() -> Iterator[Pair]:
     yield Pair("Connection of version 2", tts.BackcompatTTSResourceConnection, TtsWebsocket)
     yield Pair("Context of version 2", tts.WebSocketContext, TtsContext)
     yield Pair("answers.Output of version 2", tts.BackcompatWebSocketTtsOutput, WebSocketTtsOutput)
+    manual, auto = cartesia.resources.stt.manual_finalize, cartesia.resources.stt.auto_finalize
+    yield Pair("cartesia.types.stt", cartesia.types.stt, cartesia_sync.types)
+    yield Pair("Session (manual)", manual.ManualFinalizeResourceConnection, Session)
+    yield Pair("Session (auto)", auto.AutoFinalizeResourceConnection, Session)
+    yield Pair("SessionManager (manual)", manual.ManualFinalizeResourceConnectionManager, SessionManager)
+    yield Pair("SessionManager (auto)", auto.AutoFinalizeResourceConnectionManager, SessionManager)
     yield Pair("BinaryAPIResponse", cartesia._response.BinaryAPIResponse, cartesia_sync.BinaryAPIResponse)
     yield Pair("Stream", cartesia.Stream, cartesia_sync.Stream)
     yield Pair("answers.SyncCursorIDPage", cartesia.pagination.SyncCursorIDPage, cartesia_sync.SyncCursorIDPage)

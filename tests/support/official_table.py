@@ -175,14 +175,14 @@ TESTED_BY_HAND: Mapping[str, str] = {
     "get_api_list": "any path, by our own types",
     "tts.websocket_connect": "handshake; the messages in test_official_peer",
     "tts.websocket": "handshake; the messages in test_official_peer",
+    "stt.auto_finalize.websocket": "handshake and messages in test_official_listening",
+    "stt.manual_finalize.websocket": "handshake and messages in test_official_listening",
 }
 """What is no endpoint; it has tests of its own."""
 
 LEFT: Mapping[str, str] = {
     "request": "takes the official client's own FinalRequestOptions and httpx types; ours takes a method and a path",
     "platform_headers": "telemetry (X-Stainless-*), which ours does not send",
-    "stt.auto_finalize.websocket": "streaming speech to text, another WebSocket protocol: not in this package",
-    "stt.manual_finalize.websocket": "streaming speech to text, another WebSocket protocol: not in this package",
 }
 """Methods of the official client that are not compared."""
 

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 from . import sound
 from .audio_format import AudioFormat
@@ -145,6 +145,9 @@ class Speaker:
         ImportError: ``"espeak"`` was asked for, and its package is not installed.
         ValueError: There is no such engine.
 
+    Attributes:
+        on_spoken: Called with what was spoken, in a speech thread: audio, its format, and the times of its words.
+
     Threads: ``speak`` belongs to an event loop; ``close`` may be called once, by any thread. Each engine starts with
     the first sentence for which no other is free.
     """
@@ -158,6 +161,7 @@ class Speaker:
         if engine == "auto" and folder is None:
             _warn_once("espeakng-loader is not installed")
         self._may_fall_back = engine == "auto"
+        self.on_spoken: Optional[Callable[[bytes, AudioFormat, Sequence[Timed]], None]] = None
         count = engines or min(_core_count(), _MOST_ENGINES)
         self._all_engines: tuple[_Engine, ...] = tuple(
             _SignalEngine() if folder is None else _EspeakEngine(folder) for _ in range(count)
@@ -239,6 +243,8 @@ class Speaker:
             self._engines.append(engine)
         samples = sound.resample(sound.join(pieces), audio_format.sample_rate_hz)
         audio = sound.encode(samples, audio_format.encoding)
+        if self.on_spoken is not None:
+            self.on_spoken(audio, audio_format, words)
         return Spoken(audio, len(samples) / audio_format.sample_rate_hz, words, phonemes)
 
 

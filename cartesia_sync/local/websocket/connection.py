@@ -164,6 +164,11 @@ class Connection:
         self._transport.abort()
 
     @property
+    def is_closing(self) -> bool:
+        """Whether nothing more is sent: the peer sees the end, and may open another at once."""
+        return self._is_closing
+
+    @property
     def can_close(self) -> bool:
         """Whether a close frame would be sent and its answer read."""
         return not (self._is_silent or self._has_stopped_reading)
@@ -276,6 +281,9 @@ class Connection:
         else:
             context.drop_rest(with_done=self._options.done_after_cancel)
 
+    def _error_event(self, error: ApiError, *, done: bool = True) -> str:
+        return events.error_event(error, self._version, self._request_id, done=done)
+
     def _send_error(self, error: ApiError) -> None:
         """Send an error event soon. An error ends the context that it names."""
         if error.context_id is not None:
@@ -283,7 +291,7 @@ class Connection:
             if context is not None:
                 self._stop(context)
             self._remember_ended(error.context_id)
-        self._send_soon(self._send(events.error_event(error, self._version, self._request_id)))
+        self._send_soon(self._send(self._error_event(error)))
 
     # ---- contexts
 
@@ -354,11 +362,15 @@ class Connection:
             self._backlog.is_stuck = False
             self._backlog.wake()
 
+    @property
+    def _idle_timeout(self) -> Optional[float]:
+        return self._options.idle_timeout
+
     async def _watch_idle(self) -> None:
-        if self._options.idle_timeout is None:
+        if self._idle_timeout is None:
             return
         while not self._is_closing:
-            left = self._last_traffic + self._options.idle_timeout - self._loop.time()
+            left = self._last_traffic + self._idle_timeout - self._loop.time()
             if left > 0:
                 await asyncio.sleep(left)  # this is the idle timer
             elif self._is_silent:
@@ -435,8 +447,7 @@ class _Peer:
         await self._connection._socket.send_bytes(data)
 
     async def put_error(self, error: ApiError, *, done: bool) -> None:
-        connection = self._connection
-        await self.put(events.error_event(error, connection._version, connection._request_id, done=done))
+        await self.put(self._connection._error_event(error, done=done))
 
     async def send_silence(self) -> None:
         assert self._context is not None

@@ -395,12 +395,13 @@ class Duplex:
                 if not self.unsent:
                     return
                 frame = self.unsent[0]
-                sent = sum(frame.counts)
+                sent = sum(frame.counts) if frame.counts else 0
                 if sent < len(frame.data):
-                    self._stream.send(memoryview(frame.data)[sent:], frame.counts)
+                    self._stream.send(memoryview(frame.data)[sent:] if sent else frame.data, frame.counts)
                 else:
                     frame.has_left = True
-                    frame.settle(None)
+                    if frame.waiter is not None:
+                        frame.settle(None)
                     del self.unsent[0]  # last: an interrupt before it only settles the frame a second time
         except BlockingIOError:
             pass

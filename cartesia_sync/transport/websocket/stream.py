@@ -11,7 +11,7 @@ import contextlib
 import os
 import socket
 import ssl
-from typing import Callable, Optional
+from typing import Callable, Optional, Union
 
 _READ_BYTES = 1 << 16
 _RECORD_BYTES = 1 << 14
@@ -59,7 +59,7 @@ class Stream:
         self.is_drained = count < len(buffer)
         return count
 
-    def send(self, data: memoryview, counts: list[int]) -> None:
+    def send(self, data: Union[bytes, memoryview], counts: list[int]) -> None:
         """Send as much as leaves at once, and append to ``counts`` how much that was.
 
         The count is stored by C code, in the call that sends, so that an interrupt cannot come between the two: the
@@ -121,7 +121,7 @@ class SecureStream(Stream):
         # ssl.SSLObject.write is a Python function: an interrupt could lose its result, and the data would be encrypted
         # twice. What it calls is C.
         inside = getattr(self._tls, "_sslobj", self._tls)
-        self._encrypt: Callable[[memoryview], int] = inside.write
+        self._encrypt: Callable[[Union[bytes, memoryview]], int] = inside.write
         self._encrypted: list[int] = []  # how much of the data on offer is ciphertext, until all of that has left
         self._offered_bytes = 0  # how much is being encrypted; 0 once it is known whether it was
         self._ciphertext: list[tuple[bytes, list[int]]] = []  # with how much of it each send took
@@ -215,7 +215,7 @@ class SecureStream(Stream):
         self._is_tls_drained = False
         return has_all
 
-    def send(self, data: memoryview, counts: list[int]) -> None:
+    def send(self, data: Union[bytes, memoryview], counts: list[int]) -> None:
         """Send a record at most; it counts once all of it has left. Otherwise as the base class."""
         self.flush()
         if not self._encrypted:

@@ -8,8 +8,9 @@ here: what leaves this file is ours.
 from __future__ import annotations
 
 import codecs
+import functools
 from collections.abc import Mapping
-from typing import Optional, cast
+from typing import Callable, Optional, cast
 
 import websocket
 from websocket import ABNF
@@ -29,6 +30,7 @@ _LARGEST_CONTROL_BYTES = 125
 _NO_STATUS = 1005
 _WHOLE_TEXT = 0x81
 _LENGTH_IN_TWO_BYTES = 126
+_BINARY = ABNF.OPCODE_BINARY
 
 _PROTOCOL_VIOLATED = 1002
 _NOT_UTF8 = 1007
@@ -231,8 +233,10 @@ class Wire:
     # ---- any thread
 
     @staticmethod
-    def frame(message: bytes) -> Frame:
-        """Make the frame of a text message, for ``unsent``."""
+    def frame(message: bytes, *, is_binary: bool = False) -> Frame:
+        """Make the frame of a text message, or of a binary one, for ``unsent``."""
+        if is_binary:
+            return Frame(_masking()(message, _BINARY))
         return Frame(_frame(message, ABNF.OPCODE_TEXT))
 
     def write(self, message: bytes, deadline: Deadline) -> None:
@@ -318,6 +322,13 @@ def _check_utf8(decoder: codecs.IncrementalDecoder, data: bytes, *, is_last: boo
     begun = decoder.getstate()[0]  # of a character that the next fragment is to end
     if len(begun) == 2 and _FIRST_SURROGATE <= begun <= _LAST_SURROGATE:
         raise _not_utf8("a text message", "half of a surrogate pair")  # Python would wait for its third byte
+
+
+@functools.cache
+def _masking() -> Callable[[bytes, int], bytes]:
+    from .masking import masked_frame  # loads numpy, for those who send audio
+
+    return masked_frame
 
 
 def _frame(data: bytes, opcode: int) -> bytes:
