@@ -125,13 +125,8 @@ def test_it_can_be_named_where_entry_points_are_switched_off(project: UsersProje
 
 def test_options_of_the_server_and_the_engine(project: UsersProject) -> None:
     project.write(
-        speech=SPEECH,
-        test_speech="""
+        test_options="""
             import pytest
-
-            from cartesia_sync import RateLimitError
-            from cartesia_sync.local import Close
-            from speech import say
 
             pytestmark = pytest.mark.cartesia_server(concurrency_limit=7, idle_timeout=9)
 
