@@ -145,6 +145,12 @@ class RequestOptions(TypedDict, total=False):
     timeout: Union[float, tuple[Optional[float], Optional[float]], Timeout, HttpxTimeout, Omit, None]
 
 
+class _PageParams(TypedDict, total=False):
+    ending_before: Optional[str]
+    limit: Optional[int]
+    starting_after: Optional[str]
+
+
 class AccessTokenCreateParams(TypedDict, total=False):
     """The arguments of ``client.access_token.create``."""
 
@@ -181,12 +187,8 @@ class DatasetCreateParams(TypedDict):
     name: str
 
 
-class DatasetListParams(TypedDict, total=False):
+class DatasetListParams(_PageParams, total=False):
     """The arguments of ``client.datasets.list``."""
-
-    ending_before: Optional[str]
-    limit: Optional[int]
-    starting_after: Optional[str]
 
 
 class DatasetUpdateParams(TypedDict):
@@ -196,12 +198,8 @@ class DatasetUpdateParams(TypedDict):
     name: str
 
 
-class FileListParams(TypedDict, total=False):
+class FileListParams(_PageParams, total=False):
     """The arguments of ``client.datasets.files.list``."""
-
-    ending_before: Optional[str]
-    limit: Optional[int]
-    starting_after: Optional[str]
 
 
 class FileUploadParams(TypedDict, total=False):
@@ -225,20 +223,12 @@ class FineTuneCreateParams(_FineTuneCreateParams, total=False):
     accent: Optional[str]
 
 
-class FineTuneListParams(TypedDict, total=False):
+class FineTuneListParams(_PageParams, total=False):
     """The arguments of ``client.fine_tunes.list``."""
 
-    ending_before: Optional[str]
-    limit: Optional[int]
-    starting_after: Optional[str]
 
-
-class FineTuneListVoicesParams(TypedDict, total=False):
+class FineTuneListVoicesParams(_PageParams, total=False):
     """The arguments of ``client.fine_tunes.list_voices``."""
-
-    ending_before: Optional[str]
-    limit: Optional[int]
-    starting_after: Optional[str]
 
 
 class _MetricCreateParams(TypedDict):
@@ -269,12 +259,8 @@ class PronunciationDictCreateParams(_PronunciationDictCreateParams, total=False)
     items: Optional[Iterable[PronunciationDictItemParam]]
 
 
-class PronunciationDictListParams(TypedDict, total=False):
+class PronunciationDictListParams(_PageParams, total=False):
     """The arguments of ``client.pronunciation_dicts.list``."""
-
-    ending_before: Optional[str]
-    limit: Optional[int]
-    starting_after: Optional[str]
 
 
 class PronunciationDictUpdateParams(TypedDict, total=False):

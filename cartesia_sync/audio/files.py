@@ -120,7 +120,7 @@ class WholeFile:
             with contextlib.suppress(OSError):
                 # Before the lock is given back: then the name may be another's. An interrupt may have come before it
                 # was taken; to take it twice does nothing.
-                if _is_locked(self._hold) is not False and _is_at(self._hold, part_path):
+                if _try_lock(self._hold) is not False and _is_at(self._hold, part_path):
                     os.unlink(part_path)
         if self._file is not None:
             with contextlib.suppress(OSError):
@@ -172,7 +172,7 @@ class WholeFile:
         if sys.platform == "win32":
             return True  # an open file cannot be removed there, nor one that is open be renamed
         self._hold = io.FileIO(os.dup(self._file.fileno()), "r+b")
-        if _is_locked(self._hold) is not False and _is_at(self._hold, part_path):
+        if _try_lock(self._hold) is not False and _is_at(self._hold, part_path):
             return True
         # Between the two steps another writer took it for one that was left behind, and takes it away.
         self._discard()
@@ -273,11 +273,11 @@ def _take_away(path: str, *, is_ours: bool = False) -> None:
             return
         # For writing, without which some systems lock nothing.
         with io.FileIO(os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "wb") as part:
-            if _is_locked(part) and _is_at(part, path):
+            if _try_lock(part) and _is_at(part, path):
                 os.unlink(path)
 
 
-def _is_locked(file: io.FileIO) -> bool | None:
+def _try_lock(file: io.FileIO) -> bool | None:
     """Lock it, which its closing undoes; return False where another has the lock, None where there are no locks."""
     if sys.platform == "win32":
         return None

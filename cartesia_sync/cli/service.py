@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from typing import TYPE_CHECKING
 
 from . import interrupts
@@ -13,6 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..client import Cartesia
+
+
+_LOADED_LATER = (
+    "resources.tts",
+    "resources.voices",
+    "streaming.connection",
+    "transport.http.session",
+    "transport.websocket.handshake",
+)
+"""What the client loads when it first needs it."""
 
 
 def add_local(parser: argparse.ArgumentParser) -> None:
@@ -30,10 +41,9 @@ def client(options: argparse.Namespace) -> Iterator[Cartesia]:
     """
     with interrupts.held_back():
         from ..client import Cartesia
-        from ..resources import tts, voices  # noqa: F401  # what is loaded later, now: it can be interrupted no more
-        from ..streaming import connection  # noqa: F401
-        from ..transport.http import session  # noqa: F401
-        from ..transport.websocket import handshake, wire  # noqa: F401
+
+        for name in _LOADED_LATER:  # else: here nothing can be interrupted
+            importlib.import_module(f"cartesia_sync.{name}")
     if not options.local:
         with Cartesia() as made:
             yield made

@@ -31,8 +31,8 @@ class _Armed:
         self.left = fault.times
         self.targets: set[Target] = set()
 
-    def claim_locked(self, target: Target) -> bool:
-        """Return whether it applies to this target now, and remember that it did."""
+    def claim(self, target: Target) -> bool:
+        """Return whether it applies to this target now, and remember that it did. The plan's lock guards it."""
         if target in self.targets:
             return self.fault.lasts
         if self.left == 0:
@@ -109,4 +109,4 @@ class FaultPlan:
         if target is None:
             return False
         with self._lock:
-            return armed.claim_locked(target)
+            return armed.claim(target)

@@ -63,7 +63,7 @@ class Recorder:
 
     def __init__(self, *, record: bool) -> None:
         self._record = record
-        self._lock = threading.Lock()
+        self._lock: Any = threading.RLock()  # one that knows who has it; nobody enters it twice
         self._wakers: list[weakref.ref[queue.SimpleQueue[None]]] = []
         self._handshakes: list[Handshake] = []
         self._handshake_count = 0
@@ -161,6 +161,7 @@ class Recorder:
             self._wake_locked()
 
     def _wake_locked(self) -> None:
+        assert self._lock._is_owned()
         for known in self._wakers:
             waker = known()
             if waker is not None:

@@ -275,7 +275,7 @@ class LocalServer:
                 check_reach(self._options, self._addresses)
                 app.listens_on(self._addresses)
                 await listener.start_serving()
-            except BaseException:
+            except BaseException:  # a cancel too: the port is not kept
                 listener.close()
                 raise
             self._port = listener.sockets[0].getsockname()[1]

@@ -125,9 +125,3 @@ class CancelRequest(Struct, kw_only=True):
 
     context_id: str
     cancel: bool = True
-
-
-def given_or_unset(given: Any, otherwise: Optional[Any]) -> Any:
-    """Return what goes on the wire: the push's value, else the context's; None on either side is not sent."""
-    value = otherwise if given is UNSET else given
-    return UNSET if value is None else value

@@ -353,7 +353,7 @@ class Channel:
         ]
 
     def rest(self) -> Optional[list[Message]]:
-        """Return what is to be said under a new id, now that the service is done; None if this is the end.
+        """Return what was not spoken and is to be said under a new id; None if this is the end.
 
         It is, where nothing was heard under the present id: nor would anything be under the next. And where the
         encoding is not one that we know, since then nobody knows how long the audio is that the next times follow.
@@ -361,16 +361,13 @@ class Channel:
         if not self.continues or self.audio_at is None or self.audio_format is None or self.state not in _LIVE:
             return None
         unspoken = self._unspoken()
-        text = "".join(message.transcript for message in unspoken)
-        if has_words(text):
-            return unspoken
-        return None if self.state is ChannelState.FINISHING else []
+        is_open = self.state is ChannelState.OPEN
+        return unspoken if is_open or has_words("".join(each.transcript for each in unspoken)) else None
 
     def go_on(self, wire: Wire, rest: list[Message], done: Event) -> None:
-        """Go on under a new id: with the rest, or once there is something to say. Under the link's lock."""
+        """Go on under a new id: with the rest, or once there are words to say. Under the link's lock."""
         assert self.audio_format is not None
-        unspoken = self._unspoken()
-        again = {id(each) for each in unspoken}
+        again = {id(each) for each in rest}
         spoken = [*self.spoken, *(each for each in self.messages if id(each) not in again)]
         facts: dict[str, Any] = {
             "spoken": spoken,
@@ -381,16 +378,18 @@ class Channel:
             "heard_at": None,
             "audio_at": None,
         }
-        if rest:
-            words = next(number for number, each in enumerate(rest, 1) if has_words(each.transcript))
-            first, *others = rest[words - 1 :]
-            leading = [each.transcript for each in rest[: words - 1]]
+        texts = [each.transcript for each in rest]
+        # How many wordless ones lead the first that has words. The service looks at what they make together.
+        leads = next((number for number, text in enumerate(itertools.accumulate(texts)) if has_words(text)), None)
+        if leads is not None:
+            first, *others = rest[leads:]
+            leading = texts[:leads]
             messages = [first.under(self.wire_id, leading), *(each.under(self.wire_id) for each in others)]
             frames = [wire.frame(each.payload) for each in messages]
             facts.update(messages=messages, frames=frames, first_sent_at=messages[0].sent_at)
             self._store(map(wire.unsent.extend, (frames,)), **facts)
         else:
-            leading = [each.transcript for each in unspoken if each.transcript]
+            leading = [text for text in texts if text]
             facts.update(messages=[], frames=[], leading=leading, wire=None, first_sent_at=None, held_done=done)
             self._store(**facts)
 

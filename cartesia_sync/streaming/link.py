@@ -66,6 +66,8 @@ class Link:
         receiver  waits on its mailbox      woken by the reader, cancel() or close()   bound: its timeouts, or the end
         sender    waits for its frame       woken by the reader, at the frame's end    bound: the write timeout
                                             or its own
+        pump      waits for its turn        woken by the timer, which does not wait    bound: 10 s
+        timer     waits for what is due     woken by whoever asks for more             bound: the time until it is due
         pusher    waits on _connect_lock    woken by the thread that connects          bound: the connect timeout
         reader    waits on the socket       woken by a frame, the stream's end, wake() bound: the ping interval, or
                                             or shutdown()                              a millisecond while there are
@@ -480,8 +482,8 @@ class Link:
         with self.registry.lock:
             if channel.messages or channel.state is not ChannelState.OPEN:
                 return channel.state is not ChannelState.OPEN
-            done, channel.had_no_words = channel.held_done, channel.held_done is None
-            self.registry.end_locked(channel)
+            done = channel.held_done
+            self.registry.end_locked(channel, had_no_words=done is None)
         if done is not None:  # under no id on the wire nothing comes, so that the reader puts nothing beside it
             channel.deliver([arrived(done, FEWEST_WEIGHED_BYTES)])
         channel.mailbox.seal(End())

@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import functools
 import itertools
+import logging
 import queue
 import threading
 import weakref
@@ -13,7 +14,7 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import Any, Callable
 
 from ..closing import Closing
-from ..errors import APIConnectionError, CartesiaError, ContextStateError
+from ..errors import APIConnectionError, ContextStateError
 from ..protocol.events import Event
 from ..protocol.text import TextGate
 from ..protocol.timeouts import Timeout
@@ -24,6 +25,11 @@ from .timer import call_later
 
 TAG_SECONDS = 0.5
 """How long the beginning of a tag waits for its rest."""
+
+TURN_SECONDS = 10.0
+"""How long a pump waits for the timer, which takes microseconds to put one message in line."""
+
+log = logging.getLogger("cartesia_sync")
 
 _numbers = itertools.count(1)
 
@@ -124,7 +130,10 @@ class _Gate:
         self._send(TextGate.finish)
 
     def _send(self, let_out: Callable[[TextGate], str]) -> None:
-        gate = self._turns.get()
+        try:
+            gate = self._turns.get(timeout=TURN_SECONDS)
+        except queue.Empty:
+            raise APIConnectionError(f"The text's timer has held it for {TURN_SECONDS} s.") from None
         self._pieces += 1
         text = let_out(gate)
         if text:
@@ -139,15 +148,17 @@ class _Gate:
             gate = self._turns.get_nowait()
         except queue.Empty:
             return  # the pump is at it
-        if pieces == self._pieces:
-            text = gate.flush()
-            try:
-                is_sent = self._post(text)
-            except CartesiaError:  # the pump's next push has it too, and tells the receiver
-                is_sent = False
-            if not is_sent:
-                gate.put_back(text)
-        self._turns.put(gate)
+        try:
+            if pieces == self._pieces:
+                text, is_sent = gate.flush(), False
+                try:
+                    is_sent = self._post(text)
+                except Exception:  # whatever it is, the pump's next push has it too, and tells the receiver
+                    log.debug("what waited for the rest of a tag cannot leave", exc_info=True)
+                if not is_sent:
+                    gate.put_back(text)
+        finally:
+            self._turns.put(gate)
 
 
 def _flush(gate: weakref.ref[_Gate], pieces: int) -> None:

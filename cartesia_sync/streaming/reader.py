@@ -248,8 +248,7 @@ class Reader:
                 weight = max(len(message), FEWEST_WEIGHED_BYTES)
                 if _is_last(event):
                     if isinstance(event, Error):
-                        channel.ended_by = event
-                        registry.end_locked(channel)
+                        registry.end_locked(channel, ended_by=event)
                     elif channel.continues:
                         may_go_on = True
                     else:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import Optional
+from typing import Any, Optional
 
-from ..errors import CartesiaError
 from ..protocol.lifecycle import ChannelMove
 from ..protocol.router import Router
 from ..transport.locks import is_owned, owner_check
@@ -21,8 +20,8 @@ class Registry:
     a weak reference for as long as anybody has it, ended or not. ``retain`` keeps one that has no handle.
 
     Attributes:
-        lock: The link's lock. It guards the router and ``_subscribers``, and is never held across I/O, users' code or a
-            wait.
+        lock: The link's lock. It guards the router, ``_renamed`` and ``_subscribers``, and is never held across I/O,
+            users' code or a wait.
     """
 
     def __init__(self) -> None:
@@ -61,11 +60,6 @@ class Registry:
         assert self._is_owned()
         return self._route(context_id)
 
-    def get_locked(self, context_id: str) -> Optional[Channel]:
-        """Return the live channel of an id."""
-        assert is_owned(self.lock)
-        return self._router.get(context_id)
-
     def has_ended_locked(self, context_id: str) -> bool:
         """Whether a channel of that id ended here."""
         assert is_owned(self.lock)
@@ -76,13 +70,10 @@ class Registry:
         assert is_owned(self.lock)
         return self._router.get(channel.wire_id) is channel
 
-    def end_locked(self, channel: Channel, *, loss: Optional[CartesiaError] = None) -> None:
-        """End a live channel; where its connection was lost, with the reason."""
+    def end_locked(self, channel: Channel, **facts: Any) -> None:
+        """End a live channel, and store why, in one step: see ``Channel.move``."""
         assert is_owned(self.lock)
-        if loss is None:
-            channel.move(ChannelMove.END)
-        else:
-            channel.move(ChannelMove.END, loss=loss)
+        channel.move(ChannelMove.END, **facts)
         self._forget_locked(channel)
 
     def cancel_locked(self, channel: Channel) -> None:

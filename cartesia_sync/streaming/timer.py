@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import os
 import queue
 import threading
@@ -11,6 +12,7 @@ import time
 from typing import Callable
 
 _orders = itertools.count()
+log = logging.getLogger("cartesia_sync")
 
 
 class Timer:
@@ -54,7 +56,10 @@ class Timer:
                 pass
             if due:
                 _, _, function = heapq.heappop(due)
-                function()
+                try:
+                    function()
+                except Exception:  # a bug of one that asked; the thread is there for the others too
+                    log.exception("what was to be done later has failed")
                 del function  # or it would be held until the next one
                 continue
             self._tokens.put(None)

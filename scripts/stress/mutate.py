@@ -45,7 +45,6 @@ streaming/link.py | streaming/test_survivors
     if not channel.is_set_aside or not self.registry.is_live => if False and not self.registry.is_live
     if self._wire is wire and len(messages) == => if len(messages) ==
     if self._wire is not wire or not => if not
-    if self._wire is not wire or not channel.is_ready(message): => if self._wire is not wire:
     raise self._closed()\n                self._reader => pass\n                self._reader
     elif self._wire is wire or self._state is ConnectionState.LOST:\n => else:\n
     if channel.wire is not wire:\n                    continue => pass
@@ -75,6 +74,8 @@ streaming/reader.py | streaming/test_limits
 streaming/reader.py | streaming/test_unfinished
     if event.audio:\n => if True:\n
     else:\n                        channel.note_done() => else:\n                        pass
+streaming/link.py | streaming/test_expiry
+    if self._wire is not wire or not channel.is_ready(message): => if self._wire is not wire:
 streaming/reader.py | streaming/test_expiry
     if rest is None:\n                channel.note_done() => if rest is None:\n                pass
     wire.wake()  # so that the rest leaves => pass

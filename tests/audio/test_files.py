@@ -460,14 +460,14 @@ def test_a_part_that_took_the_place_of_the_one_that_was_looked_at_stays(
     """Two writers find the same dead part, and the faster one has its own there when the other gets the lock."""
     path = files._parts_of(str(tmp_path / "a"))[0]
     Path(path).write_bytes(b"dead")
-    lock = files._is_locked
+    lock = files._try_lock
 
     def locked_late(file: io.FileIO) -> bool | None:
         os.rename(path, tmp_path / "gone")
         Path(path).write_bytes(b"another's")
         return lock(file)
 
-    monkeypatch.setattr(files, "_is_locked", locked_late)
+    monkeypatch.setattr(files, "_try_lock", locked_late)
     files._take_away(path)
     assert Path(path).read_bytes() == b"another's"
 

@@ -25,8 +25,6 @@ from cartesia_sync.protocol.requests import (
     EventSpeechOptions,
     GenerationRequest,
     SpeechOptions,
-    given_or_unset,
-    omit,
 )
 from cartesia_sync.streaming.connection import Connection
 from cartesia_sync.transport.deadline import Deadline
@@ -412,25 +410,6 @@ def test_more_fields_win_in_place_and_new_ones_come_last() -> None:
 
 def test_a_cancel_is_two_keys() -> None:
     assert codec.encode(CancelRequest(context_id="a")) == b'{"context_id":"a","cancel":true}'
-
-
-@pytest.mark.parametrize(
-    ("given_value", "otherwise", "sent"),
-    [
-        (omit, None, omit),
-        (omit, 1, 1),
-        (omit, False, False),
-        (omit, "", ""),
-        (None, 1, omit),
-        (None, None, omit),
-        (False, True, False),
-        (0, 1, 0),
-        ("x", None, "x"),
-        (omit, omit, omit),
-    ],
-)
-def test_a_pushs_value_wins_and_none_is_not_sent(given_value: Any, otherwise: Any, sent: Any) -> None:
-    assert given_or_unset(given_value, otherwise) is sent
 
 
 def test_what_cannot_be_sent_leaves_the_context_as_it_was() -> None:

@@ -17,6 +17,7 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Callable, Optional
 
 import pytest
@@ -28,40 +29,28 @@ from cartesia_sync import (
     Timeout,
     TruncatedError,
     WebSocketConnectionClosedError,
+    streaming,
 )
-from cartesia_sync.streaming import (
-    arrivals,
-    channel,
-    connection,
-    context,
-    flushes,
-    forks,
-    link,
-    mailbox,
-    pump,
-    reader,
-    receiver,
-    registry,
-)
+from cartesia_sync.streaming import forks
 from cartesia_sync.streaming.mailbox import Notifications
 from cartesia_sync.streaming.reader import Reader
 
 BOUND = 10.0
 CORE = frozenset(
-    module.__file__
-    for module in (
-        arrivals,
-        channel,
-        connection,
-        context,
-        flushes,
-        forks,
-        link,
-        mailbox,
-        pump,
-        reader,
-        receiver,
-        registry,
+    str(Path(streaming.__file__).with_name(f"{name}.py"))
+    for name in (
+        "arrivals",
+        "channel",
+        "connection",
+        "context",
+        "flushes",
+        "forks",
+        "link",
+        "mailbox",
+        "pump",
+        "reader",
+        "receiver",
+        "registry",
     )
 )
 Action = Callable[[], object]

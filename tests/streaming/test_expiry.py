@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from cartesia_sync import ContextStateError, ContextTimeoutError, Timeout, TruncatedError
+from cartesia_sync import ContextStateError, ContextTimeoutError, Timeout, TruncatedError, UnfinishedError
 from cartesia_sync.errors import ConnectTimeoutError
 
 BOUND = 10.0
@@ -60,6 +60,16 @@ def expire(stage: Any, speech: Any, wire_id: str, number: int = 1) -> None:
     stage.wire.feed_chunk(marker.context_id, b"12")
     assert next(marker.receive()).type == "chunk"
     marker.cancel()
+
+
+def paused(stage: Any, model: Model, **options: Any) -> tuple[Any, Any]:
+    """Make a context whose model pauses for longer than the service waits; return it, and its speech."""
+    context = stage.context("a")
+    speech = context.speak(model, **options)
+    model("One. ")
+    stage.wire.wait_sent(1)
+    expire(stage, speech, "a")
+    return context, speech
 
 
 def test_text_after_a_pause_is_spoken_under_another_id_and_its_user_sees_one_context(stage: Any, model: Model) -> None:
@@ -162,10 +172,7 @@ def expire_flushed(stage: Any, speech: Any) -> None:
 def test_a_text_that_ends_after_the_pause_without_another_word_ends_with_the_services_done(
     stage: Any, model: Model
 ) -> None:
-    speech = stage.context("a").speak(model)
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    _context, speech = paused(stage, model)
     model(" ", "\n", None)
     assert [event.type for event in speech] == ["done"]
     assert len(stage.wire.sent) == 1
@@ -173,21 +180,14 @@ def test_a_text_that_ends_after_the_pause_without_another_word_ends_with_the_ser
 
 
 def test_marks_after_the_pause_wait_for_the_next_word(stage: Any, model: Model) -> None:
-    speech = stage.context("a").speak(model)
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    _context, speech = paused(stage, model)
     model("... ", "\u201c", "Two. ")
     assert stage.wire.wait_sent(2)[1]["transcript"] == "... \u201cTwo. "
     speech.close()
 
 
 def test_a_barge_in_cancels_what_speaks_now(stage: Any, model: Model) -> None:
-    context = stage.context("a")
-    speech = context.speak(model)
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    context, speech = paused(stage, model)
     model("Two. ")
     fresh = stage.wire.wait_sent(2)[1]["context_id"]
     context.cancel()
@@ -196,11 +196,7 @@ def test_a_barge_in_cancels_what_speaks_now(stage: Any, model: Model) -> None:
 
 
 def test_between_two_ids_there_is_nothing_to_cancel(stage: Any, model: Model) -> None:
-    context = stage.context("a")
-    speech = context.speak(model)
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    context, speech = paused(stage, model)
     context.cancel()
     assert list(speech) == []
     model("Two. ", None)
@@ -210,10 +206,7 @@ def test_between_two_ids_there_is_nothing_to_cancel(stage: Any, model: Model) ->
 
 
 def test_who_routes_by_hand_cancels_it_by_the_users_id(stage: Any, model: Model) -> None:
-    speech = stage.context("a").speak(model)
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    _context, speech = paused(stage, model)
     model("Two. ")
     fresh = stage.wire.wait_sent(2)[1]["context_id"]
     stage.connection.send({"context_id": "a", "cancel": True})
@@ -222,10 +215,7 @@ def test_who_routes_by_hand_cancels_it_by_the_users_id(stage: Any, model: Model)
 
 
 def test_a_connection_that_is_lost_in_the_pause_is_opened_again(stage: Any, model: Model) -> None:
-    speech = stage.context("a").speak(model)
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    _context, speech = paused(stage, model)
     stage.wires[0].lose()
     assert stage.wires[0].is_free.wait(BOUND)
     model("Two. ", None)
@@ -237,10 +227,7 @@ def test_a_connection_that_is_lost_in_the_pause_is_opened_again(stage: Any, mode
 
 
 def test_a_connection_that_is_lost_while_it_speaks_under_the_second_id_is_told(stage: Any, model: Model) -> None:
-    speech = stage.context("a").speak(model)
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    _context, speech = paused(stage, model)
     model("Two. ")
     fresh = stage.wire.wait_sent(2)[1]["context_id"]
     stage.wire.feed_chunk(fresh, SECOND)
@@ -253,10 +240,7 @@ def test_a_connection_that_is_lost_while_it_speaks_under_the_second_id_is_told(s
 
 
 def test_raise_raises_as_it_did(stage: Any, model: Model) -> None:
-    speech = stage.context("a").speak(model, on_expiry="raise")
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    _context, speech = paused(stage, model, on_expiry="raise")
     with pytest.raises(ContextStateError, match="before all of its text was there"):
         next(speech)
 
@@ -294,22 +278,50 @@ def test_a_context_that_is_whole_is_done(stage: Any) -> None:
 
 def test_the_timeout_of_the_whole_counts_from_the_first_push(make_stage: Callable[..., Any], model: Model) -> None:
     stage = make_stage(Timeout(gap=0.01, first_event=0.01, whole=0.5))
-    speech = stage.context("a").speak(model)
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    _context, speech = paused(stage, model)
     with pytest.raises(ContextTimeoutError):
         next(speech)
 
 
 def test_a_connection_that_cannot_be_had_after_the_pause_is_told(stage: Any, model: Model) -> None:
-    speech = stage.context("a").speak(model)
-    model("One. ")
-    stage.wire.wait_sent(1)
-    expire(stage, speech, "a")
+    _context, speech = paused(stage, model)
     stage.refuse = ConnectTimeoutError("no", timeout=1.0)
     stage.wires[0].lose()
     assert stage.wires[0].is_free.wait(BOUND)
     model("Two. ")
     with pytest.raises(ConnectTimeoutError):
         next(speech)
+
+
+def test_a_message_that_was_ready_when_the_service_ended_the_context_leaves_under_the_new_id(
+    stage: Any, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was made for the old id, which is over: there it would open a context of its own, of which nobody hears."""
+    context = stage.context("a")
+    speech = context.speak(model)
+    model("One. ")
+    stage.wire.wait_sent(1)
+    wire_for = stage.link._wire_for
+
+    def late(channel: Any, move: Any) -> Any:
+        monkeypatch.setattr(stage.link, "_wire_for", wire_for)
+        stage.wire.feed_chunk("a", SECOND)
+        expire_done(stage, "a")
+        return wire_for(channel, move)
+
+    monkeypatch.setattr(stage.link, "_wire_for", late)
+    model("Two. ")
+    second = stage.wire.wait_sent(2)[1]
+    assert (second["transcript"], second["context_id"] == "a") == ("Two. ", False)
+    speech.close()
+
+
+def test_words_of_which_no_audio_came_are_unfinished_here_too(stage: Any) -> None:
+    context = stage.context("a")
+    speech = context.speak("One.")
+    stage.wire.wait_sent(2)
+    stage.wire.feed_done("a")
+    with pytest.raises(UnfinishedError) as caught:
+        context.audio()
+    assert caught.value.unspoken == ("One.",)
+    speech.close()

@@ -12,6 +12,7 @@ from typing import Any, Callable
 
 import pytest
 
+from cartesia_sync.errors import APIConnectionError
 from cartesia_sync.streaming import pump, timer
 from cartesia_sync.streaming.timer import Timer
 
@@ -214,3 +215,43 @@ def test_where_the_system_gives_no_thread_nothing_is_raised_and_the_next_one_may
     monkeypatch.setattr(threading.Thread, "start", start)
     one.call_later(0.0, lambda: None)
     assert called.wait(BOUND)
+
+
+def test_a_function_that_fails_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    one, called = Timer(), threading.Event()
+    one.call_later(0.0, lambda: 1 // 0)
+    one.call_later(0.01, called.set)
+    assert called.wait(BOUND)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_tag_that_the_timer_cannot_send_is_the_pumps_to_tell(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as the first text of a context without a voice: the timer goes on, and so does the text."""
+    later: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    monkeypatch.setattr(pump, "call_later", lambda seconds, function: later.put(function))
+    more: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def text() -> Iterator[str]:
+        yield "<br"
+        yield more.get(timeout=BOUND)
+
+    speech = stage.connection.context("a").speak(text())
+    later.get(timeout=BOUND)()
+    more.put("ead>")
+    with pytest.raises(ValueError, match="a push needs a voice"):
+        next(speech)
+
+
+def test_a_text_whose_timer_keeps_it_is_told(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump, "TURN_SECONDS", 0.01)
+    monkeypatch.setattr(pump._Gate, "__init__", without_turn(pump._Gate.__init__))
+    with pytest.raises(APIConnectionError, match="timer has held it"):
+        next(stage.context("a").speak("One."))
+
+
+def without_turn(make: Any) -> Any:
+    def made(gate: Any, *args: Any) -> None:
+        make(gate, *args)
+        gate._turns.get_nowait()
+
+    return made

@@ -25,6 +25,7 @@ from cartesia_sync import Cartesia
 from cartesia_sync.errors import IncompleteAnswerError
 
 from ...support.http_service import Service, answer, event
+from ...support.interrupts import no_callbacks_of_the_collector
 from ...support.peer import BOUND
 
 KEY = "sk_car_a-key-for-interrupts"
@@ -89,7 +90,7 @@ def stop() -> None:
 
 def everywhere(files: re.Pattern[str], run: Callable[[Strike], None], action: Callable[[], None] = stop) -> int:
     """Run it with a strike at each line in turn; return how many there were."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), no_callbacks_of_the_collector():
         warnings.simplefilter(
             "ignore", ResourceWarning
         )  # a socket whose last owner was struck; it is closed all the same
