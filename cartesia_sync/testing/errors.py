@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NetworkForbiddenError"]
+__all__ = ["NetworkForbiddenError", "TapeError", "TapeMismatchError"]
 
 
 class NetworkForbiddenError(RuntimeError):
@@ -10,3 +10,11 @@ class NetworkForbiddenError(RuntimeError):
 
     Not an ``OSError``: clients try those again.
     """
+
+
+class TapeError(RuntimeError):
+    """A tape cannot be read, recorded or written."""
+
+
+class TapeMismatchError(TapeError, AssertionError):
+    """The program sent something else than what is on the tape. The message shows the difference."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from cartesia_sync.local import LocalServer
+
 from ..support.users_project import UsersProject
 
 SPEECH = """
@@ -211,3 +213,81 @@ def test_unittest_and_a_with_block_need_no_pytest(project: UsersProject) -> None
         """,
     )
     assert "Ran 4 tests" in project.python("-m", "unittest", "test_case")
+
+
+TAPED = """
+    import os
+
+    import pytest
+
+    from speech import say
+
+    TEXT = os.environ.get("TEXT", "Hello.")
+
+
+    @pytest.mark.cartesia_tape("greeting")
+    def test_by_the_client(cartesia):
+        assert len(say(TEXT, cartesia)) > 1000
+        assert cartesia.server.spoken == [TEXT]
+
+
+    @pytest.mark.cartesia_tape
+    @pytest.mark.parametrize("number", range(3))
+    def test_by_a_client_of_its_own(number):
+        assert len(say(f"Number {number}.")) > 1000
+
+
+    def test_without_a_tape(cartesia):
+        assert len(say("No tape.", cartesia)) > 1000
+"""
+
+
+def test_a_tape_is_recorded_once_and_replayed_ever_after(project: UsersProject) -> None:
+    project.write(speech=SPEECH, test_taped=TAPED)
+    with LocalServer(engine="signal") as server:
+        missing = project.run("--cartesia-record=none", status=1)
+        assert "TapeError: there is no tape" in missing
+        service = f"--cartesia-service={server.url}"
+        assert "5 passed" in project.run(service, "-n", "2", CARTESIA_API_KEY="never-on-a-tape")
+        assert len(server.handshakes) == 4
+        assert all(each.headers["Authorization"] == "Bearer never-on-a-tape" for each in server.handshakes)
+    tapes = sorted(path.parent.relative_to(project.folder) for path in project.folder.rglob("tape.jsonl"))
+    assert [str(path) for path in tapes] == ["tapes/greeting"] + [
+        f"tapes/test_taped/test_by_a_client_of_its_own-{number}" for number in range(3)
+    ]
+    for path in project.folder.rglob("*"):
+        assert not path.is_file() or b"never-on-a-tape" not in path.read_bytes()
+    assert "5 passed" in project.run("--cartesia-block-network", "--cartesia-record=none", "-W", "error")
+
+
+def test_a_test_that_differs_from_its_tape_fails_with_the_difference(project: UsersProject) -> None:
+    project.write(speech=SPEECH, test_taped=TAPED)
+    with LocalServer(engine="signal") as server:
+        project.run(f"--cartesia-service={server.url}")
+    printed = project.run(status=1, TEXT="Goodbye.")
+    assert "1 failed, 4 passed" in printed
+    assert "TapeMismatchError: A context is not on the tape: the closest on the tape differs" in printed
+    assert "-  Hello." in printed
+    assert "+  Goodbye." in printed
+
+
+def test_the_recording_of_a_failed_test_is_not_kept(project: UsersProject) -> None:
+    project.write(
+        speech=SPEECH,
+        test_taped="""
+            import pytest
+
+            from speech import say
+
+
+            @pytest.mark.cartesia_tape("failed")
+            def test_it(cartesia):
+                say("Hello.", cartesia)
+                assert cartesia.server.spoken == ["Bye."]
+        """,
+    )
+    with LocalServer(engine="signal") as server:
+        assert "1 failed" in project.run(f"--cartesia-service={server.url}", status=1)
+    assert not (project.folder / "tapes").exists()
+    printed = project.run("--cartesia-block-network", status=1, CARTESIA_API_KEY="a-key-of-ours")
+    assert "api.cartesia.ai cannot be reached to record from: --cartesia-block-network" in printed
