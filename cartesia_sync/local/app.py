@@ -15,6 +15,7 @@ from .admission import Admission, Neighbours
 from .fault_plan import FaultPlan
 from .faults import Moment
 from .generation import ConcurrencyLimit
+from .inspector import Inspector
 from .peer_protocol import PeerProtocol
 from .recorder import Handshake, Recorder
 from .requests import NEWEST_VERSION, ApiError, RequestRules
@@ -58,11 +59,19 @@ class App:
         recorder: Where handshakes and requests are recorded.
         fault_plan: What is to go wrong.
         speaker: The voice.
+        inspector_token: Who has it may look on at ``/inspector``; ``None``: there is no inspector.
 
     Threads: the server's loop only.
     """
 
-    def __init__(self, options: ServerOptions, recorder: Recorder, fault_plan: FaultPlan, speaker: Speaker) -> None:
+    def __init__(
+        self,
+        options: ServerOptions,
+        recorder: Recorder,
+        fault_plan: FaultPlan,
+        speaker: Speaker,
+        inspector_token: Optional[str] = None,
+    ) -> None:
         self._options = options
         self._recorder = recorder
         self._fault_plan = fault_plan
@@ -70,6 +79,11 @@ class App:
         self._admission = Admission(options.api_keys)
         self._neighbours = Neighbours(options.host, options.allow_origins)
         self._concurrency = ConcurrencyLimit(options.concurrency_limit)
+        self._inspector: Optional[Inspector] = None
+        if inspector_token is not None:
+            slots = self._concurrency.state
+            self._inspector = Inspector(inspector_token, options.inspector_bytes, fault_plan, slots)
+            recorder.observer = self._inspector
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._request_tasks: set[asyncio.Task[None]] = set()
         owner_id = str(uuid.uuid4())
@@ -111,6 +125,8 @@ class App:
         router = application.router
         router.add_get("/tts/websocket", self._websocket, allow_head=False)
         router.add_get("/", self._public(_status), allow_head=False)
+        if self._inspector is not None:
+            self._inspector.add_routes(router)
         for route in self._routes:
             # The service's own clients write some paths with a slash at the end; both forms work.
             for path in {route.path, route.path.rstrip("/")}:
@@ -167,6 +183,7 @@ class App:
                 responder = Responder(request, self._fault_plan, self._options.idle_timeout)
                 return await self._serve(responder, lambda: admit(request), most_bytes, answer)
             finally:
+                responder.is_over()
                 self._request_tasks.discard(task)
 
         return serve
@@ -202,6 +219,7 @@ class App:
         responder.number = self._recorder.add_handshake(Handshake(request.path, query, headers))
         await self._fault_plan.apply(Moment.HANDSHAKE, responder)
         if responder.fault_response is not None:
+            responder.refused_socket(self._recorder, responder.fault_response)
             return responder.fault_response
         socket = web.WebSocketResponse(
             autoping=False, autoclose=False, compress=False, max_msg_size=_MOST_MESSAGE_BYTES
@@ -213,7 +231,9 @@ class App:
             if not socket.can_prepare(request):
                 raise ApiError(400, "Bad request", "This is a WebSocket; ask for an upgrade.")
         except ApiError as exc:
-            return responder.error_response(exc)
+            response = responder.error_response(exc)
+            responder.refused_socket(self._recorder, response)
+            return response
         socket.headers["X-Request-Id"] = responder.request_id
         peer.expect_frames()
         await socket.prepare(request)
@@ -240,11 +260,16 @@ class App:
         assert task is not None
         self._connections[connection] = task
         self._recorder.count_opened()
+        observer = self._recorder.observer
+        if observer is not None:
+            observer.opened(responder.number, request.path, responder.version)
         try:
             await connection.serve()
         finally:
             del self._connections[connection]
             self._recorder.count_closed()
+            if observer is not None:
+                observer.closed(responder.number)
         return socket
 
     def _check_room(self) -> None:

@@ -73,6 +73,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
         any_voice: Each UUID is that of a voice, in speech and in ``GET /voices/{id}``. Otherwise one that is not in
             the catalogue is refused with 404 (in speech before 2026-03-01: 400).
         pings_keep_open: Pings count as messages for ``idle_timeout``.
+        inspector: Serve ``/inspector``, a page that shows what is said and heard; see ``LocalServer.inspector_url``.
+        inspector_bytes: How much of that is kept, audio included; the oldest goes first.
 
     Raises:
         TypeError: ``api_keys`` or ``allow_origins`` is a text.
@@ -115,6 +117,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     pronunciation_items: bool = True
     any_voice: bool = False
     pings_keep_open: bool = False
+    inspector: bool = False
+    inspector_bytes: int = 64 * 1024**2
 
     def __post_init__(self) -> None:
         if self.chunk_bytes < 4:
@@ -123,6 +127,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("request_timeout must be above 0; None is never")
         if self.pace is not None and not self.pace > 0:
             raise ValueError("pace must be above 0; None is as fast as possible")
+        if self.inspector_bytes < 1024:
+            raise ValueError(f"inspector_bytes must be 1024 or more; got {self.inspector_bytes}")
         if self.concurrency_limit is not None and self.concurrency_limit < 1:
             raise ValueError("concurrency_limit must be 1 or more; None is no limit")
         if not 0 <= self.port <= 65535:
