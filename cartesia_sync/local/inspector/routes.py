@@ -24,7 +24,7 @@ from .watcher import Watcher
 __all__ = ["Inspector"]
 
 _PAGE = Path(__file__).parent / "page"
-_FILES = {"style.css": "text/css", "script.js": "text/javascript"}
+_FILES = {"icon.svg": "image/svg+xml", "script.js": "text/javascript", "style.css": "text/css"}
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (

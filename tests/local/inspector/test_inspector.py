@@ -35,8 +35,9 @@ def speech(text: str, context_id: str, encoding: str = "pcm_s16le", **fields: An
 def say(server: LocalServer, *messages: str) -> list[dict[str, Any]]:
     """Send these on a connection of their own; return what was heard until all were done."""
     url = f"{server.websocket_url}/tts/websocket?cartesia_version=2026-08-14"
-    socket = websocket.create_connection(url, timeout=10, header={"X-API-Key": KEY})
+    socket = websocket.WebSocket()
     try:
+        socket.connect(url, timeout=10, header={"X-API-Key": KEY})
         heard: list[dict[str, Any]] = []
         for message in messages:
             for line in message.split("\n"):

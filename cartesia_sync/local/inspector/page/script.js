@@ -98,7 +98,7 @@ class Row {
   }
 
   end(state, at) {
-    this.mark(state === "failed" ? "error" : "done", at);
+    if (state === "failed" || this.state !== "failed") this.mark(state === "failed" ? "error" : "done", at);
     if (this.state === "running") this.state = state;
   }
 
@@ -274,7 +274,7 @@ function draw() {
   list.style.height = `${Math.max(shown.length * height, scroll.clientHeight - 1)}px`;
   if (followsEnd) scroll.scrollTop = scroll.scrollHeight;
   const time = span();
-  const from = Math.max(0, Math.floor(scroll.scrollTop / height) - 2);
+  const from = Math.max(0, Math.min(Math.floor(scroll.scrollTop / height) - 2, shown.length - 1)); // it may be shorter now
   const to = Math.min(shown.length, Math.ceil((scroll.scrollTop + scroll.clientHeight) / height) + 2);
   while (list.children.length > to - from) list.lastChild.remove();
   while (list.children.length < to - from) list.append(newItem());
@@ -321,7 +321,7 @@ function drawRow(item, row, index, time) {
   if (what.textContent !== text) what.textContent = text;
   state.textContent = row.summary;
   const audio = row.firstAudio === null ? "" : `, first audio after ${Math.round(1000 * (row.firstAudio - row.first))} ms`;
-  item.setAttribute("aria-label", `${text.slice(0, 120)}, ${row.state}${row.facts.status ? ` ${row.facts.status}` : ""}, ${row.seconds.toFixed(1)} seconds of audio${audio}, ${row.gaps.length} gaps`);
+  item.setAttribute("aria-label", `${text.slice(0, 120)}, ${row.state}${row.facts.status ? ` ${row.facts.status}` : ""}, ${row.seconds ? `${row.seconds.toFixed(1)} seconds` : `${row.bytes} bytes`} of audio${audio}, ${row.gaps.length} gaps`);
   const [pen, width, height] = canvasOf(item.lastChild);
   const x = (at) => 6 + ((at - time[0]) / (time[1] - time[0])) * (width - 16);
   const middle = height / 2;
@@ -575,7 +575,7 @@ async function drawWave(row, at) {
 }
 
 function showWords(row, duration, width) {
-  const lanes = [0, 0, 0];
+  const lanes = [0, 0, 0, 0];
   const spans = [];
   $("words").replaceChildren();
   for (const [words, starts] of row.words) {
@@ -585,9 +585,9 @@ function showWords(row, duration, width) {
       if (lane < 0) return; // no room for it
       const span = document.createElement("span");
       span.textContent = visible(String(word).slice(0, 60));
-      span.style.left = `${Math.min(left, width - 10)}px`;
       span.style.top = `${lane * 1.35}em`;
       $("words").append(span);
+      span.style.left = `${Math.max(0, Math.min(left, width - span.offsetWidth))}px`;
       lanes[lane] = left + span.offsetWidth + 3;
       spans.push(span);
     });
