@@ -285,6 +285,8 @@ class Link:
                 frame = self._put_in_line(channel, wire, ready)
                 if frame is None:
                     continue  # the wire was lost meanwhile, or another thread sent something
+                if wire.tap is not None:
+                    wire.tap.said(ready.payload)
                 self._finish(channel, wire, frame, deadline)
                 log.debug("context %s: sent %d bytes", channel.context_id, len(ready.payload))
                 return
@@ -334,6 +336,8 @@ class Link:
         wire = self._wire
         if wire is None or channel.wire not in (None, wire) or self._put_in_line(channel, wire, ready) is None:
             return False
+        if wire.tap is not None:
+            wire.tap.said(ready.payload)
         wire.wake()  # what stands in line is the reader's from now on
         return True
 

@@ -28,6 +28,7 @@ class StepWire:
     """Stands where the real wire stands: what the test says is heard, and what is said is kept."""
 
     is_in_use_here = False
+    tap = None
 
     def __init__(self) -> None:
         self._inbox: queue.Queue[Any] = queue.Queue()

@@ -26,6 +26,8 @@ from .request import Request
 if TYPE_CHECKING:
     import requests
 
+    from ..mirror import Call
+
 PIECE_BYTES = 64 << 10
 LAST_WAIT = 0.5
 """Seconds to wait for an answer's end, once all of it that matters has been read."""
@@ -39,7 +41,9 @@ class Response:
     and a finalizer may call it anywhere.
     """
 
-    def __init__(self, response: requests.Response, request: Request, *, retries_taken: int = 0) -> None:
+    def __init__(
+        self, response: requests.Response, request: Request, *, retries_taken: int = 0, call: Optional[Call] = None
+    ) -> None:
         self._response = response
         self.retries_taken = retries_taken
         self.elapsed = response.elapsed
@@ -53,6 +57,10 @@ class Response:
         self.has_known_length: bool = bool(self._raw.chunked) or self._raw.length_remaining is not None
         """Whether the end of the body can be distinguished from its breaking off."""
         self.received_bytes = 0
+        self._call = call
+        if call is not None:
+            self._content_type = str(response.headers.get("content-type", ""))
+            call.answered(self.status_code, self._content_type, b"")
 
     @property
     def is_closed(self) -> bool:
@@ -76,7 +84,11 @@ class Response:
         try:
             for piece in self._inflated(self._raw_pieces()):
                 self.received_bytes += len(piece)
+                if self._call is not None:
+                    self._call.answered(self.status_code, self._content_type, piece)
                 yield piece
+            if self._call is not None:
+                self._call.ended("whole")
             return
         except urllib3.exceptions.ReadTimeoutError as error:
             failure, cause = read_timeout(self.request), system_error_behind(error)
@@ -87,6 +99,8 @@ class Response:
             failure, cause = self.broken(f"broke off: {error}"), system_error_behind(error)
         finally:
             self.close()
+            if self._call is not None:
+                self._call.ended("left")
         raise failure from cause  # outside of the handler: urllib3's exceptions hold the pool, and with it a proxy
 
     def check_length_was_said(self) -> None:

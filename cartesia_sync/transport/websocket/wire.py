@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Mapping
-from typing import Optional, cast
+from typing import TYPE_CHECKING, Optional, cast
 
 import websocket
 from websocket import ABNF
@@ -23,6 +23,9 @@ from ...errors import (
 )
 from ..deadline import Deadline
 from .duplex import Duplex, Frame, SilenceError, WokenError
+
+if TYPE_CHECKING:
+    from ..mirror import Tap
 
 MAX_MESSAGE_BYTES = 16 << 20
 _LARGEST_CONTROL_BYTES = 125
@@ -79,6 +82,7 @@ class Wire:
         self.was_woken = False  # whether the last read returned None because of wake(), and not at its deadline
         self.unsent = duplex.unsent
         """What stands in line to be sent. To append a frame is to send it; ``finish`` waits for it."""
+        self.tap: Optional[Tap] = None  # whom to tell what is said and heard; set before the wire is used
 
     # ---- reader thread only
 
@@ -216,6 +220,8 @@ class Wire:
 
         If the connection is broken already, the next read says so. Does not wait.
         """
+        if self.tap is not None:
+            self.tap.said(message)
         self._post(message, ABNF.OPCODE_TEXT)
 
     def _post(self, data: bytes, opcode: int) -> None:
@@ -226,6 +232,8 @@ class Wire:
 
     def release(self) -> None:
         """Close the socket. The reader's last act."""
+        if self.tap is not None:
+            self.tap.closed()
         self._duplex.close()
 
     # ---- any thread

@@ -232,11 +232,14 @@ function chooseShown() {
 function span() {
   let first = Infinity;
   let last = -Infinity;
+  let heard = -Infinity;
   for (const row of shown) {
     first = Math.min(first, row.first);
-    last = Math.max(last, row.last, row.bufferedUntil || 0);
+    last = Math.max(last, row.last);
+    heard = Math.max(heard, row.bufferedUntil || 0);
   }
   if (!shown.length) return [0, 1];
+  last = Math.max(last, Math.min(heard, last + (last - first) / 4)); // audio that came fast would press all else together
   const range = Number($("range").value);
   if (range) first = last - range;
   return [first, Math.max(last, first + 0.05)];
