@@ -210,10 +210,12 @@ class _Outbox:
                 self._notes.get()
                 with contextlib.suppress(queue.Empty):
                     self._ends.get(timeout=_BATCH)  # what comes meanwhile goes along
-                if time.monotonic() >= self._silent_until:
-                    self._tell(connection)
+                self._tell(connection)
+            self._tell(connection)  # what came while the last was told
 
     def _tell(self, connection: http.client.HTTPConnection) -> None:
+        if time.monotonic() < self._silent_until:
+            return
         with self._lock:
             items, self._items, self._bytes = self._items, [], 0
             dropped, self._told_dropped = self.dropped - self._told_dropped, self.dropped

@@ -77,7 +77,7 @@ def test_the_page_sees_what_the_client_says_and_hears(service: LocalServer, look
     kinds = [each.get("type", each["kind"]) for each in entries if each["row"] == row]
     assert kinds[0] == "sent"
     assert kinds[-1] == "done"
-    calls = looker.entries(len(entries) + 3)
+    calls = looker.entries(len(entries) + 3)  # the call for a token
     row = next(each["row"] for each in calls if each.get("text") == "By HTTP.")
     assert looker.row(row, "audio")[44:] == called
     everything = json.dumps(calls) + "".join(looker.row(each["row"]).decode() for each in calls)
