@@ -22,6 +22,8 @@ from cartesia_sync.testing.tapes.conversations import Live, Script
 from cartesia_sync.testing.tapes.reel import Reel
 from cartesia_sync.testing.tapes.secrets import TAKEN_OUT, Secrets
 
+from ..local.inspector.conftest import Looker
+
 KEY = "sk_car_never-on-a-tape"
 VOICE = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
 FORMAT = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 16000}
@@ -328,6 +330,20 @@ def test_at_the_pace_of_the_recording(server: LocalServer, folder: Path) -> None
         recorded = everything()
     with Tape(folder, pace="recorded"):
         assert everything() == recorded
+
+
+def test_what_the_inspector_saves_is_a_tape(folder: Path) -> None:
+    with LocalServer(engine="signal", inspector=True) as server:
+        assert server.inspector_url is not None
+        looker = Looker(server.inspector_url)
+        looker.enter()
+        with Cartesia(api_key=KEY, base_url=server.url) as client:
+            said = say(client, "One, ", "and two.", add_timestamps=True)
+        row = next(each["row"] for each in looker.entries("close") if each.get("text") == "One, ")
+        folder.mkdir(parents=True)
+        (folder / "tape.jsonl").write_bytes(looker.row(row, "tape"))
+    with Tape(folder, record="none"), Cartesia() as client:
+        assert say(client, "One, ", "and two.", add_timestamps=True) == said
 
 
 class _Listener:
