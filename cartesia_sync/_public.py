@@ -28,6 +28,8 @@ from .errors import (
     GapTimeoutError,
     IncompleteAnswerError,
     InternalServerError,
+    LimitError,
+    LimitUnreachableError,
     MailboxFullError,
     MalformedEventError,
     MessageTooBigError,
@@ -37,18 +39,22 @@ from .errors import (
     ProtocolError,
     ProxySettingError,
     RateLimitError,
+    SlotDeadlockError,
+    SlotTimeoutError,
     TruncatedError,
     UnfinishedError,
     UnprocessableEntityError,
     WebSocketConnectionClosedError,
     WriteTimeoutError,
 )
+from .protocol.metrics import Metrics, SpokenContext
 from .protocol.requests import NOT_GIVEN, NotGiven, Omit, not_given, omit
 from .protocol.timeouts import Timeout
 from .resources.answer import APIResponse
 
 if TYPE_CHECKING:
     from .parameters import RequestOptions, file_from_path
+    from .pool import Pool, Spoken
     from .resources.binary import BinaryAPIResponse
     from .resources.events import Stream
     from .resources.pages import SyncCursorIDPage
@@ -64,9 +70,11 @@ _LATER = {
     "Connection": "streaming.connection",
     "ConnectionManager": "streaming.connection",
     "Context": "streaming.context",
+    "Pool": "pool",
     "Receiver": "streaming.receiver",
     "RequestOptions": "parameters",
     "Speech": "streaming.pump",
+    "Spoken": "pool",
     "Stream": "resources.events",
     "SyncCursorIDPage": "resources.pages",
     "file_from_path": "parameters",
@@ -102,21 +110,29 @@ __all__ = [
     "GapTimeoutError",
     "IncompleteAnswerError",
     "InternalServerError",
+    "LimitError",
+    "LimitUnreachableError",
     "MailboxFullError",
     "MalformedEventError",
     "MessageTooBigError",
+    "Metrics",
     "MissingCredentialsError",
     "NoneType",
     "NotFoundError",
     "NotGiven",
     "Omit",
     "PermissionDeniedError",
+    "Pool",
     "ProtocolError",
     "ProxySettingError",
     "RateLimitError",
     "Receiver",
     "RequestOptions",
+    "SlotDeadlockError",
+    "SlotTimeoutError",
     "Speech",
+    "Spoken",
+    "SpokenContext",
     "Stream",
     "SyncCursorIDPage",
     "Timeout",

@@ -19,6 +19,8 @@ from .transport.redaction import SentHeaders
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from .limits.limit import Limited
+    from .protocol.metrics import SpokenContext
     from .protocol.models.core import GetStatusResponse
     from .resources.access_token import AccessTokenResource
     from .resources.agents import AgentsResource
@@ -63,6 +65,18 @@ class Cartesia(Core, Closing):
             machine. To this machine it may.
         ssl_context: How to verify the service, in place of the system's and certifi's authorities, or those that
             REQUESTS_CA_BUNDLE or SSL_CERT_FILE name; shared by all connections.
+        on_spoken: Called with a ``SpokenContext`` (ids, texts, how it ended, ``Metrics``) when the end of a context of
+            a WebSocket connection has been received: once for each, in the thread that receives it, which waits for it.
+            What it raises is logged and dropped. A context that nobody receives to its end is not told of.
+        limit: How many may be spoken at once: a number, an object of ``cartesia_sync.limits``, or any with
+            ``acquire(timeout=)`` and ``release()``, such as a ``threading.Semaphore``. Contexts wait for a slot at
+            their first push, and ``tts.generate``, ``generate_sse``, ``infill`` and the voice changer before they are
+            sent; first come, first served. A context that the service refuses with 429 all the same is said again, and
+            its user sees nothing but time. A slot is held until the service's last event, whoever receives. None:
+            nothing waits, and 429 raises ``RateLimitError``.
+        limit_wait: Seconds that each may wait for its slot; ``SlotTimeoutError`` then. None is no limit.
+        limit_idle: Seconds after which a context that is left open, without a push or an event, gives its slot back;
+            its next push takes another. None: it keeps it.
         http_client: Refused, with what to use: the official client takes its httpx client here.
         inspector: The URL that ``cartesia-sync serve`` prints for a browser: the page there shows what this client, and
             those made from it, say and hear. See ``cartesia_sync.inspect``.
@@ -108,6 +122,10 @@ class Cartesia(Core, Closing):
         max_retries: Union[int, Omit] = omit,
         max_answer_bytes: Union[int, Omit, None] = omit,
         allow_insecure: Optional[bool] = None,
+        on_spoken: Union[Callable[[SpokenContext], object], Omit, None] = omit,
+        limit: Union[Limited, Omit, None] = omit,
+        limit_wait: Union[float, Omit, None] = omit,
+        limit_idle: Union[float, Omit, None] = omit,
         http_client: None = None,
     ) -> Cartesia:
         """Make a client with some settings changed; the two share their connections, and closing one closes both.
@@ -126,10 +144,16 @@ class Cartesia(Core, Closing):
             max_retries: As for the client.
             max_answer_bytes: As for the client.
             allow_insecure: As for the client.
+            on_spoken: As for the client.
+            limit: As for the client. The two share it, unless one is given here. It belongs to an account: with another
+                key a number counts anew, and an object must be given, or None.
+            limit_wait: As for the client.
+            limit_idle: As for the client.
             http_client: As for the client.
 
         Raises:
-            ValueError: Both an addition and a replacement are given, or a setting is not valid.
+            ValueError: Both an addition and a replacement are given, or a setting is not valid; or the key is another
+                one's, and the limit an object that counts for this one's account.
         """
         refuse_http_client(http_client)
         for added, replaced, name in (
@@ -139,6 +163,9 @@ class Cartesia(Core, Closing):
             if added is not None and replaced is not None:
                 raise ValueError(f"{name} and set_{name} exclude each other")
         keeps_credential = api_key is None and token is None
+        keeps_limit = isinstance(limit, Omit)
+        if keeps_limit and not keeps_credential and not isinstance(self._limit, (int, type(None))):
+            raise ValueError("this client's limit counts for its own account: give limit= for the other key, or None")
         made = Cartesia(
             api_key=self.api_key if keeps_credential else api_key,
             token=self.token if keeps_credential else token,
@@ -155,7 +182,13 @@ class Cartesia(Core, Closing):
             max_retries=self.max_retries if isinstance(max_retries, Omit) else max_retries,
             max_answer_bytes=self.max_answer_bytes if isinstance(max_answer_bytes, Omit) else max_answer_bytes,
             allow_insecure=self._allow_insecure if allow_insecure is None else allow_insecure,
+            on_spoken=self.on_spoken if isinstance(on_spoken, Omit) else on_spoken,
+            limit=self._limit if isinstance(limit, Omit) else limit,
+            limit_wait=self.limit_wait if isinstance(limit_wait, Omit) else limit_wait,
+            limit_idle=self.limit_idle if isinstance(limit_idle, Omit) else limit_idle,
         )
+        if keeps_limit and keeps_credential:
+            made._gate = self._gate
         made._shared = self._shared
         return made
 
@@ -164,11 +197,12 @@ class Cartesia(Core, Closing):
     # ---- the end
 
     def close(self) -> None:
-        """Close the idle connections for HTTP, and refuse further requests; each WebSocket has its own ``close``.
+        """Close the idle connections for HTTP, the pools and ``tts.connection()``, and refuse further requests.
 
-        Requests under way in other threads are finished; one that waits for its next attempt fails. Idempotent.
+        Requests under way in other threads are finished; one that waits for its next attempt fails. What a pool or that
+        connection is speaking is cancelled. A connection of ``websocket_connect`` has its own ``close``. Idempotent.
 
-        Threads: any. Does not wait.
+        Threads: any. Waits for the goodbye of pools' connections alone, at most twice the close timeout for each.
         """
         self._shared.close()
 

@@ -6,23 +6,29 @@ import copy
 import functools
 import os
 import re
+import time
+import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, TypeVar, Union
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from ._version import __version__
-from .errors import MissingCredentialsError, requested
+from .errors import MissingCredentialsError, SlotTimeoutError, requested
 from .exchange import HTTPRequest
 from .protocol.formats import version_sent
 from .protocol.requests import Omit
-from .protocol.timeouts import HttpxTimeout, Timeout, checked_size
+from .protocol.timeouts import HttpxTimeout, Timeout, checked_seconds, checked_size
 from .transport.credential import ask_for, authorization, checked_credential
 from .transport.loopback import is_this_machine
 
 if TYPE_CHECKING:
     import ssl
 
+    from .limits.gate import Gate, Ticket
+    from .limits.limit import Limited
+    from .protocol.metrics import SpokenContext
     from .transport.deadline import Deadline
+    from .transport.http.request import TakeSlot
     from .transport.http.session import Http
     from .transport.mirror import Mirror
     from .transport.websocket.wire import Wire
@@ -33,6 +39,8 @@ DEFAULT_BASE_URL = "https://api.cartesia.ai"
 DEFAULT_VERSION = "2026-08-14"
 DEFAULT_TIMEOUT = Timeout()
 DEFAULT_MAX_RETRIES = 2
+DEFAULT_LIMIT_IDLE = 10.0
+"""Seconds: the longest that the service waits for more text (5), its end of a silent context (1), and room."""
 MAX_ANSWER_BYTES = 64 << 20
 """How long an answer may be that is read as a whole, unless the client is told otherwise; audio has no limit."""
 _USER_AGENT = f"cartesia-sync/{__version__}"
@@ -50,9 +58,13 @@ _SETTINGS = {
     "max_retries": "max_retries",
     "max_answer_bytes": "max_answer_bytes",
     "_allow_insecure": "allow_insecure",
+    "on_spoken": "on_spoken",
+    "_limit": "limit",
+    "limit_wait": "limit_wait",
+    "limit_idle": "limit_idle",
 }
 """The attributes that hold what the user gave, and the arguments that these came by."""
-_LIVE = ("_shared", "_resources")
+_LIVE = ("_shared", "_resources", "_gate")
 """The attributes that a copy does not get."""
 
 
@@ -84,10 +96,17 @@ class Core:
         max_answer_bytes: Optional[int] = MAX_ANSWER_BYTES,
         allow_insecure: bool = False,
         ssl_context: Optional[ssl.SSLContext] = None,
+        on_spoken: Optional[Callable[[SpokenContext], object]] = None,
+        limit: Optional[Limited] = None,
+        limit_wait: Optional[float] = None,
+        limit_idle: Optional[float] = DEFAULT_LIMIT_IDLE,
         http_client: None = None,
         inspector: Optional[str] = None,
     ) -> None:
         refuse_http_client(http_client)
+        if on_spoken is not None and not callable(on_spoken):
+            raise TypeError(f"on_spoken: expected a callable, got {on_spoken!r}")
+        self.on_spoken = on_spoken
         key_name = "api_key"
         if api_key is None and token is None:
             key_name = "the environment variable CARTESIA_API_KEY"
@@ -118,6 +137,10 @@ class Core:
         self.timeout = Timeout.of(timeout)
         self.max_retries = checked_retries(max_retries)
         self.max_answer_bytes = None if max_answer_bytes is None else checked_size("max_answer_bytes", max_answer_bytes)
+        self.limit_wait = checked_seconds("limit_wait", limit_wait)
+        self.limit_idle = checked_seconds("limit_idle", limit_idle)
+        self._limit = limit
+        self._gate = self._made_gate()
         self._shared = _Shared(_Trust(ssl_context))
         if inspector is not None:
             self._shared.be_inspected(inspector)
@@ -159,12 +182,15 @@ class Core:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._shared, self._resources = _Shared(_Trust(None)), {}
+        self._gate = self._made_gate()
 
     def __copy__(self: _C) -> _C:
         return self._copied(lambda _, value: value, {})
 
     def __deepcopy__(self: _C, memo: dict[int, Any]) -> _C:
         def copied(name: str, value: Any) -> Any:
+            if name == "on_spoken":
+                return value  # a copy of whoever listens would hear nothing
             if name == "token" and callable(value):
                 return value  # what gives tokens is asked by both: the copy of a bound method would copy its object
             try:
@@ -178,9 +204,54 @@ class Core:
 
     def _copied(self: _C, copied: Callable[[str, Any], Any], memo: dict[int, Any]) -> _C:
         made = memo[id(self)] = type(self).__new__(type(self))
-        made._shared, made._resources = _Shared(self._shared.trust), {}
+        made._shared, made._resources, made._gate = _Shared(self._shared.trust), {}, self._gate
         vars(made).update({name: copied(name, value) for name, value in vars(self).items() if name not in _LIVE})
         return made
+
+    # ---- the limit
+
+    def _made_gate(self) -> Optional[Gate]:
+        if self._limit is None:
+            return None
+        from .limits.limit import Limit, account_name, gate_of
+
+        gate, credential = gate_of(self._limit), self.api_key or self.token
+        if isinstance(self._limit, Limit) and self._limit.needs_name:
+            if not isinstance(credential, str):
+                raise ValueError(
+                    f"limit: a {type(self._limit).__name__} gets its name from the key, and here is a function that"
+                    " gives tokens; give it a name of the account's: name="
+                )
+            self._limit.bind(account_name(credential))
+        return gate
+
+    @property
+    def limit(self) -> Optional[Gate]:
+        """The line in front of the limit, in this process: ``.in_use``, ``.waiting``, ``.seen_429``; None without one.
+
+        Threads: any. Does not wait.
+        """
+        return self._gate
+
+    def _slot_taker(self) -> Optional[TakeSlot]:
+        """Return what waits for a slot at each attempt of one request; None without a limit."""
+        gate, wait = self._gate, self.limit_wait
+        if gate is None:
+            return None
+        began = time.monotonic()
+
+        def take(*, is_again: bool, check: Callable[[], object]) -> Ticket:
+            left = None if wait is None else max(began + wait - time.monotonic(), 0.0)
+            ticket = gate.acquire(left, at_head=is_again, check=check)
+            if ticket is None:
+                raise SlotTimeoutError(
+                    f"The request waited {wait} s (limit_wait) for a slot of the client's limit, and none became free: "
+                    f"{gate!r}.",
+                    timeout=wait,
+                )
+            return ticket
+
+        return take
 
     # ---- for the resources
 
@@ -268,6 +339,13 @@ class Core:
         return dial
 
 
+class Ending(Protocol):
+    """What ends with its client: a pool, or the connection of ``client.tts.connection()``."""
+
+    def _end_with_client(self) -> None:
+        """End. Imports nothing: a signal handler may use it."""
+
+
 class _Trust:
     """The one TLS context of all connections; made when it is first needed, since that reads the whole trust store."""
 
@@ -292,6 +370,7 @@ class _Shared:
         self.trust = trust
         self._made: dict[str, Http] = {}
         self.mirror: Optional[Mirror] = None
+        self._kept: dict[weakref.ref[Ending], None] = {}  # each change is one call of C code
         self._closed_in: set[int] = set()  # processes: a forked child of a closed client has connections of its own
 
     @property
@@ -325,6 +404,11 @@ class _Shared:
         if former is not None:
             former.close()
 
+    def keep(self, what: Ending) -> None:
+        """Have something end with the client, for as long as anybody else holds it."""
+        kept = self._kept
+        kept[weakref.ref(what, lambda gone: kept.pop(gone, None))] = None
+
     @property
     def is_closed(self) -> bool:
         """Whether ``close`` was called in this process."""
@@ -333,6 +417,9 @@ class _Shared:
     def close(self) -> None:
         """Close the connections, and those that are made later. Imports nothing: a signal handler may use it."""
         self._closed_in.add(os.getpid())
+        for what in [each() for each in list(self._kept)]:
+            if what is not None:
+                what._end_with_client()
         http = self._made.get("http")
         if http is not None:
             http.close()

@@ -14,6 +14,7 @@ in docs/errors.md.
      |    |    |    +-- FirstEventTimeoutError   nothing came for a context in time
      |    |    |    +-- GapTimeoutError          nothing more came for a context in time
      |    |    |    +-- ContextTimeoutError      a context as a whole took too long
+     |    |    |    +-- SlotTimeoutError         no slot of the client's limit became free in time
      |    |    +-- WebSocketConnectionClosedError  the connection ended, by whomever and for whatever reason
      |    |    |    +-- TruncatedError           ... before all of this context had come
      |    |    +-- IncompleteAnswerError         an HTTP answer broke off
@@ -30,6 +31,9 @@ in docs/errors.md.
      +-- MailboxFullError                        a context was not read, and its limit is reached
      +-- ContextStateError                       also a ValueError: the method does not fit the context's state
      +-- ConcurrencyError                        also a RuntimeError: a second thread in one context's receive()
+     +-- SlotDeadlockError                       also a RuntimeError: a thread waits for its own contexts' slots
+     +-- LimitError                              a limit cannot say whether there is a free slot
+     |    +-- LimitUnreachableError              ... since the server that counts them does not answer
      +-- MissingCredentialsError                 also a ValueError: neither a key nor a token is given
 """
 
@@ -40,7 +44,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Optional
+from typing import Any, ClassVar, Literal, Optional
 
 from .exchange import Headers, HTTPRequest, HTTPResponse
 
@@ -173,6 +177,13 @@ class ContextTimeoutError(ContextFacts, APITimeoutError):
     """The context as a whole took longer than allowed, counted from its first push.
 
     Raise ``whole_timeout`` if texts are long.
+    """
+
+
+class SlotTimeoutError(APITimeoutError):
+    """No slot of the client's ``limit`` became free in time; nothing was sent.
+
+    The user's program begins more than the limit allows, for longer than ``limit_wait``: raise that, or begin fewer.
     """
 
 
@@ -454,14 +465,25 @@ class UnprocessableEntityError(APIStatusError):
     _status = 422
 
 
-class RateLimitError(APIStatusError):
+class RateLimitError(ContextFacts, APIStatusError):
     """429: more contexts or connections at once than the plan allows.
 
-    The user's fault: begin fewer at once, and try again after ``retry_after`` seconds where the service says it. The
-    client has tried again while connecting and over HTTP.
+    The user's fault: begin fewer at once, or let the client wait: ``Cartesia(limit=)`` raises this no more. Try again
+    after ``retry_after`` seconds where the service says it. The client has tried again while connecting and over HTTP.
+    Of a context it has the context's facts.
     """
 
     _status = 429
+
+    @property
+    def exceeded(self) -> Optional[Literal["contexts", "connections"]]:
+        """Which limit it was: of contexts and generations at once, or of WebSocket connections, ten times as many.
+
+        None for another reason, which ``error_code`` says (docs page ``concurrency-limits-and-timeouts``).
+        """
+        if self.request.url.startswith(("ws://", "wss://")):
+            return "connections"
+        return "contexts" if self.error_code in (None, "concurrency_limited") else None
 
 
 class InternalServerError(APIStatusError):
@@ -529,6 +551,36 @@ class ConcurrencyError(CartesiaError, RuntimeError):
 
     The fault of the user's program: let one thread receive from a context. A signal handler that does more than
     ``cancel()`` and ``close()`` gets this too.
+    """
+
+
+class SlotDeadlockError(CartesiaError, RuntimeError):
+    """A thread waits for a slot of the limit, and its own open contexts hold all of them.
+
+    The fault of the user's program: finish one context with ``no_more_inputs()`` before you begin the next, push to
+    them from several threads, or raise the limit.
+
+    Attributes:
+        slots: How many slots there are.
+    """
+
+    def __init__(self, message: str = "", *, slots: int = 0) -> None:
+        super().__init__(message)
+        self.slots = slots
+
+
+class LimitError(CartesiaError):
+    """A limit cannot say whether there is a free slot.
+
+    The fault of what it is built on: its files were taken away, another process uses the same name with another number,
+    or an ``acquire()`` of the user's own raised. The message says which, and what to do.
+    """
+
+
+class LimitUnreachableError(LimitError):
+    """The server that counts the slots does not answer, and the limit was told to refuse then.
+
+    Check the server and its address, or make the limit with ``on_unreachable="local"``.
     """
 
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import cartesia_sync.types
-from cartesia_sync import APIResponse, Cartesia, Timeout
+from cartesia_sync import APIResponse, Cartesia, Metrics, SpokenContext, Timeout
 from cartesia_sync.local import LocalServer, ServerOptions, faults
+from cartesia_sync.pool import Pool, Spoken
 from cartesia_sync.protocol.requests import omit
 from cartesia_sync.resources.base import Resource
 from cartesia_sync.resources.binary import BinaryAPIResponse
@@ -28,6 +29,7 @@ from cartesia_sync.resources.events import Stream
 from cartesia_sync.resources.pages import SyncCursorIDPage
 from cartesia_sync.streaming.connection import Connection, ConnectionManager
 from cartesia_sync.streaming.context import Context
+from cartesia_sync.streaming.pump import Speech
 from cartesia_sync.streaming.receiver import Receiver
 
 FILE = Path(__file__).resolve().parent.parent / "cartesia_sync" / "docs" / "api.md"
@@ -66,7 +68,19 @@ Values for `LocalServer(faults=...)` and `server.inject(...)`, from `cartesia_sy
 """
 NOT_FOR_USERS = {"dialler", "link", "line", "clocks"}
 """Names that were never meant to be public, and warn until version 0.3."""
-OTHERS = (ConnectionManager, Connection, Context, Receiver, APIResponse, BinaryAPIResponse, Stream, SyncCursorIDPage)
+OTHERS = (
+    ConnectionManager,
+    Connection,
+    Context,
+    Receiver,
+    Speech,
+    Pool,
+    Spoken,
+    APIResponse,
+    BinaryAPIResponse,
+    Stream,
+    SyncCursorIDPage,
+)
 
 
 def main() -> None:
@@ -83,7 +97,7 @@ def listing() -> str:
     client = Cartesia(api_key="none")
     parts = [BEGINNING, *(section(name, type(thing)) for name, thing in nouns("client", client))]
     parts += [section(kind.__name__, kind) for kind in OTHERS]
-    parts += [TYPES, entry("Timeout", Timeout)]
+    parts += [TYPES, entry("Timeout", Timeout), entry("Metrics", Metrics), entry("SpokenContext", SpokenContext)]
     parts += [
         entry(name, vars(cartesia_sync.types).get(name) or getattr(cartesia_sync.types, name)) for name in types()
     ]

@@ -2,8 +2,8 @@
 
     .venv/bin/python scripts/tables.py [--check]
 
-The states come from protocol/lifecycle.py, the other two from the docstring of ``Link``. ``--check`` writes nothing;
-its status is 1 where the page is not what the code gives.
+The states come from protocol/lifecycle.py, the other two from the docstrings of ``Link`` and ``Gate``. ``--check``
+writes nothing; its status is 1 where the page is not what the code gives.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from cartesia_sync.limits.gate import Gate
 from cartesia_sync.protocol.lifecycle import CHANNEL, CONNECTION, REPLAY
 from cartesia_sync.streaming.link import Link
 
@@ -60,16 +61,17 @@ def states() -> str:
     return "\n".join(parts)
 
 
-def block(heading: str) -> list[str]:
-    """Return the lines of a table in the docstring of ``Link``."""
-    doc = inspect.cleandoc(Link.__doc__ or "")
+def block(heading: str, owner: type) -> list[str]:
+    """Return the lines of a table in the docstring of a class."""
+    doc = inspect.cleandoc(owner.__doc__ or "")
     text = doc.split(f"{heading}:\n\n")[1].split("\n\n")[0]
     return [line[4:] for line in text.splitlines()]
 
 
 def locks() -> str:
     rows: list[list[str]] = []
-    for line in block("Locks, in the only order in which they may be taken"):
+    heading = "Locks, in the only order in which they may be taken"
+    for line in (*block(heading, Link), *block(heading, Gate)):
         if line.startswith(" "):
             rows[-1][1] += f" {line.strip()}"
         else:
@@ -78,7 +80,12 @@ def locks() -> str:
 
 
 def waits() -> str:
-    lines = block("Who wakes whom")
+    rows = [*waits_of(Link), *waits_of(Gate)]
+    return table(("who", "waits", "woken by", "bound"), rows)
+
+
+def waits_of(owner: type) -> list[list[str]]:
+    lines = block("Who wakes whom", owner)
     starts = [0, *(lines[0].index(word) for word in ("waits ", "woken by", "bound:"))]
     rows: list[list[str]] = []
     for line in lines:
@@ -88,11 +95,10 @@ def waits() -> str:
             rows.append(cells)
         else:
             rows[-1] = [f"{before} {more}".strip() for before, more in zip(rows[-1], cells)]
-    cleaned = (
+    return [
         [who, wait.removeprefix("waits "), waker.removeprefix("woken by "), bound.removeprefix("bound: ")]
         for who, wait, waker, bound in rows
-    )
-    return table(("who", "waits", "woken by", "bound"), cleaned)
+    ]
 
 
 if __name__ == "__main__":

@@ -378,3 +378,39 @@ def derived() -> str:
     """Use a ``with`` block of a derived class."""
     with OwnClient(api_key="any") as client:
         return client.name
+
+
+def use_a_pool(client: Cartesia) -> None:
+    pool = client.tts.pool(model_id="sonic-latest", voice="id", connections=2, max_age=600, add_timestamps=True)
+    spoken = pool.say("Hello.", voice={"id": "other"}, timeout=5.0)
+    audio: bytes = spoken.audio
+    samples: NDArray[np.float32] = spoken.samples()
+    starts: list[float] = [word.start for word in spoken.words]
+    first: Optional[float] = spoken.metrics.first_audio
+    seconds: float = pool.submit("Hello.").result().save(Path("a.wav"))
+    for each in pool.map(["One.", "Two."]):
+        audio = each.audio
+    for given in pool.map(iter(["One."]), errors="give", as_completed=True):
+        if not isinstance(given, Exception):
+            audio = given.audio
+    with pool.stream(["One."]) as events:
+        for event in events:
+            if event.type == "chunk":
+                audio = event.audio
+    with pool.context() as context:
+        first = context.metrics.first_audio
+    pool.open(1)
+    pool.close(cancel=True)
+    pool.say("Hello.", speeed=1)  # type: ignore[call-arg]
+    pool.map(["One."], errors="ignore")  # type: ignore[call-overload]
+    client.tts.pool(connections="2")  # type: ignore[arg-type]
+    with client.tts.connection() as connection, connection.context(voice="id") as context:
+        context.push("Hello.")
+    print(audio, samples, starts, first, seconds)
+
+
+def listen() -> Cartesia:
+    def on_spoken(spoken: cartesia_sync.SpokenContext) -> None:
+        print(spoken.metrics.characters, spoken.outcome, spoken.request_id)
+
+    return Cartesia(on_spoken=on_spoken)

@@ -30,6 +30,9 @@ _T = TypeVar("_T")
 JSON, AUDIO, EVENTS = "application/json", "audio/wav", "text/event-stream"
 """What is asked for. The official client asks for audio/wav whatever the container."""
 
+GENERATING = frozenset(("/tts/bytes", "/tts/sse", "/infill/bytes", "/voice-changer/bytes", "/voice-changer/sse"))
+"""What counts against the account's limit while its answer is being made."""
+
 _SHOWN_BYTES = 1000
 
 
@@ -222,6 +225,7 @@ class Requester:
             read_timeout=timeout.read,
             max_retries=self._core.max_retries if max_retries is None else checked_retries(max_retries),
             max_answer_bytes=self._core.max_answer_bytes,
+            take_slot=self._core._slot_taker() if method == "POST" and urlsplit(path).path in GENERATING else None,
         )
 
     def _timeout_of(self, options: RequestOptions) -> Timeout:

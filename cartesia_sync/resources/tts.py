@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
 
 from ..protocol.codec import decode
 from ..protocol.formats import voice_on_the_wire
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..parameters import ModelSpeed
+    from ..pool.pool import Pool, PoolOptions
     from ..protocol.events import Event
     from ..protocol.formats import OutputFormat, RawOutputFormatParam, VoiceSpecifierParam
     from ..protocol.timeouts import HttpxTimeout
     from ..streaming.compat_v2 import TtsWebsocket
     from ..streaming.connection import Connection, ConnectionManager
     from ..streaming.context import Context
+    from ..streaming.slots import Slots
     from .base import FileTypes
 
     # As the official client calls them, and where it has them; for annotations.
@@ -127,7 +129,65 @@ class TTSResource(Resource):
             max_queued_bytes=MAX_CONNECTION_QUEUED_BYTES
             if max_queued_bytes is None
             else checked_size("max_queued_bytes", max_queued_bytes),
+            on_spoken=self._client.on_spoken,
+            slots=self._slots(),
         )
+
+    def connection(self) -> Connection:
+        """Return the one connection of this process and client; it may be kept at module level, before any fork.
+
+        The first push opens it, and again when it was lost. In a forked child the same object is another connection.
+        It is closed by ``client.close()``, by its own ``close()``, after which its next use opens another, and at exit;
+        not by leaving a ``with`` block, since others speak on it.
+
+        Threads: any. Does not wait.
+        """
+        from ..pool.connection import ProcessConnection
+
+        made = ProcessConnection(lambda: self.websocket_connect()._unopened(), self._is_client_closed())
+        connection: ProcessConnection = self._client._resources.setdefault("connection", made)
+        if connection is made:
+            self._client._shared.keep(connection)
+        return connection
+
+    def _is_client_closed(self) -> Callable[[], bool]:
+        shared = self._client._shared
+        return lambda: shared.is_closed
+
+    def pool(self, *, connections: int = 1, max_age: Optional[float] = None, **options: Unpack[PoolOptions]) -> Pool:
+        """Make a pool: whole texts, futures and lazy maps over a few connections, with no lock or limit of yours.
+
+        Args:
+            connections: How many there may be. Several help only where TLS or a busy interpreter holds one up; contexts
+                are spread over them evenly.
+            max_age: Seconds after which a connection that is idle is replaced, a tenth sooner for some, so that not all
+                are at once; None is never.
+            **options: How its contexts are spoken unless a call says otherwise: ``model_id``, ``voice``,
+                ``output_format`` and the other fields of ``SpeechOptions``; ``timeout``, ``first_event_timeout``,
+                ``whole_timeout``, ``on_disconnect`` and ``max_queued_bytes``, as for ``Connection.context``.
+
+        Raises:
+            TypeError: There is no such option.
+            ValueError: ``connections`` or ``max_age`` is not valid.
+
+        Threads: any. Does not wait: it may be made at module level, before any fork.
+        """
+        from ..pool.pool import Pool
+
+        return Pool(
+            self._client,
+            lambda: self.websocket_connect()._unopened(),
+            connections=connections,
+            max_age=max_age,
+            options=options,
+        )
+
+    def _slots(self) -> Optional[Slots]:
+        """Return what a connection does with the client's limit."""
+        from ..streaming.slots import Slots
+
+        client = self._client
+        return None if client.limit is None else Slots(client.limit, wait=client.limit_wait, idle=client.limit_idle)
 
     def websocket(self, **options: Any) -> TtsWebsocket:
         """Prepare a WebSocket connection in the form of the official client's version 2, for code that was written so.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -26,18 +27,22 @@ from ..errors import (
     WebSocketConnectionClosedError,
 )
 from ..protocol import codec
-from ..protocol.events import Chunk, Error, Event, shift
+from ..protocol.events import Chunk, Done, Error, Event, shift
 from ..protocol.formats import RawFormat
 from ..protocol.lifecycle import REPLAY, ChannelMove, ChannelState, ReplayMove, ReplayState, followed, step
+from ..protocol.metrics import Metrics, Outcome, SpokenContext
 from ..protocol.timeouts import Timeout
 from ..protocol.words import has_words
 from ..transport.websocket.wire import Wire
 from .mailbox import End, Item, Mailbox
 
 if TYPE_CHECKING:
+    from ..limits.gate import Ticket
     from ..transport.websocket.duplex import Frame
 
 _LIVE = (ChannelState.OPEN, ChannelState.FINISHING)
+
+log = logging.getLogger("cartesia_sync")
 
 MAX_QUEUED_BYTES = 64 << 20
 """What may wait in one context: six minutes of the largest format there is, and an hour of telephone audio and more.
@@ -132,12 +137,55 @@ class Channel:
 
     Guarded by the link's lock: ``wire_id``, ``messages``, ``spoken``, ``leading``, ``frames``, ``wire``, ``_state``,
     ``_replay``, ``sent_at``, ``first_sent_at``, ``began_at``, ``audio_format``, ``loss``, ``ended_by``, ``unspoken``,
-    ``had_no_words``, ``held_done``. Written by the reader alone: ``heard_at``, ``audio_at``, ``notice``, and under that
-    lock ``earlier``. By the receiver: ``has_given_audio``. By the thread that takes the text: ``waits_for_text``; and
-    ``continues`` before anything was sent. By ``cancel()``, in any thread and without a lock: ``is_cancel_requested``.
-    To read one of these without a lock gives a value that was true a moment ago, which is enough for a timeout or an
-    error's text.
+    ``had_no_words``, ``held_done``, ``slot``, ``awaits_slot``. Written by the reader alone:
+    ``heard_at``, ``audio_at``, ``notice``, ``refusals``, and under that lock ``earlier``, ``first_audio_at`` and
+    ``longest_gap``. By whoever waits for it: ``waited_for_slot`` and ``connected_in``. By the receiver:
+    ``has_given_audio``. By the thread that takes the text: ``waits_for_text``; and ``continues`` before anything was
+    sent. By ``cancel()``, in any thread and without a lock: ``is_cancel_requested``. To read one of these without a
+    lock gives a value that was true a moment ago, which is enough for a timeout or an error's text.
     """
+
+    __slots__ = (
+        "__weakref__",
+        "_framer",
+        "_replay",
+        "_replays",
+        "_state",
+        "audio_at",
+        "audio_format",
+        "awaits_slot",
+        "began_at",
+        "connected_in",
+        "context_id",
+        "continues",
+        "earlier",
+        "ended_by",
+        "first_audio_at",
+        "first_sent_at",
+        "found_wire",
+        "frames",
+        "had_no_words",
+        "has_given_audio",
+        "heard_at",
+        "held_done",
+        "is_cancel_requested",
+        "leading",
+        "longest_gap",
+        "loss",
+        "mailbox",
+        "messages",
+        "notice",
+        "refusals",
+        "sent_at",
+        "slot",
+        "spoken",
+        "tellers",
+        "unspoken",
+        "waited_for_slot",
+        "waits_for_text",
+        "wire",
+        "wire_id",
+    )
 
     def __init__(self, context_id: str, *, replays: bool = False, limit_bytes: int = MAX_QUEUED_BYTES) -> None:
         self.context_id = context_id  # the user's, for good
@@ -145,14 +193,16 @@ class Channel:
         self.mailbox = Mailbox(limit_bytes)
         self._framer = SampleFramer()
         self.messages: list[Message] = []
-        self.spoken: list[Message] = []  # under ids on the wire that it had before
+        self.spoken: Sequence[Message] = ()  # under ids on the wire that it had before
         self.leading: list[str] = []  # was pushed before the first letter or digit, and leaves in front of it
         self.had_no_words = False  # all its text, so that the service was not asked
         self.continues = False  # under a new id where the service is done before the text is
-        self.held_done: Optional[Event] = (
-            None  # the service's word on the last id, while there is nothing to go on with
-        )
+        self.held_done: Optional[Event] = None  # the service's word on the last id, where nothing follows it so far
         self.earlier: Optional[Earlier] = None  # what was heard under those ids
+        self.slot: Optional[Ticket] = None  # of the client's limit, from the first message to the end
+        self.awaits_slot = False  # refused, and to be said again once there is one; its messages wait in order
+        self.waited_for_slot = 0.0
+        self.refusals = 0
         self.frames: list[Frame] = []  # of the messages, on the wire in use or the last one
         self.wire: Optional[Wire] = None
         self._state = ChannelState.OPEN
@@ -169,6 +219,12 @@ class Channel:
         self.ended_by: Optional[Error] = None
         self.unspoken: Optional[tuple[str, ...]] = None  # where the service's done came too early
         self.loss: Optional[CartesiaError] = None
+        self.connected_in = 0.0
+        self.found_wire: Optional[bool] = None  # its first push found an open one
+        self.first_audio_at: Optional[float] = None
+        self.longest_gap = 0.0
+        # Whom to tell of the end; whoever takes it out tells, so that it is told once.
+        self.tellers: Optional[list[Callable[[SpokenContext], object]]] = None
         self.has_given_audio = False
         self.waits_for_text = False  # the user's iterable is slow, and the service cannot be blamed for it
 
@@ -253,10 +309,10 @@ class Channel:
         now = time.monotonic()
         for message in messages:
             message.sent_at = now
-        is_new = not self.messages
+        is_new = not self.messages or self.awaits_slot
         has_left = any(frame.has_left for frame in self.frames)
         facts: dict[str, Any] = {"messages": messages, "frames": frames, "wire": wire}
-        facts.update(leading=[], held_done=None, first_sent_at=now, sent_at=now)
+        facts.update(leading=[], held_done=None, first_sent_at=now, sent_at=now, awaits_slot=False)
         if not is_new:
             facts.update(self._move_replay(ReplayMove.REPLAY if has_left else ReplayMove.MOVE))
         facts["audio_format"] = self.audio_format or messages[0].audio_format
@@ -267,6 +323,22 @@ class Channel:
             self._store(unsent, **facts)
         else:
             self.move(move, then=unsent, **facts)
+
+    @property
+    def can_be_said_again(self) -> bool:
+        """Whether the service's refusal may be gone over: nothing was heard under this id, nor is it cancelled."""
+        return self.heard_at is None and self.state in _LIVE
+
+    def hold(self, message: Message) -> None:
+        """Put one more message behind those that wait for a slot; ``send_all`` sends them all. As ``send``."""
+        append: Callable[[Any, Any], None] = list.append
+        self.move(message.move, then=map(append, (self.messages,), (message,)))
+
+    def await_slot(self) -> None:
+        """Begin again under a new id, with all messages, once there is a slot. Under the link's lock, as ``go_on``."""
+        messages = [each.under(self.wire_id) for each in self.messages]
+        facts: dict[str, Any] = {"messages": messages, "frames": [], "wire": None, "slot": None, "awaits_slot": True}
+        self._store(**facts, refusals=self.refusals + 1, began_at=None, first_sent_at=None)
 
     def set_aside(self) -> None:
         """Leave a wire that was lost; ``send_all`` goes on with another one. The caller holds the link's lock."""
@@ -315,9 +387,8 @@ class Channel:
         if not items:
             return
         now = time.monotonic()
-        if self.heard_at is None and not self.continues:
-            for message in self.messages:
-                message.payload = b""  # which will not be sent again
+        if self.heard_at is None:
+            self._note_first(items[0][1])
         self.heard_at = now
         audio_bytes = 0
         for _, event, _ in items:
@@ -327,6 +398,15 @@ class Channel:
                 self.notice = event
             event.context_id = self.context_id  # one string for all: each event has brought one of its own, of 85 bytes
         self.mailbox.deliver(items, audio_bytes=audio_bytes)
+
+    def _note_first(self, event: Event) -> None:
+        """Take note of the first event: the service has accepted it."""
+        if not self.continues:
+            for message in self.messages:
+                message.payload = b""  # which will not be sent again
+        slot = self.slot
+        if slot is not None and not isinstance(event, Error):
+            slot.succeeded()
 
     def deliver_notice(self, event: Error, item: Item) -> None:
         """Deliver what concerns the whole connection. It is no event of this context, so its timeouts run on."""
@@ -388,6 +468,7 @@ class Channel:
             frames = [wire.frame(each.payload) for each in messages]
             facts.update(messages=messages, frames=frames, first_sent_at=messages[0].sent_at)
             self._store(map(wire.unsent.extend, (frames,)), **facts)
+            wire.tell(messages)
         else:
             leading = [text for text in texts if text]
             facts.update(messages=[], frames=[], leading=leading, wire=None, first_sent_at=None, held_done=done)
@@ -435,7 +516,7 @@ class Channel:
             )
         else:
             error = GapTimeoutError(self._story("went silent", timeout.gap), timeout=timeout.gap)
-        self._remember(error)
+        self.remember(error)
         return error
 
     def _story(self, what: str, seconds: Optional[float]) -> str:
@@ -452,7 +533,7 @@ class Channel:
             code=closed.code,
             reason=closed.reason,
         )
-        self._remember(error)
+        self.remember(error)
         error.__cause__ = loss
         return error
 
@@ -467,7 +548,7 @@ class Channel:
             f"(max_queued_bytes), so it was ended and cancelled; {self._received()}.",
             limit_bytes=limit_bytes,
         )
-        self._remember(error)
+        self.remember(error)
         return error
 
     def unfinished(self) -> UnfinishedError:
@@ -481,7 +562,7 @@ class Channel:
             how = "was ended by the service before no_more_inputs(): it does so about a second after the last audio"
         rest = f" Not spoken: {_shortened(''.join(unspoken))!r}." if unspoken else ""
         error = UnfinishedError(f"Context {self.context_id!r} {how}; {self._received()}.{rest}", unspoken=unspoken)
-        self._remember(error)
+        self.remember(error)
         return error
 
     def broken(self, fault: MalformedEventError) -> MalformedEventError:
@@ -498,11 +579,68 @@ class Channel:
 
     def leave_to_parent(self, forked: ForkedError) -> None:
         """In a forked child: end this context here."""
+        self.tellers = None
         if self._state is ChannelState.ENDED:
-            self._store(loss=forked, wire=None)
+            self._store(loss=forked, wire=None, slot=None)
         else:
-            self.move(ChannelMove.END, loss=forked, wire=None)
+            self.move(ChannelMove.END, loss=forked, wire=None, slot=None)
         self.mailbox.replace_end(End(lambda: ForkedError(str(forked)), discards=True))
+
+    # ---- what was measured: any thread, at any time
+
+    @property
+    def metrics(self) -> Metrics:
+        """What was measured until now."""
+        first_audio = None
+        if self.first_audio_at is not None and self.began_at is not None:
+            first_audio = max(self.first_audio_at - self.began_at, 0.0)
+        is_refused = self.ended_by is not None and self.ended_by.status_code == 429
+        return Metrics(
+            waited_for_slot=self.waited_for_slot,
+            connected_in=self.connected_in,
+            first_audio=first_audio,
+            longest_gap=self.longest_gap,
+            audio_seconds=self.audio_seconds,
+            characters=sum(map(len, self.transcripts)),
+            reused_connection=bool(self.found_wire),
+            refused=self.refusals + is_refused,
+        )
+
+    @property
+    def request_id(self) -> Optional[str]:
+        """The service's identifier: of its error, else of the handshake, where it gives one."""
+        if self.ended_by is not None and self.ended_by.request_id is not None:
+            return self.ended_by.request_id
+        headers = {} if self.wire is None else self.wire.response_headers
+        return next((value for name, value in headers.items() if name.lower() == "x-request-id"), None)
+
+    def tell_of_end(self, last: Union[Event, End]) -> None:
+        """Tell whoever wants to know that the receiver has met the end; only the first call does.
+
+        Threads: the receiver's, with no lock held: users' code is called, and its exceptions are logged and dropped.
+        """
+        try:
+            tell = (self.tellers or []).pop()
+        except IndexError:
+            return  # nobody wants to, or it was told
+        spoken = SpokenContext(
+            self.context_id, self.request_id, self._outcome(last), tuple(self.transcripts), self.metrics
+        )
+        try:
+            tell(spoken)
+        except Exception:  # users' code: it may fail, and the speech must not
+            log.exception("on_spoken failed for context %s", self.context_id)
+
+    def _outcome(self, last: Union[Event, End]) -> Outcome:
+        if isinstance(last, Done):
+            return "done"
+        if isinstance(last, Error) or self.ended_by is not None:
+            return "error"
+        if self.is_cancel_requested and (not isinstance(last, End) or last.make_error is None):
+            return "cancelled"
+        if self.loss is not None:
+            return "lost"
+        return "done" if isinstance(last, End) and last.make_error is None else "failed"
 
     def _received(self) -> str:
         return f"received: {self.mailbox.audio_bytes} bytes of audio, {self.audio_seconds:.2f} s"
@@ -512,7 +650,8 @@ class Channel:
         """Seconds of audio that have arrived; 0 where the encoding is not one that we know."""
         return 0.0 if self.audio_format is None else self.audio_format.seconds(self.mailbox.audio_bytes)
 
-    def _remember(self, error: ContextFacts) -> None:
+    def remember(self, error: ContextFacts) -> None:
+        """Set what is known of this context in an exception about it."""
         error.remember(
             context_id=self.context_id,
             audio_bytes=self.mailbox.audio_bytes,

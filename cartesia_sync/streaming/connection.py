@@ -19,6 +19,7 @@ from ..protocol import codec
 from ..protocol.events import Chunk, Event
 from ..protocol.formats import voice_on_the_wire
 from ..protocol.lifecycle import ChannelMove
+from ..protocol.metrics import SpokenContext
 from ..protocol.requests import CancelRequest, GenerationRequest, Omit, SpeechOptions, omit
 from ..protocol.timeouts import Timeout, checked_size
 from ..transport.deadline import Deadline
@@ -29,9 +30,15 @@ from .channel import MAX_QUEUED_BYTES, Channel, Message
 from .context import Context
 from .link import Link
 from .mailbox import End
+from .receiver import is_end
+from .slots import Slots
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+
+OnSpoken = Callable[[SpokenContext], object]
+"""What ``Cartesia(on_spoken=)`` takes."""
 
 
 class ConnectionStats(NamedTuple):
@@ -59,8 +66,9 @@ class Connection(Closing):
     one of our locks: ``close`` and a context's ``cancel``; all else raises a ``ConcurrencyError`` then.
     """
 
-    def __init__(self, link: Link, *, api_version: str, timeout: Timeout) -> None:
+    def __init__(self, link: Link, *, api_version: str, timeout: Timeout, on_spoken: Optional[OnSpoken] = None) -> None:
         self._link = link
+        self._on_spoken = on_spoken
         self._api_version = api_version
         self._timeout = timeout
         self._receiving = TimedLock()  # held by the thread in recv(); guards the next two
@@ -149,6 +157,7 @@ class Connection(Closing):
                     f"context() takes no {name!r}; the options are {', '.join(SpeechOptions.__annotations__)}"
                 )
         channel = Channel(context_id, replays=on_disconnect == "replay", limit_bytes=limit_bytes)
+        self._have_told(channel)
         timeouts = self._timeout.of_context(
             timeout=timeout, first_event_timeout=first_event_timeout, whole_timeout=whole_timeout
         )
@@ -157,6 +166,10 @@ class Connection(Closing):
         )
         self._link.open(channel)
         return context
+
+    def _have_told(self, channel: Channel) -> None:
+        if self._on_spoken is not None:
+            channel.tellers = [self._on_spoken]
 
     # ---- all contexts at once
 
@@ -194,6 +207,7 @@ class Connection(Closing):
         message = codec.encode(fields)
         if channel is None:
             channel = Channel(context_id)
+            self._have_told(channel)
             self._link.open(channel)
             self._link.registry.retain(channel)
         self._link.send(
@@ -237,23 +251,31 @@ class Connection(Closing):
     def _await_next(self, timeout: Optional[float]) -> tuple[Channel, Event]:
         """Wait for the next event of any context, and leave it where it is; raises as ``recv``."""
         self._link.check_process()
+        ended: list[tuple[Channel, End]] = []
         try:
             with self._receiving.within(0.0) as is_ours:
                 if not is_ours:
                     raise NotAcquiredError
                 # To make one for each event costs more than the event; what an interrupt leaves behind is made anew.
                 selector, self._selector = self._selector or ArrivalSelector(self._link), None
-                found = self._first_of(selector, Deadline(timeout))
+                found = self._first_of(selector, Deadline(timeout), ended)
                 self._selector = selector
         except RuntimeError as error:
             raise_unless_not_acquired(error)
             message = "another thread is in this connection's recv(); use contexts for several threads"
             raise ConcurrencyError(message) from None
+        for channel, end in ended:
+            channel.tell_of_end(end)
         if isinstance(found, BaseException):
             raise found
+        channel, event = found
+        if channel.tellers and is_end(event):
+            channel.tell_of_end(event)
         return found
 
-    def _first_of(self, selector: ArrivalSelector, deadline: Deadline) -> Union[tuple[Channel, Event], BaseException]:
+    def _first_of(
+        self, selector: ArrivalSelector, deadline: Deadline, ended: list[tuple[Channel, End]]
+    ) -> Union[tuple[Channel, Event], BaseException]:
         while True:
             try:
                 channel = selector.await_first(lambda: self._link.is_spent, deadline)
@@ -268,6 +290,7 @@ class Connection(Closing):
             if isinstance(found, End):
                 self._link.registry.release(channel)
                 channel.mailbox.is_used_up = True
+                ended.append((channel, found))
                 if found.make_error is not None:
                     return found.make_error()
                 continue
@@ -305,12 +328,13 @@ class Connection(Closing):
 
         Threads: as ``Context.receive``, which must not be used for the same contexts meanwhile.
         """
+        link = self._link  # asked for once: a process's connection may be another one the next time
         for context in contexts:
-            if context._link is not self._link:
+            if context._link is not link:
                 raise ValueError(
                     f"receive_any takes contexts of its own connection; {context.context_id!r} is another one's"
                 )
-        return _receive_any(self._link, contexts, raise_on_error=raise_on_error)
+        return _receive_any(link, contexts, raise_on_error=raise_on_error)
 
     @staticmethod
     def parse_event(data: Union[str, bytes]) -> Event:
@@ -418,6 +442,8 @@ class ConnectionManager:
         reconnect: bool,
         max_retries: int,
         max_queued_bytes: int,
+        on_spoken: Optional[OnSpoken] = None,
+        slots: Optional[Slots] = None,
     ) -> None:
         self._dial = dial
         self._api_version = api_version
@@ -426,6 +452,8 @@ class ConnectionManager:
         self._reconnect = reconnect
         self._max_retries = max_retries
         self._max_queued_bytes = max_queued_bytes
+        self._on_spoken = on_spoken
+        self._slots = slots
         self._connection: Optional[Connection] = None
 
     def __reduce__(self) -> str:
@@ -447,6 +475,12 @@ class ConnectionManager:
 
         Threads: any. Waits at most for the connect timeout.
         """
+        connection = self._unopened()
+        connection._link.connect()
+        return connection
+
+    def _unopened(self) -> Connection:
+        """Return a connection that the first push opens, if it may be reopened. Threads: any. Does not wait."""
         link = Link(
             self._dial,
             timeout=self._timeout,
@@ -454,9 +488,9 @@ class ConnectionManager:
             reconnect=self._reconnect,
             max_retries=self._max_retries,
             max_queued_bytes=self._max_queued_bytes,
+            slots=self._slots,
         )
-        link.connect()
-        return Connection(link, api_version=self._api_version, timeout=self._timeout)
+        return Connection(link, api_version=self._api_version, timeout=self._timeout, on_spoken=self._on_spoken)
 
     def __enter__(self) -> Connection:
         self._connection = self.enter()

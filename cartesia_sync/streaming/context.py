@@ -20,6 +20,7 @@ from ..protocol.formats import (
     voice_on_the_wire,
 )
 from ..protocol.lifecycle import ChannelMove, ChannelState
+from ..protocol.metrics import Metrics
 from ..protocol.requests import GenerationRequest, Omit, SpeechOptions, omit
 from ..protocol.timeouts import Timeout
 from .channel import Channel, Message
@@ -27,7 +28,7 @@ from .flushes import by_flush
 from .link import Link
 from .mailbox import End
 from .pump import Speech
-from .receiver import Receiver, Turn, raise_if_error
+from .receiver import Receiver, Turn, is_end, raise_if_error
 
 if TYPE_CHECKING:
     import os
@@ -140,6 +141,19 @@ class Context:
     def transcripts(self) -> tuple[str, ...]:
         """The pieces of text that were sent, in order; after a push that was interrupted it says whether it was."""
         return tuple(self._channel.transcripts)
+
+    @property
+    def metrics(self) -> Metrics:
+        """What was measured until now: waits, the first audio, gaps, lengths. Threads: any. Does not wait."""
+        return self._channel.metrics
+
+    @property
+    def request_id(self) -> Optional[str]:
+        """The service's identifier, to quote to its support: of its error, else of the connection; None if it has none.
+
+        The service documents it on errors; whether it gives one when a connection opens is not documented.
+        """
+        return self._channel.request_id
 
     # ---- sending
 
@@ -449,19 +463,30 @@ class Context:
 
         Threads: as ``receive``.
         """
+        return self._whole()[0]
+
+    def _whole(self) -> tuple[bytes, list[Event]]:
+        """Return the whole audio, and all events. As ``audio``."""
         mailbox = self._channel.mailbox
         self._check_nothing_was_given()
         receiver = self.receive(raise_on_error=True)
         last: Optional[Event] = None
         while not (isinstance(receiver.peek(), End) or isinstance(last, Done)):
             for event in mailbox.collect():
-                last = raise_if_error(event)
-        audio = b"".join([event.audio for event in mailbox.collected if isinstance(event, Chunk)])
+                last = self._heard(event)
+        events = list(mailbox.collected)
+        audio = b"".join([event.audio for event in events if isinstance(event, Chunk)])
         self._check_whole(audio_bytes=len(audio), last=last)
         nothing = deque[Event]()
         self._channel.has_given_audio = True
         mailbox.collected = nothing
-        return audio
+        return audio, events
+
+    def _heard(self, event: Event) -> Event:
+        """Take note of an event that was collected; raise the exception of this context's error."""
+        if self._channel.tellers and is_end(event):
+            self._channel.tell_of_end(event)
+        return raise_if_error(event, self._channel)
 
     def samples(self) -> NDArray[np.float32]:
         """Return the whole audio as float32 samples, shape (n,), -1 to 1. Otherwise as ``audio``."""
@@ -508,7 +533,7 @@ class Context:
             try:
                 while not (isinstance(receiver.peek(), End) or isinstance(last, Done)):
                     for event in mailbox.collect():
-                        last = raise_if_error(event)
+                        last = self._heard(event)
                         if isinstance(event, Chunk):
                             wav.format = self._raw_format()
                             wav.write(event.audio)

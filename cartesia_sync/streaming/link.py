@@ -6,9 +6,10 @@ import logging
 import os
 import queue
 import threading
+import time
 import warnings
 from collections import deque
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from ..errors import (
     APIConnectionError,
@@ -18,6 +19,7 @@ from ..errors import (
     ForkedError,
     WebSocketConnectionClosedError,
 )
+from ..protocol.events import Error
 from ..protocol.lifecycle import CONNECTION, ChannelMove, ChannelState, ConnectionMove, ConnectionState, followed
 from ..protocol.timeouts import Timeout
 from ..transport import retry
@@ -31,6 +33,10 @@ from .channel import Channel, Message
 from .mailbox import End, Notifications, arrived
 from .reader import FEWEST_WEIGHED_BYTES, Reader, Stats, cancel_message
 from .registry import Registry
+from .slots import STALLED, HasSlotError, Slots, release
+
+if TYPE_CHECKING:
+    from ..limits.gate import Ticket
 
 MAX_CONNECTION_QUEUED_BYTES = 256 << 20
 """What may wait in all contexts of a connection together: four that have stopped reading, before others are hurt."""
@@ -55,6 +61,7 @@ class Link:
         Registry.lock    the state, _wire, _reader, _loss, the registry, and what a channel says that it guards; never
                          held across I/O, users' code, or a wait
         Duplex._io_lock  (leaf) one send or recv that cannot block
+        _Outbox._lock    (leaf) what is to be told an inspector; a few steps
 
     Each is taken by ``with`` over C code alone (see locks.py), and what is done under Registry.lock is done in one step
     at its end, so that an interrupt before it changes nothing. A thread that holds one may be interrupted by a signal's
@@ -66,6 +73,9 @@ class Link:
         receiver  waits on its mailbox      woken by the reader, cancel() or close()   bound: its timeouts, or the end
         sender    waits for its frame       woken by the reader, at the frame's end    bound: the write timeout
                                             or its own
+        pusher    waits for its slot        woken by whoever gives one back            bound: limit_wait, and a look
+                                                                                       each 250 ms
+        repeater  waits for a slot          woken by whoever gives one back            bound: likewise
         pump      waits for its turn        woken by the timer, which does not wait    bound: 10 s
         timer     waits for what is due     woken by whoever asks for more             bound: the time until it is due
         pusher    waits on _connect_lock    woken by the thread that connects          bound: the connect timeout
@@ -91,6 +101,7 @@ class Link:
         reconnect: bool,
         max_retries: int = 0,
         max_queued_bytes: int = MAX_CONNECTION_QUEUED_BYTES,
+        slots: Optional[Slots] = None,
     ) -> None:
         self._dial = dial
         self._timeout = timeout
@@ -98,6 +109,7 @@ class Link:
         self._may_reconnect = reconnect
         self._max_retries = max_retries
         self._max_queued_bytes = max_queued_bytes
+        self._slots = slots
         self._process = os.getpid()
         self._connect_lock = TimedLock()
         self.registry = Registry()
@@ -105,6 +117,7 @@ class Link:
         self._wire: Optional[Wire] = None
         self._reader: Optional[Reader] = None
         self._loss: CartesiaError = WebSocketConnectionClosedError("The connection was never opened.")
+        self.opened_at: Optional[float] = None  # when the wire in use, or the last one, was
         # No lock guards these: each is changed by one call of C code.
         self._closers: list[tuple[int, str]] = []  # what close() was called with; whoever came first counts
         self._closing: queue.SimpleQueue[None] = queue.SimpleQueue()  # cuts a wait before another try to connect short
@@ -135,6 +148,8 @@ class Link:
         assert is_owned(self.registry.lock)
         state = followed(CONNECTION, self._state, move)
         self._state, self._wire, self._loss = state, wire, loss
+        if move is ConnectionMove.CONNECT:
+            self.opened_at = time.monotonic()
 
     # ---- connecting
 
@@ -280,20 +295,140 @@ class Link:
                 ready = self._readied(channel, message)
                 if ready is None:
                     return
+                if self._slots is not None and self._waits_with(channel, ready, self._slots):
+                    return
                 wire = self._wire_for(channel, message.move)
                 deadline = Deadline(self._timeout.write)
                 frame = self._put_in_line(channel, wire, ready)
                 if frame is None:
                     continue  # the wire was lost meanwhile, or another thread sent something
-                if wire.tap is not None:
-                    wire.tap.said(ready.payload)
                 self._finish(channel, wire, frame, deadline)
                 log.debug("context %s: sent %d bytes", channel.context_id, len(ready.payload))
                 return
         except BaseException:  # an interrupt: what stands in line is the reader's from now on
             if wire is not None:
                 wire.wake()
+            if channel.slot is not None:
+                self._free_unused_slot(channel)
             raise
+
+    def _waits_with(self, channel: Channel, message: Message, slots: Slots) -> bool:
+        """Wait for a channel's slot, if it has none; True if the message waits with others, to be said again.
+
+        Raises:
+            SlotTimeoutError, SlotDeadlockError, LimitError: There is none for it.
+            ContextStateError, TruncatedError, WebSocketConnectionClosedError: As ``send``, also while it waits.
+        """
+        while True:
+            with self.registry.lock:
+                if channel.awaits_slot and channel.is_ready(message):
+                    channel.hold(message)
+                    return True
+                if channel.slot is not None or channel.awaits_slot:
+                    return False
+            try:
+                self._check_waiting(channel, message.move)
+                slot = slots.acquire(channel, lambda: self._check_waiting(channel, message.move))
+            except HasSlotError:
+                continue
+            with self.registry.lock:
+                if self._takes_slot_locked(channel, slot):
+                    return False
+            release(slot)
+
+    def _free_unused_slot(self, channel: Channel) -> None:
+        """Give back the slot of a channel of which nothing stands in line."""
+        with self.registry.lock:
+            if not channel.messages:
+                self.registry.free_slot_locked(channel)
+        self.registry.give_slots_back()
+
+    def _takes_slot_locked(self, channel: Channel, slot: Ticket) -> bool:
+        """Give a channel the slot that was waited for, if it needs it still."""
+        assert is_owned(self.registry.lock)
+        if channel.slot is not None or channel.awaits_slot or not self.registry.is_live_locked(channel):
+            return False
+        channel.slot = slot
+        return True
+
+    def _check_waiting(self, channel: Channel, move: ChannelMove) -> None:
+        """Raise what ends the wait for a slot."""
+        self.check_process()
+        with self.registry.lock:
+            if channel.loss is not None:
+                raise channel.lost(channel.loss)
+            if self.is_closed:
+                raise self._closed()
+            channel.state_after(move)
+            if channel.slot is not None or channel.awaits_slot:
+                raise HasSlotError
+
+    def ask_again(self, channel: Channel, error: Error) -> None:
+        """Have a channel that was refused said again once there is a slot for it. Threads: the reader."""
+        assert self._slots is not None
+        self._slots.ask_again(self, channel, error)
+
+    def say_again(self, channel: Channel, slot: Ticket) -> None:
+        """Put all messages of a refused channel in line.
+
+        Threads: the repeater's. Waits for a connection, at most for the connect timeout.
+        """
+        try:
+            while True:
+                wire = self._connect_for(channel, self._connect)
+                messages = list(channel.messages)
+                frames = [wire.frame(message.payload) for message in messages]
+                with self.registry.lock:
+                    if not channel.awaits_slot or not self.registry.is_live_locked(channel):
+                        break  # cancelled meanwhile
+                    if self._wire is wire and len(messages) == len(channel.messages):
+                        channel.slot = slot
+                        channel.send_all(wire, messages, frames, move=None)
+                        wire.wake()  # so that it leaves
+                        wire.tell(messages)
+                        return
+        except CartesiaError as error:
+            self._fail_send(channel, error)
+        except RaisedOutside as outside:
+            self.fail(channel, outside.error)
+        release(slot)
+
+    def refuse(self, channel: Channel, error: Error) -> None:
+        """End a refused channel for which no slot came in time, with what the service had said.
+
+        Threads: the repeater's; no reader delivers to a channel that is on no wire.
+        """
+        with self.registry.lock:
+            if not channel.awaits_slot or not self.registry.is_live_locked(channel):
+                return
+            # Counted as a refusal that was gone over, which it is no more.
+            self.registry.end_locked(channel, ended_by=error, refusals=channel.refusals - 1)
+        channel.deliver([arrived(error, FEWEST_WEIGHED_BYTES)])
+        channel.mailbox.seal(End())
+
+    def free_idle(self, seconds: float) -> bool:
+        """Free the slots of channels that have been silent for so long; return whether there are others.
+
+        One whose text is all sent is given longer: its audio is still to come.
+
+        Threads: the timer's. Does not wait.
+        """
+        self.check_process()
+        now, is_needed, silent = time.monotonic(), False, []
+        with self.registry.lock:
+            for channel in self.registry.live():
+                bound = seconds if channel.state is ChannelState.OPEN else max(seconds, STALLED)
+                if channel.slot is None:
+                    pass
+                elif max(channel.sent_at, channel.heard_at or 0.0) + bound <= now:
+                    silent.append(channel.context_id)
+                    self.registry.free_slot_locked(channel)
+                else:
+                    is_needed = True
+        self.registry.give_slots_back()
+        for context_id in silent:
+            log.debug("context %s: was silent for %s s, and has given its slot back", context_id, seconds)
+        return is_needed
 
     def _readied(self, channel: Channel, message: Message) -> Optional[Message]:
         """Return a message as it may leave now: under the channel's id, and led by what was held back.
@@ -336,8 +471,6 @@ class Link:
         wire = self._wire
         if wire is None or channel.wire not in (None, wire) or self._put_in_line(channel, wire, ready) is None:
             return False
-        if wire.tap is not None:
-            wire.tap.said(ready.payload)
         wire.wake()  # what stands in line is the reader's from now on
         return True
 
@@ -350,6 +483,8 @@ class Link:
             channel.state_after(message.move)
             if self._wire is not wire or not channel.is_ready(message):
                 return None
+            if self._slots is not None and channel.slot is None:
+                return None  # it was given back meanwhile, or refused
             if channel.wire is wire:
                 channel.send(wire, message, frame)
             elif channel.wire is None and sent is not None and len(sent) == len(channel.messages):
@@ -358,6 +493,9 @@ class Link:
                 return None
             if channel.first_sent_at == message.sent_at:
                 channel.mailbox.wake()  # a receiver may have been waiting without a timeout
+        wire.tell([*(sent or ()), message])
+        if self._slots is not None:
+            self._slots.note_push(self, channel, is_last=message.move is ChannelMove.FINISH)
         return frame
 
     def _finish(self, channel: Channel, wire: Wire, frame: Frame, deadline: Deadline) -> None:
@@ -408,6 +546,8 @@ class Link:
                 raise self._closed()
             channel.state_after(move)  # nobody connects for a context that has ended
             if self._wire is not None and channel.wire in (None, self._wire):
+                if channel.found_wire is None:
+                    channel.found_wire = True
                 return self._wire
             if channel.wire is not None:
                 if not self._may_be_set_aside_locked(channel, self._lost()):
@@ -416,7 +556,17 @@ class Link:
             if not self._may_reconnect:
                 raise self._lost()
         log.debug("context %s: opening a new connection", channel.context_id)
-        return self.connect()
+        return self._connect_for(channel, self.connect)
+
+    def _connect_for(self, channel: Channel, connect: Callable[[], Wire]) -> Wire:
+        """Do what ``connect`` or ``_connect`` does, and take note of how long a channel waited for it."""
+        began_at = time.monotonic()
+        if channel.found_wire is None:
+            channel.found_wire = False
+        try:
+            return connect()
+        finally:
+            channel.connected_in += time.monotonic() - began_at
 
     def _lost(self) -> WebSocketConnectionClosedError:
         """Make the exception of a caller who needs a connection that is gone."""
@@ -445,7 +595,7 @@ class Link:
         wire: Optional[Wire] = None
         try:
             while True:
-                wire = self._connect()
+                wire = self._connect_for(channel, self._connect)
                 messages = list(channel.messages)
                 frames = [wire.frame(message.payload) for message in messages]
                 with self.registry.lock:
@@ -454,6 +604,7 @@ class Link:
                     if self._wire is wire and len(messages) == len(channel.messages):
                         channel.send_all(wire, messages, frames, move=None)
                         break
+            wire.tell(messages)
             wire.finish(frames[-1], Deadline(self._timeout.write))
         except CartesiaError as error:
             self._fail_send(channel, error)
@@ -470,6 +621,7 @@ class Link:
                 return
             self.registry.end_locked(channel, loss=loss)
         channel.mailbox.seal(channel.end(loss))
+        self.registry.give_slots_back()
 
     def fail(self, channel: Channel, error: BaseException) -> None:
         """End a channel because the text for it could not be had; its receiver gets that error.
@@ -488,6 +640,7 @@ class Link:
                 return channel.state is not ChannelState.OPEN
             done = channel.held_done
             self.registry.end_locked(channel, had_no_words=done is None)
+        self.registry.give_slots_back()
         if done is not None:  # under no id on the wire nothing comes, so that the reader puts nothing beside it
             channel.deliver([arrived(done, FEWEST_WEIGHED_BYTES)])
         channel.mailbox.seal(End())
@@ -553,11 +706,12 @@ class Link:
                     if what == _CANCEL:
                         self.registry.cancel_locked(channel)
                     else:
-                        self.registry.end_locked(channel)
+                        self.registry.end_locked(channel, is_cancelled=True)
                     channel.mailbox.seal(End())  # somebody may hold the context still, and have dropped its speech
                     cancelled.append(channel)
                 self.notes.popleft()
             wire = self._wire
+        self.registry.give_slots_back()
         if wire is None:
             return
         for channel in cancelled:
@@ -633,6 +787,7 @@ class Link:
                     self.registry.end_locked(channel, loss=reason)
                     lost.append(channel)
             subscribers = self.registry.subscribers
+        self.registry.give_slots_back()
         for channel in lost:
             channel.mailbox.seal(channel.end(loss))
         for subscriber in subscribers:

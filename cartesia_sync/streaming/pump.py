@@ -16,6 +16,7 @@ from typing import Any, Callable
 from ..closing import Closing
 from ..errors import APIConnectionError, ContextStateError
 from ..protocol.events import Event
+from ..protocol.metrics import Metrics
 from ..protocol.text import TextGate
 from ..protocol.timeouts import Timeout
 from .channel import Channel
@@ -73,6 +74,16 @@ class Speech(Receiver, Closing):
             channel.waits_for_text = False
             self._channel = None  # type: ignore[assignment]  # so that the end of this object ends no context
             raise APIConnectionError(f"The thread that takes the text cannot be started: {error}") from error
+
+    @property
+    def context_id(self) -> str:
+        """The context's id."""
+        return self._channel.context_id
+
+    @property
+    def metrics(self) -> Metrics:
+        """What was measured until now; see ``Context.metrics``."""
+        return self._channel.metrics
 
     def _check(self, event: Event) -> None:
         if event.type == "done" and self._channel.waits_for_text:

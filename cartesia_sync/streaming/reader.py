@@ -25,6 +25,7 @@ from ..transport.websocket.wire import BinaryMessage, Wire
 from .channel import Channel
 from .mailbox import End, Item, arrived
 from .registry import Registry
+from .slots import is_refusal
 
 FEWEST_WEIGHED_BYTES = 64
 """What an event weighs at the least: one without audio takes room too."""
@@ -67,6 +68,9 @@ class Owner(Protocol):
     def lose(self, wire: Wire, loss: CartesiaError) -> None:
         """Take note that a wire has ended."""
 
+    def ask_again(self, channel: Channel, error: Error) -> None:
+        """Have a channel that was refused for want of a slot said again, once there is one."""
+
 
 class Reader:
     """Reads one wire, which is its own from the moment that its thread runs.
@@ -103,6 +107,7 @@ class Reader:
         self._half_way: tuple[int, Optional[int]] = (max_queued_bytes // 2, None)
         self._read_at = 0.0
         self._undelivered: dict[Channel, list[Item]] = {}
+        self._refused: list[tuple[Channel, Error]] = []  # for want of a slot, and to be said again
         self._wires = deque([wire])  # whoever takes it out has it
         self._ends: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.has_ended = False
@@ -205,6 +210,12 @@ class Reader:
                         break
                     self._receive(wire, message)
                     message = wire.read(_AT_ONCE) if wire.has_message else None
+                if self._refused:
+                    for channel, error in self._refused:
+                        owner.ask_again(channel, error)
+                    self._refused = []
+                if self._registry.freed:
+                    self._registry.give_slots_back()
                 due = int((time.monotonic() - dispatched_at) * RECEIVERS_A_SECOND)
                 self._dispatch(wire, min(max(due, FEWEST_RECEIVERS), MOST_RECEIVERS))
                 dispatched_at = time.monotonic()
@@ -239,25 +250,35 @@ class Reader:
             if channel is None:
                 if not registry.has_ended_locked(event.context_id):
                     self._stats.stray_events += 1
+                elif _is_last(event):
+                    registry.note_last_locked(event.context_id)
                 return
             if channel.earlier is not None:
                 channel.earlier.shift(event)
             if isinstance(event, Chunk):
                 weight = max(len(event.audio), FEWEST_WEIGHED_BYTES)
                 if event.audio:
-                    channel.audio_at = self._read_at
+                    before, channel.audio_at = channel.audio_at, self._read_at
+                    if before is None:
+                        channel.first_audio_at = channel.first_audio_at or self._read_at
+                    elif self._read_at - before > channel.longest_gap:
+                        channel.longest_gap = self._read_at - before
             else:
                 weight = max(len(message), FEWEST_WEIGHED_BYTES)
                 if _is_last(event):
                     if isinstance(event, Error):
-                        registry.end_locked(channel, ended_by=event)
+                        may_go_on = channel.slot is not None and is_refusal(event)
+                        if not may_go_on:
+                            registry.end_locked(channel, ended_by=event)
                     elif channel.continues:
                         may_go_on = True
                     else:
                         channel.note_done()
                         registry.end_locked(channel)
-        if may_go_on and self._goes_on(wire, channel, event):
-            return
+        if may_go_on:
+            goes_on = self._is_said_again if isinstance(event, Error) else self._goes_on
+            if goes_on(wire, channel, event):
+                return
         item = arrived(event, weight)
         self._undelivered.setdefault(channel, []).append(item)
         self._allowance = allowance = self._allowance - weight
@@ -266,6 +287,29 @@ class Reader:
         if allowance < 0:
             self._dispatch(wire)
             self._bound_all(wire)
+
+    def _is_said_again(self, wire: Wire, channel: Channel, error: Event) -> bool:
+        """Let a channel that was refused for want of a slot be said again; end one of which something was heard."""
+        assert isinstance(error, Error)
+        self._dispatch(wire)
+        registry = self._registry
+        with registry.lock:
+            if not registry.is_live_locked(channel):
+                return True
+            old_id, slot = channel.wire_id, channel.slot
+            if slot is None or not channel.can_be_said_again:
+                registry.end_locked(channel, ended_by=error)
+                return False
+            has_said_more = len(channel.messages) > 1
+            registry.rename_locked(channel, str(uuid.uuid4()))
+            registry.free_slot_locked(channel)
+            channel.await_slot()
+        slot.refused()
+        registry.give_slots_back()
+        if has_said_more:  # what crossed the refusal would be spoken under the old id
+            wire.post(codec.encode(CancelRequest(context_id=old_id)))
+        self._refused.append((channel, error))
+        return True
 
     def _goes_on(self, wire: Wire, channel: Channel, done: Event) -> bool:
         """Let a channel that is not through with its text go on under another id; end any other one."""
@@ -281,6 +325,8 @@ class Reader:
                 return False
             registry.rename_locked(channel, str(uuid.uuid4()))
             channel.go_on(wire, rest, done)
+            if channel.wire is None:
+                registry.free_slot_locked(channel)
         wire.wake()  # so that the rest leaves
         return True
 
@@ -328,7 +374,7 @@ class Reader:
         with registry.lock:
             is_live = registry.is_live_locked(channel)
             if is_live:
-                registry.end_locked(channel)
+                registry.end_locked(channel, is_cancelled=True)
         end = End(lambda: channel.overflowed(limit_bytes, whose), discards=discard)
         if discard:
             channel.mailbox.replace_end(end)
@@ -355,7 +401,7 @@ class Reader:
         with registry.lock:
             channel = registry.route_locked(fault.context_id)
             if channel is not None:
-                registry.end_locked(channel)
+                registry.end_locked(channel, is_cancelled=True)
             elif registry.has_ended_locked(fault.context_id):
                 return
         if channel is None:

@@ -8,8 +8,8 @@ import weakref
 from threading import get_ident
 from typing import Optional, Union
 
-from ..errors import APIError, ConcurrencyError, status_error
-from ..protocol.events import Chunk, Error, Event
+from ..errors import APIError, ConcurrencyError, ContextFacts, status_error
+from ..protocol.events import Chunk, Done, Error, Event
 from ..protocol.timeouts import Timeout
 from ..transport.locks import NotAcquiredError, TimedLock, raise_unless_not_acquired
 from .channel import Channel
@@ -144,13 +144,15 @@ class Receiver:
                     self._channel.prepare(found)
             else:
                 found = turn.await_next(self, self._timeout)
+            if self._channel.tellers and is_end(found):
+                self._channel.tell_of_end(found)
             if isinstance(found, End):
                 self._channel.mailbox.is_used_up = True
                 if found.make_error is not None:
                     raise found.make_error()
                 self.has_ended = True
             elif self._raise_on_error and isinstance(found, Error) and found.context_id is not None:
-                failure = error_of(found)
+                failure = error_of(found, self._channel)
                 with contextlib.suppress(IndexError):
                     for _ in self._channel.mailbox.taking:
                         raise failure
@@ -160,6 +162,8 @@ class Receiver:
             raise
         except Exception:  # whatever ends it; after Ctrl-C one may go on
             self.has_ended = True
+            if self._channel.mailbox.is_sealed:
+                self._channel.tell_of_end(_OVER_EARLY)  # a timeout, which no event and no end has told of
             raise
         return found
 
@@ -172,20 +176,26 @@ class Receiver:
 
 
 _OVER = End()
+_OVER_EARLY = End(lambda: APIError())
 
 
-def raise_if_error(event: Event) -> Event:
+def is_end(found: Union[Event, End]) -> bool:
+    """Whether this is the last that a receiver of its context is given."""
+    return isinstance(found, (End, Done)) or (isinstance(found, Error) and found.done and found.context_id is not None)
+
+
+def raise_if_error(event: Event, channel: Channel) -> Event:
     """Return an event that is no error of its context."""
     if isinstance(event, Error) and event.context_id is not None:
-        raise error_of(event)
+        raise error_of(event, channel)
     return event
 
 
-def error_of(event: Error) -> APIError:
-    """Make the exception of an error event."""
+def error_of(event: Error, channel: Optional[Channel] = None) -> APIError:
+    """Make the exception of an error event of a channel."""
     if event.status_code is None:
         return APIError(event.error, body=event)
-    return status_error(
+    error = status_error(
         event.status_code,
         event.error,
         body=event,
@@ -194,3 +204,6 @@ def error_of(event: Error) -> APIError:
         request_id=event.request_id,
         doc_url=event.doc_url,
     )
+    if isinstance(error, ContextFacts) and channel is not None:
+        channel.remember(error)
+    return error

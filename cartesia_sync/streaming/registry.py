@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
-from typing import Any, Optional
+from collections import deque
+from typing import TYPE_CHECKING, Any, Optional
 
 from ..protocol.lifecycle import ChannelMove
 from ..protocol.router import Router
 from ..transport.locks import is_owned, owner_check
 from .channel import Channel
 from .mailbox import Notifications
+from .slots import CANCEL_GRACE, release
+from .timer import call_later
+
+if TYPE_CHECKING:
+    from ..limits.gate import Ticket
 
 
 class Registry:
@@ -34,6 +41,8 @@ class Registry:
         self._renamed: dict[str, Channel] = {}  # live, by the id that its user has for it, where the wire has another
         self._subscribers: tuple[Notifications, ...] = ()
         self._closed_subscribers: list[Notifications] = []  # by unsubscribe(), which takes no lock
+        self.freed: deque[Ticket] = deque()  # slots that whoever had the lock is to give back, once it has it no more
+        self._lingering: dict[str, Ticket] = {}  # of channels that were cancelled, until the service's last word
 
     @property
     def late_events(self) -> int:
@@ -70,20 +79,46 @@ class Registry:
         assert is_owned(self.lock)
         return self._router.get(channel.wire_id) is channel
 
-    def end_locked(self, channel: Channel, **facts: Any) -> None:
-        """End a live channel, and store why, in one step: see ``Channel.move``."""
+    def end_locked(self, channel: Channel, *, is_cancelled: bool = False, **facts: Any) -> None:
+        """End a live channel, and store why, in one step: see ``Channel.move``; or because we are to cancel it."""
         assert is_owned(self.lock)
+        if is_cancelled:
+            self._linger_locked(channel)
         channel.move(ChannelMove.END, **facts)
         self._forget_locked(channel)
 
     def cancel_locked(self, channel: Channel) -> None:
         """End a live channel because its user asked for it."""
         assert is_owned(self.lock)
+        self._linger_locked(channel)
         channel.move(ChannelMove.CANCEL)
         self._forget_locked(channel)
 
+    def _linger_locked(self, channel: Channel) -> None:
+        """Keep the slot of a channel that the service still counts, until it says that it does not."""
+        assert is_owned(self.lock)
+        if channel.slot is not None and channel.wire is not None:
+            self._lingering[channel.wire_id], channel.slot = channel.slot, None
+            call_later(CANCEL_GRACE, functools.partial(_drop, weakref.ref(self), channel.wire_id))
+
+    def free_slot_locked(self, channel: Channel) -> None:
+        """Let ``give_slots_back`` give the slot of a channel back."""
+        assert is_owned(self.lock)
+        if channel.slot is not None:
+            self.freed.append(channel.slot)
+            channel.slot = None
+
+    def note_last_locked(self, wire_id: str) -> None:
+        """Take note of the service's last event of a channel that has ended here."""
+        assert is_owned(self.lock)
+        slot = self._lingering.pop(wire_id, None)
+        if slot is not None:
+            self.freed.append(slot)
+
     def _forget_locked(self, channel: Channel) -> None:
         assert is_owned(self.lock)
+        self.free_slot_locked(channel)
+        channel.awaits_slot = False
         self._router.end(channel.wire_id)
         self._renamed.pop(channel.context_id, None)
 
@@ -100,6 +135,21 @@ class Registry:
         channel.wire_id = wire_id
 
     # ---- any thread, without the lock
+
+    def give_slots_back(self) -> None:
+        """Give back the slots that were freed. Whoever ends a channel calls it afterwards; does not wait."""
+        while self.freed:
+            try:
+                slot = self.freed.popleft()
+            except IndexError:  # another thread did
+                return
+            release(slot)
+
+    def drop_lingering(self, wire_id: str) -> None:
+        """Give back the slot of a channel that was cancelled, if it lingers still."""
+        slot = self._lingering.pop(wire_id, None)
+        if slot is not None:
+            release(slot)
 
     def get(self, context_id: str) -> Optional[Channel]:
         """Return the live channel of that id, the wire's or its user's, unless it is cancelled."""
@@ -147,3 +197,9 @@ class Registry:
     def subscribers(self) -> tuple[Notifications, ...]:
         """Who is to be notified of a loss."""
         return self._subscribers
+
+
+def _drop(registry: weakref.ref[Registry], wire_id: str) -> None:
+    found = registry()
+    if found is not None:
+        found.drop_lingering(wire_id)

@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import http.client
 import itertools
-import json
 import logging
 import os
 import queue
@@ -20,6 +19,8 @@ import time
 import weakref
 from typing import Any, NamedTuple, Optional, Union
 from urllib.parse import parse_qs, quote, urlsplit
+
+import msgspec
 
 from .deadline import Deadline
 from .loopback import is_this_machine
@@ -173,13 +174,15 @@ class _Outbox:
 
     def put(self, do: str, arguments: tuple[Any, ...], size: int) -> None:
         """Add something; drop it where there is no room, or where nobody listens."""
+        now = time.monotonic()
+        if now < self._silent_until:
+            self.dropped += 1  # about; the way that is taken where nobody listens costs next to nothing
+            return
         if self._is_closed or os.getpid() != self._process:
             return
-        now = time.monotonic()
         size += _ITEM_BYTES
-        is_dropped = now < self._silent_until
         with self._lock:
-            if is_dropped or self._bytes + size > MOST_BYTES:
+            if self._bytes + size > MOST_BYTES:
                 self.dropped += 1
             else:
                 self._bytes += size
@@ -222,7 +225,7 @@ class _Outbox:
         if not items and not dropped:
             return
         head = {"source": self._source, "now": time.monotonic(), "dropped": dropped}
-        body = "\n".join([json.dumps(head), *map(_line, items)]).encode("utf-8", "replace")
+        body = msgspec.json.Encoder().encode_lines([head, *map(_line, items)])
         problem = self._post(connection, body)
         if problem:
             connection.close()
@@ -250,14 +253,14 @@ class _Outbox:
         return "does not answer"
 
 
-def _line(item: _Item) -> str:
+def _line(item: _Item) -> dict[str, Any]:
     told: list[Any] = [_shown(each) for each in item.arguments]
     if item.do == "asked" and isinstance(item.arguments[3], bytes):
         with contextlib.suppress(ValueError, RecursionError):
-            told[3] = json.loads(item.arguments[3])
+            told[3] = msgspec.json.decode(item.arguments[3])
     elif item.do == "answered":
         told[3] = item.arguments[3].decode("latin-1")
-    return json.dumps({"at": item.at, "do": item.do, "with": told}, ensure_ascii=False)
+    return {"at": item.at, "do": item.do, "with": told}
 
 
 def _shown(value: Union[int, str, bytes, None]) -> Union[int, str, None]:

@@ -15,8 +15,10 @@ The parts:
             its own. Beside the thread that computes the official clients also serve plain threads, one a context: sync
             by a connection for each, async by handing on what it hears
   first     from a push to the first chunk in hand: on a warm connection, and with client and connection to be made
-  import    time and memory of the import
+  import    time and memory of the import alone, and with a client made; and, as ``say_ms``, from the start of the
+            process of ``cartesia-sync say``, or of the same in the official client, to the first audio at its output
   memory    what is held for audio that waits, and for contexts and connections that are idle (ours alone)
+  limits    what it costs to take and release a slot, with all free, or with one of fifteen (ours alone)
 """
 
 from __future__ import annotations
@@ -33,6 +35,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
+from against import rows_against
+from start import importing, starting
+
 HERE = Path(__file__).resolve().parent
 BOUND = 300
 TRIES = 3
@@ -40,7 +45,7 @@ TRIES = 3
 OFFICIAL = ("sync", "async")
 IN_THREADS = ("ours_apart", "sync_apart", "async_threads")
 PERCENTILES = ("p50_ms", "p99_ms", "max_ms")
-PARTS = ("cost", "latency", "first", "import", "memory")
+PARTS = ("cost", "latency", "first", "import", "memory", "limits")
 
 
 class Case(NamedTuple):
@@ -106,34 +111,6 @@ def measure(environment: Optional[dict[str, str]] = None, **call: Any) -> dict[s
     raise RuntimeError(f"failed {TRIES} times: {call}")
 
 
-IMPORT = """
-import json, resource, time
-
-def resident_bytes():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
-
-before, begun = resident_bytes(), time.perf_counter()
-import {package}
-print(json.dumps({{
-    "import_ms": (time.perf_counter() - begun) * 1e3,
-    "import_mib": (resident_bytes() - before) / 2**20,
-}}))
-"""
-
-
-def importing(rounds: int) -> Figures:
-    """Import each package into a bare interpreter; count what that adds."""
-    found: Figures = {"ours": {}, "official": {}}
-    for _ in range(rounds):
-        for name, package in (("ours", "cartesia_sync"), ("official", "cartesia")):
-            command = [sys.executable, "-c", IMPORT.format(package=package)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=BOUND)
-            for what, figure in json.loads(done.stdout).items():
-                found[name].setdefault(what, []).append(figure)
-    return found
-
-
 def in_turns(names: Sequence[str], rounds: int, environment: dict[str, str], **call: Any) -> Figures:
     """Let the clients do the same job one after the other, that many times round."""
     found: Figures = {name: {} for name in names}
@@ -191,10 +168,18 @@ def run(options: argparse.Namespace, found: dict[str, Any]) -> None:
     if "import" in options.parts:
         tell("import")
         found["import"] = importing(3 * rounds)
+        with serving(tls=False) as (url, environment):
+            for name, figures in starting(2 * rounds, url).items():
+                found["import"][name].update(figures)
     if "memory" in options.parts:
         tell("memory")
         with serving(tls=False) as (url, environment):
             found["memory"] = {"ours": measure(environment, job="memory", url=url, contexts=1000)}
+    if "limits" in options.parts:
+        tell("limits")
+        command = [sys.executable, str(HERE / "limits.py"), str(max(int(1000 * options.share), 20))]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=BOUND)
+        found["limits"] = {"ours": json.loads(done.stdout)}
 
 
 def tell(what: str) -> None:
@@ -222,6 +207,9 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Non
 
 
 def report(found: dict[str, Any]) -> None:
+    if "limits" in found:
+        figures = found["limits"]["ours"]
+        table("a slot, microseconds a pair", ("limit", "us"), [(what, f"{each:.4g}") for what, each in figures.items()])
     for transport, cases in found.get("cost", {}).items():
         for what, title in (
             ("cpu_us", "CPU microseconds a frame"),
@@ -340,6 +328,9 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
         "--quick", action="store_true", help="a look in seconds: one turn, two cases, few frames, no TLS"
     )
     parser.add_argument("--json", action="store_true", help="print all figures as JSON in place of tables")
+    parser.add_argument(
+        "--against", type=Path, metavar="FILE", help="compare with what --json printed on the same machine before"
+    )
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the costs, with matplotlib (extra: bench)")
     options = parser.parse_args(arguments)
     for part in options.parts:
@@ -348,6 +339,11 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     options.parts = options.parts or list(PARTS)
     if options.plot and "cost" not in options.parts:
         parser.error("--plot draws the costs")
+    if options.against:
+        try:
+            options.against = json.loads(options.against.read_bytes())
+        except (OSError, ValueError) as error:
+            parser.error(f"--against needs a file that --json made: {error}")
     options.share = 0.02 if options.quick else 1.0
     options.rounds = 1 if options.quick else options.rounds
     options.transports = options.transports or (["plain"] if options.quick else ["plain", "tls"])
@@ -368,6 +364,9 @@ def main() -> None:
             print(json.dumps(found, indent=1))
         else:
             report(found)
+            if options.against:
+                head = ["figure", "then", "now", "change", "the machine's", "ours to the machine's"]
+                table("against the run before", head, rows_against(options.against, found))
     if options.plot:
         plot(found, options.plot)
 

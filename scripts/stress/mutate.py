@@ -43,7 +43,7 @@ streaming/channel.py | streaming/test_unfinished
     has_words("".join(unspoken)) => unspoken
 streaming/link.py | streaming/test_survivors
     if not channel.is_set_aside or not self.registry.is_live => if False and not self.registry.is_live
-    if self._wire is wire and len(messages) == => if len(messages) ==
+    or cancelled meanwhile\n                    if self._wire is wire and => or\n                    if
     if self._wire is not wire or not => if not
     raise self._closed()\n                self._reader => pass\n                self._reader
     elif self._wire is wire or self._state is ConnectionState.LOST:\n => else:\n
@@ -96,7 +96,7 @@ streaming/arrivals.py | streaming/test_survivors
     self._see_to_replay(channel)\n\n    def close => pass\n\n    def close
 streaming/connection.py | streaming/test_limits
     context._channel.mailbox.restore() => pass
-    if context._link is not self._link: => if False:
+    if context._link is not link: => if False:
 streaming/receiver.py | streaming/test_survivors
     if channel.time_left(timeout) != 0.0: => if False:
 streaming/context.py | streaming/test_unfinished
@@ -110,6 +110,40 @@ streaming/forks.py | streaming/test_collector
     in list(_links.values()) => in _links.values()
 streaming/compat_v2.py | streaming/test_limits
     if context._channel.unspoken is not None: => if False:
+streaming/channel.py | streaming/test_metrics
+    self.refusals + is_refused => self.refusals
+    tell = self.tellers.pop() => tell = self.tellers[-1]
+    if self.is_cancel_requested and (not => if False and (not
+streaming/reader.py | streaming/test_metrics
+    elif self._read_at - before > channel.longest_gap: => else:
+    channel.first_audio_at = channel.first_audio_at or self._read_at => channel.first_audio_at = self._read_at - 1
+streaming/receiver.py | streaming/test_metrics
+    if self._channel.mailbox.is_sealed:\n => if False:\n
+streaming/connection.py | streaming/test_metrics
+    ended.append((channel, found)) => pass
+pool/members.py | pool/test_pool
+    and not _contexts_on(connection): => :
+    _contexts_on(connection), not connection._link.is_open, => 0, not connection._link.is_open,
+    not connection._link.is_open, (number - turn) % count => (number - turn) % count
+pool/connection.py | pool/test_connection
+    if self._is_client_closed():\n => if False:\n
+    and not self._is_client_closed() =>
+pool/tasks.py | pool/test_pool
+    if self.is_closed and task.future.cancel(): => if False:
+    if self._thread == threading.get_ident():\n            return True\n => \n
+    (task or speaking).drop() => pass
+pool/tasks.py | pool/test_interrupts
+    if task.future.cancel():\n                speaking.note_end()\n => \n
+    with speaking.until_over(): => if True:
+pool/workers.py | pool/test_workers
+    if not self._work.empty(): => if False:
+    if not self._take_token():\n            self._grow() => self._grow()
+    self._work.put(None)  # for the others => pass
+pool/workers.py | pool/test_workers
+    self._leave(mine)\n            if not isinstance(error, RuntimeError): => if not isinstance(error, RuntimeError):
+pool/pool.py | pool/test_pool
+    for task in waiting:\n            task.drop() => pass
+    self.close(cancel=kind is not None) => self.close()
 protocol/words.py | streaming/test_unfinished
     |\\[laughter\\] =>
     [^\\W_] => \\w

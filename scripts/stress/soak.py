@@ -1,6 +1,7 @@
 """Many threads use a few connections for long, while contexts and connections end in every way; then all is counted.
 
-    .venv/bin/python scripts/stress/soak.py [--contexts 20000] [--minutes M] [--seed N] [--server stub|local] [--json]
+    .venv/bin/python scripts/stress/soak.py [--contexts 20000] [--minutes M] [--seed N] [--server stub|local]
+        [--limit N|learned|redis://HOST:PORT/0] [--json]
 
 The stub is a small server in a process of its own whose audio is a function of context id and text, so that every
 byte is checked without speech. The local server runs in this process; its audio is recorded once, before the storm.
@@ -38,6 +39,8 @@ from aiohttp import web
 
 from cartesia_sync import Cartesia, Timeout, TruncatedError
 from cartesia_sync.errors import ContextFacts, ContextStateError, MailboxFullError
+from cartesia_sync.limits import Learned, Redis
+from cartesia_sync.limits.gate import Gate
 from cartesia_sync.local import LocalServer, faults
 from cartesia_sync.protocol.events import Event
 from cartesia_sync.streaming.channel import Channel
@@ -50,6 +53,7 @@ SPOKEN: dict[str, Any] = {
 }
 SENTENCES = ("One. ", "Two and two are four. ", "The quick brown fox jumps over the lazy dog. ", "Jugs! ", "Is it so? ")
 SCRIPTS = [tuple(random.Random(n).choices(SENTENCES, k=1 + n % 4)) for n in range(12)]
+QUOTA = "quota_exceeded"  # for which no client waits
 TIMEOUT = Timeout(connect=15.0, write=15.0, first_event=40.0, gap=40.0)  # only a context that is to may meet these
 WARM_UP = 0.1  # of the run; then the memory is measured for the first time
 BOUND = 10.0  # seconds in which whatever is to end at the end ends
@@ -199,7 +203,8 @@ class Stub:
     async def _strike(self, ws: web.WebSocketResponse, request: web.Request, context_id: str, what: str) -> None:
         transport = request.transport
         if what == "error":
-            await ws.send_json({**_done(context_id), "type": "error", "status_code": 429, "message": context_id})
+            error = {"type": "error", "status_code": 429, "error_code": QUOTA, "message": context_id}
+            await ws.send_json({**_done(context_id), **error})
         elif what == "garbage":
             await ws.send_json({**_chunk(context_id, b""), "data": 1})
         elif what == "early":
@@ -295,7 +300,7 @@ class OwnServer:
     def order(self, context_id: str, what: str, after: int) -> dict[str, Any]:
         orders = {
             "late": faults.LateFrames(context_id=context_id),
-            "error": faults.ErrorEvent(429, message=context_id, context_id=context_id, after=after),
+            "error": faults.ErrorEvent(429, error_code=QUOTA, message=context_id, context_id=context_id, after=after),
             "silence": faults.Unfinished(context_id=context_id, after=after),
             "close": faults.Close(context_id=context_id, after=after),
             "reset": faults.Reset(context_id=context_id, after=after),
@@ -333,6 +338,7 @@ class Summary:
     threads_left: int = 0
     descriptors_left: int = 0
     contexts_left: int = 0
+    slots_left: int = 0  # of the limit, and of those that were given back twice
     memory_first_mib: float = 0.0
     memory_last_mib: float = 0.0
     memory_may_grow_mib: float = 0.0
@@ -340,7 +346,7 @@ class Summary:
     @property
     def is_ok(self) -> bool:
         bad = self.unexpected, self.wrong_bytes, self.hung
-        left = self.threads_left, self.descriptors_left, self.contexts_left
+        left = self.threads_left, self.descriptors_left, self.contexts_left, self.slots_left
         return not any(bad + left) and self.memory_last_mib <= self.memory_first_mib + self.memory_may_grow_mib
 
     def lines(self) -> Iterator[str]:
@@ -360,7 +366,9 @@ class Storm:
     def __init__(self, server: AnyServer, options: argparse.Namespace) -> None:
         self._server = server
         self._options = options
-        self._manager = Cartesia(api_key="soak", base_url=server.url, timeout=TIMEOUT).tts.websocket_connect()
+        client = Cartesia(api_key="soak", base_url=server.url, timeout=TIMEOUT, limit=_limit(options.limit))
+        self._gate = client.limit
+        self._manager = client.tts.websocket_connect()
         self._weights = {name: kind.weight for name, kind in KINDS.items()}
         if isinstance(server, OwnServer):
             del self._weights["spoiled"], self._weights["early"]  # of these it has none
@@ -426,6 +434,8 @@ class Storm:
             self.summary.late_events += connection.stats.late_events
             connection.close()
         self._connections.clear()
+        if self._gate is not None:
+            self.summary.slots_left = _slots_left(self._gate)
 
     # ---- the storm's threads
 
@@ -545,6 +555,23 @@ def _facts_fit(error: Exception, context_id: str, pieces: Sequence[str], heard: 
     return named == context_id or type(error).__name__ in LOST
 
 
+def _limit(text: str) -> Any:
+    """Return the limit that an option names."""
+    if text.startswith("redis:"):
+        return Redis(text, 8, lease=5.0)
+    return Learned(most=16) if text == "learned" else int(text) if text else None
+
+
+def _slots_left(gate: Gate) -> int:
+    """Return how many slots somebody has still, or has given back twice."""
+    tickets = [gate.acquire(BOUND) for _ in range(gate.allowed or 0)]
+    left = sum(ticket is None for ticket in tickets) + abs(gate.in_use - sum(ticket is not None for ticket in tickets))
+    for ticket in tickets:
+        if ticket is not None:
+            ticket.release()
+    return left + gate.in_use
+
+
 def _memory_mib() -> float:
     try:
         with open("/proc/self/statm") as statm:
@@ -582,6 +609,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--engine", default="signal", help="of the local server: signal, espeak or auto")
     parser.add_argument("--hang-seconds", type=float, default=90.0, help="a context that takes longer hangs")
     parser.add_argument("--memory-mib", type=float, default=32.0, help="what the memory may grow by after a warm-up")
+    parser.add_argument("--limit", default="", help="the client's: a number, learned, or the URL of a Redis")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument(
         "--spoil", choices=["", "byte", "silence"], default="", help="have the stub do wrong, to see it found"

@@ -54,6 +54,7 @@ FACTS: dict[str, Any] = {
     "reason": "going away",
     "received_bytes": 17,
     "request_id": "r-1",
+    "slots": 4,
     "status_code": 418,
     "text": "what it said",
     "timeout": 1.5,

@@ -23,7 +23,9 @@ import pytest
 import cartesia_sync
 
 PACKAGE = Path(cartesia_sync.__file__).parent
-FILES = [path for room in ("streaming", "transport") for path in sorted((PACKAGE / room).rglob("*.py"))]
+FILES = [
+    path for room in ("limits", "streaming", "transport", "pool") for path in sorted((PACKAGE / room).rglob("*.py"))
+]
 NAMES = [path.relative_to(PACKAGE).as_posix() for path in FILES]
 TREES = {name: ast.parse(path.read_bytes()) for name, path in zip(NAMES, FILES)}
 
@@ -41,9 +43,21 @@ ALLOWED = {
 """Where one of these may be named all the same, and why."""
 
 NO_LOCKS = {
+    ("limits/gate.py", "self.release"): "a slot's, of which a second release does nothing",
+    ("limits/gate.py", "ticket.release"): "likewise",
+    ("limits/limit.py", "limit.acquire"): "a foreign limit's, which is looked at",
+    ("limits/limit.py", "self.gate.acquire"): "gives a slot that nobody can lose",
+    ("limits/limit.py", "self.limit.acquire"): "a foreign limit's, called in a thread that nothing interrupts",
+    ("limits/limit.py", "self.limit.release"): "likewise",
+    ("limits/limit.py", "ticket.release"): "a slot's, of which a second release does nothing",
     ("streaming/connection.py", "self._link.registry.release"): "keeps a channel no longer",
     ("streaming/link.py", "wire.release"): "closes a socket",
+    ("streaming/link.py", "slots.acquire"): "gives a slot that nobody can lose",
     ("streaming/reader.py", "wire.release"): "closes a socket",
+    ("streaming/slots.py", "self.gate.acquire"): "gives a slot that nobody can lose",
+    ("streaming/slots.py", "slot.release"): "a slot's, of which a second release does nothing",
+    ("streaming/slots.py", "ticket.release"): "likewise",
+    ("transport/http/response.py", "slot.release"): "a slot's, of which a second release does nothing",
     ("transport/http/response.py", "self.release"): "gives an HTTP connection back to its pool",
 }
 """What is named like a lock's method, and is none."""

@@ -6,7 +6,7 @@ import copy
 import gc
 import json
 import pickle
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, Union
 
 import pytest
@@ -182,6 +182,88 @@ def test_what_is_no_base64_spoils_the_context_that_it_names(data: str) -> None:
 
 
 # ---- errors
+
+
+LARGE = base64.b64encode(bytes(range(256)) * 16).decode()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        '{"type":"chunk","data":"%s","done":false,"context_id":"turn-17"}',
+        '{"data":"%s","type":"chunk","done":false,"context_id":"turn-17"}',
+        '{ "type" : "chunk" , "context_id" : "turn-17" , "data" :\n"%s" }',
+        '{"type":"chunk","data":"%s","context_id":"turn-17","new":{"data":"AAAA"}}',
+        '{"type":"chunk","context_id":"turn-17","new":{"data":"AAAA"},"data":"%s"}',
+        '{"type":"chunk","data":"AAAA","context_id":"turn-17","data":"%s"}',
+        '{"type":"chunk","data":"","context_id":"turn-17","data":"%s"}',
+        r'{"type":"chunk","new":",\"data\":\"AAAA","context_id":"turn-17","data":"%s"}',
+        r'{"type":"chunk","new\",\"data":"AAAA","context_id":"turn-17","data":"%s"}',
+        r'{"type":"chunk","d\u0061ta":"%s","context_id":"turn-17"}',
+        '{"type":"chunk","context_id":"turn-17","new":"' + "x" * 2000 + '","data":"%s"}',
+    ],
+    ids=lambda message: message[:60],
+)
+def test_a_large_message_is_read_as_a_small_one(message: str) -> None:
+    event = codec.decode((message % LARGE).encode())
+    assert isinstance(event, Chunk)
+    assert event.audio == bytes(range(256)) * 16
+    assert event.context_id == "turn-17"
+
+
+@pytest.mark.parametrize(
+    ("message", "audio"),
+    [
+        ('{"type":"chunk","data":"%s","context_id":"turn-17","data":"AAAA"}', bytes(3)),
+        ('{"type":"chunk","data":"%s","context_id":"turn-17","data":""}', b""),
+        ('{"type":"chunk","new":{"data":"%s"},"context_id":"turn-17"}', b""),
+        ('{"type":"chunk","new":[{"data":"%s"}],"context_id":"turn-17","data":"AAAA"}', bytes(3)),
+    ],
+)
+def test_what_is_not_the_audio_of_a_large_message_is_not_given_as_such(message: str, audio: bytes) -> None:
+    event = codec.decode((message % LARGE).encode())
+    assert isinstance(event, Chunk)
+    assert event.audio == audio
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_of_a_large_message_msgspec_reads_all_but_the_audio(
+    monkeypatch: pytest.MonkeyPatch, separators: tuple[str, str]
+) -> None:
+    read: list[str] = []
+    decoder = codec._decoder
+    monkeypatch.setattr(
+        codec, "_decoder", SimpleNamespace(decode=lambda text: (read.append(text), decoder.decode(text))[1])
+    )
+    codec.decode(json.dumps({"type": "chunk", "data": LARGE, "context_id": "a"}, separators=separators).encode())
+    assert [len(text) < 100 for text in read] == [True]
+
+
+def test_a_large_message_of_another_type_may_have_data() -> None:
+    event = codec.decode(json.dumps({"type": "done", "context_id": "turn-17", "data": LARGE}).encode())
+    assert isinstance(event, Done)
+    assert event.extra == {"data": LARGE}
+
+
+@given(
+    audio=st.binary(min_size=2400, max_size=5000),
+    fields=st.dictionaries(
+        st.sampled_from(["type", "context_id", "done", "new", "step_time", "flush_id", "data"]),
+        st.sampled_from(["chunk", "done", "a", None, 1, 1.5, True, {"data": "AAAA"}, "\u00e4", '","data":"']),
+    ),
+    damage=st.none() | st.tuples(st.integers(0, 8000), st.sampled_from([*b'"\\=,:{}A\xff\n-'])),
+    separators=st.sampled_from([(",", ":"), (", ", ": ")]),
+)
+def test_a_large_message_is_read_as_msgspec_reads_it(
+    audio: bytes, fields: dict[str, Any], damage: tuple[int, int] | None, separators: tuple[str, str]
+) -> None:
+    sent = {"type": "chunk", "context_id": "turn-17", "data": base64.b64encode(audio).decode(), **fields}
+    message = bytearray(json.dumps(sent, separators=separators).encode())
+    if damage is not None:
+        message[damage[0] % len(message)] = damage[1]
+    event = codec._decode_large(bytes(message))
+    if event is not None:
+        assert event == codec._decoder.decode(str(message, "utf-8"))
 
 
 def test_an_error_of_old_is_parted_into_title_and_message() -> None:

@@ -12,8 +12,8 @@ from cartesia_sync import Cartesia
 from cartesia_sync.resources.base import Resource
 from cartesia_sync.resources.raw import Answered, WithRawResponse, WithStreamingResponse
 
-ALONE = {"bytes", "websocket", "websocket_connect"}
-"""Methods whose result is no answer over HTTP; the official client has no such form of them either."""
+ALONE = {"bytes", "connection", "pool", "websocket", "websocket_connect"}
+"""Methods whose result is no answer over HTTP; of those that the official client has, it has no such form either."""
 HOW = pytest.mark.parametrize(
     ("how", "base"), [("with_raw_response", WithRawResponse), ("with_streaming_response", WithStreamingResponse)]
 )

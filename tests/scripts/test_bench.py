@@ -51,6 +51,26 @@ def test_tables_are_printed_for_tls_and_for_imports() -> None:
     assert "CPU microseconds a frame, tls" in printed
     assert "2 x 1024" in printed
     assert "import_ms" in printed
+    assert "client_ms" in printed
+    assert "say_ms" in printed
+
+
+def test_a_run_is_compared_with_one_before_and_with_what_the_machine_did_meanwhile(tmp_path: Path) -> None:
+    file = tmp_path / "before.json"
+    figures = {"ours": {"cpu_us": [4.0]}, "floor": {"cpu_us": [2.0]}}
+    file.write_text(json.dumps({"cost": {"plain": {"2 x 1024": figures}}}))
+    printed = bench("--quick", "cost", "--case", "2x1024", "--against", str(file))
+    line = next(line for line in printed.splitlines() if line.startswith("cost plain 2 x 1024 cpu_us"))
+    _, now, change, machine, _, quotient = line.removeprefix("cost plain 2 x 1024 cpu_us").split()
+    assert float(change) == pytest.approx(float(now) / 4, abs=0.01)
+    assert float(quotient) == pytest.approx(float(change) / float(machine), abs=0.02)
+
+
+def test_what_is_no_run_cannot_be_compared_with(tmp_path: Path) -> None:
+    (tmp_path / "no.json").write_text("[")
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        bench("--against", str(tmp_path / "no.json"))
+    assert "--against needs a file that --json made" in failed.value.stderr
 
 
 @pytest.mark.timeout(BOUND)
@@ -63,9 +83,17 @@ def test_a_queued_second_and_an_idle_context_cost_what_they_may() -> None:
     assert figures["idle_threads"] <= 1
 
 
+@pytest.mark.timeout(BOUND)
+def test_a_slot_is_measured_on_every_limit() -> None:
+    figures = json.loads(bench("--quick", "--json", "limits"))["limits"]["ours"]
+    limits = {"number_us", "learned_us", "semaphore_us", "machine_us", "machine_one_free_us"}
+    assert limits <= set(figures) <= limits | {"redis_us"}
+    assert all(each > 0 for each in figures.values())
+
+
 def test_the_help_names_every_part_and_a_part_that_is_none_is_refused() -> None:
     printed = bench("--help")
-    for part in ("cost", "latency", "first", "import", "memory"):
+    for part in ("cost", "latency", "first", "import", "memory", "limits"):
         assert f"\n  {part} " in printed
     done = subprocess.run([sys.executable, str(BENCH), "speed"], capture_output=True, text=True)
     assert done.returncode == 2

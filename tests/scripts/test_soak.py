@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BOUND = 25
-ZEROS = ("unexpected", "wrong_bytes", "hung", "threads_left", "descriptors_left", "contexts_left")
+ZEROS = ("unexpected", "wrong_bytes", "hung", "threads_left", "descriptors_left", "contexts_left", "slots_left")
 
 
 def start(*options: object) -> subprocess.Popen[str]:
@@ -34,9 +34,14 @@ def end(process: subprocess.Popen[str]) -> tuple[dict[str, Any], str]:
     return json.loads(output), complaints
 
 
-@pytest.mark.parametrize(("server", "contexts"), [("stub", 250), ("local", 60)])
-def test_contexts_of_many_threads_that_end_in_every_way_end_right_and_leave_nothing(server: str, contexts: int) -> None:
-    process = start("--server", server, "--contexts", contexts)
+@pytest.mark.parametrize(
+    ("server", "contexts", "limit"),
+    [("stub", 250, ""), ("local", 60, ""), ("stub", 120, "learned"), ("stub", 120, "4")],
+)
+def test_contexts_of_many_threads_that_end_in_every_way_end_right_and_leave_nothing(
+    server: str, contexts: int, limit: str
+) -> None:
+    process = start("--server", server, "--contexts", contexts, "--limit", limit)
     summary, complaints = end(process)
     assert {name: summary[name] for name in ZEROS} == dict.fromkeys(ZEROS, 0), complaints
     assert (process.returncode, summary["ok"]) == (0, True), summary

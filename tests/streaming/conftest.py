@@ -7,7 +7,7 @@ import json
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Optional
 
 import pytest
@@ -29,11 +29,13 @@ class StepWire:
 
     is_in_use_here = False
     tap = None
+    response_headers: dict[str, str] = {}  # noqa: RUF012  # nobody adds to it
 
     def __init__(self) -> None:
         self._inbox: queue.Queue[Any] = queue.Queue()
         self._sent = threading.Condition()
         self.sent: list[dict[str, Any]] = []
+        self.told: list[dict[str, Any]] = []  # to whoever looks on
         self.closed_with: Optional[tuple[int, str]] = None
         self.pings = 0
         self.is_shut = False
@@ -79,6 +81,11 @@ class StepWire:
         with self._sent:
             assert self._sent.wait_for(lambda: len(self.sent) >= count, BOUND), self.sent
             return list(self.sent)
+
+    def wait_unsent(self, count: int) -> None:
+        """Wait until so many messages stand in line, which the reader is to send."""
+        with self._sent:
+            assert self._sent.wait_for(lambda: len(self.unsent) >= count, BOUND), self.unsent
 
     # ---- the link's side
 
@@ -130,8 +137,13 @@ class StepWire:
             self.finish(self.unsent[-1], Deadline(BOUND))
 
     def wake(self) -> None:
-        self.wakes += 1
+        with self._sent:
+            self.wakes += 1
+            self._sent.notify_all()
         self._inbox.put(WOKEN)
+
+    def tell(self, messages: Iterable[Any]) -> None:
+        self.told += [json.loads(message.payload) for message in messages]
 
     def post(self, message: bytes) -> None:
         with self._sent:
@@ -191,7 +203,7 @@ class Stage:
 
 
 @pytest.fixture
-def make_stage() -> Iterator[Callable[..., Stage]]:
+def make_stage(request: pytest.FixtureRequest) -> Iterator[Callable[..., Stage]]:
     stages: list[Stage] = []
 
     def make(timeout: Timeout = Timeout(), *, close: float = 2.0, **options: Any) -> Stage:  # noqa: B008  # frozen, so that all may share it
@@ -201,6 +213,11 @@ def make_stage() -> Iterator[Callable[..., Stage]]:
     yield make
     for stage in stages:
         stage.connection.close()
+        if request.path.stem == "test_interrupts":
+            continue  # between the two there is a place where it strikes, and nobody but the page misses anything
+        for wire in stage.wires:
+            untold = [each for each in wire.sent if each not in wire.told and not each.get("cancel")]
+            assert not untold, "it was sent, and whoever looks on was not told"
 
 
 @pytest.fixture

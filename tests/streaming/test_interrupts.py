@@ -12,6 +12,8 @@ from typing import Any, Callable, Optional
 import pytest
 
 from cartesia_sync.errors import CartesiaError, ContextStateError, UnfinishedError
+from cartesia_sync.limits.limit import gate_of
+from cartesia_sync.streaming.slots import Slots
 
 from ..support.interrupts import LOCKS_LEAK, strikes
 
@@ -29,6 +31,7 @@ CODE = (
     "/streaming/arrivals.py",
     "/streaming/flushes.py",
     "/streaming/pump.py",
+    "/streaming/slots.py",
     "/transport/locks.py",
     "/protocol/router.py",
 )
@@ -119,6 +122,23 @@ def test_the_first_push_too_where_it_opens_a_connection(make_stage: Any) -> None
             context.push("One.")
         context.push("Two.", continue_=False)
         assert texts(stage, "a") == ["One.", "Two."], str(strike.place)
+
+
+def test_a_push_that_needs_a_slot_has_one_or_has_given_it_back(make_stage: Any) -> None:
+    for strike in strikes(*CODE):
+        gate = gate_of(1)
+        stage = make_stage(slots=Slots(gate, wait=None, idle=None))
+        context = stage.context("a")
+        strike.run(context.push, "One.")
+        stage.wire.send_rest()
+        assert gate.in_use == len(texts(stage, "a")) == len(context.transcripts), str(strike.place)
+        if not context.transcripts:
+            context.push("One.")
+        context.no_more_inputs()
+        stage.wire.feed_done("a")
+        goes_on(stage)
+        assert gate.in_use == 0
+        stage.connection.close()
 
 
 def test_a_context_is_opened_or_its_id_is_free_or_refused_and_nothing_hangs(make_stage: Any) -> None:

@@ -300,7 +300,6 @@ class Conversation(RuleBasedStateMachine):
     )
     @rule()
     def receive_any_context_by_hand(self) -> None:
-        heads = {known.context_id: known.context._channel.mailbox.next_number() for known in self.held()}
         got = outcome(lambda: self.stage.connection.recv(timeout=0))
         while True:
             ready = [known for known in self.held() if known.head is not None]
@@ -316,9 +315,7 @@ class Conversation(RuleBasedStateMachine):
                 # It stands in all contexts with one number, and whose copy is given is not laid down.
                 notice = known.pending[0][1:]
                 copies = [each for each in ready if each.pending and each.pending[0][1:] == notice]
-                known = next(
-                    each for each in copies if each.context._channel.mailbox.next_number() != heads[each.context_id]
-                )
+                known = next(each for each in copies if each.context._channel.mailbox.qsize() < len(each.pending))
             if known.pending:
                 _, kind, told = known.pending.pop(0)
                 if kind == "notice" and told == self.last_notice:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import tracemalloc
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from cartesia_sync import MailboxFullError, MalformedEventError, Timeout, TruncatedError
 from cartesia_sync.protocol import codec
+from cartesia_sync.protocol.events import Chunk
 from cartesia_sync.streaming import reader as reader_module
 from cartesia_sync.streaming.mailbox import Mailbox
 from cartesia_sync.streaming.reader import FEWEST_RECEIVERS, MOST_RECEIVERS
@@ -75,6 +78,21 @@ def test_each_message_is_decoded_once_and_so_is_its_audio(stage: Any, monkeypatc
     events = list(context.receive())
     assert [event.audio is event.audio for event in events[:-1]] == [True] * 20
     assert calls["decode"] == 21
+
+
+@pytest.mark.parametrize("audio_bytes", [4096, 16384])
+def test_of_a_large_chunk_nothing_is_copied_but_its_audio(audio_bytes: int) -> None:
+    message = json.dumps(chunk("a", bytes(audio_bytes)), separators=(",", ":")).encode()
+    codec.decode(message)  # what is made once
+    tracemalloc.start()
+    try:
+        event = codec.decode(message)
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(event, Chunk)
+    assert audio_bytes < held < audio_bytes + 1000
+    assert peak < audio_bytes + 2500
 
 
 def test_the_wire_is_asked_once_to_wait_for_what_arrives_together(stage: Any) -> None:

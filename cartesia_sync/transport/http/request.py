@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, Callable, Optional, Protocol, TypeVar
 
 from urllib3.filepost import encode_multipart_formdata
 
@@ -12,6 +12,35 @@ from ...errors import APIError
 from ...exchange import HTTPRequest
 
 _E = TypeVar("_E", bound=APIError)
+
+
+class Slot(Protocol):
+    """A slot of the client's limit, for as long as an answer is being made."""
+
+    def release(self) -> None:
+        """Give it back; a second time does nothing. Threads: any, a finalizer too. Does not wait."""
+
+    def refused(self, retry_after: Optional[float] = None) -> None:
+        """Take note that the service refused the request for want of one."""
+
+    def succeeded(self) -> None:
+        """Take note that it did not."""
+
+
+class TakeSlot(Protocol):
+    """Waits for a slot."""
+
+    def __call__(self, *, is_again: bool, check: Callable[[], object]) -> Slot:
+        """Wait for a slot.
+
+        Args:
+            is_again: Whether the service has refused the request before, which lets it come first.
+            check: Called now and then; what it raises ends the wait.
+
+        Raises:
+            SlotTimeoutError, LimitError: There is none.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,6 +59,7 @@ class Request:
         max_retries: How often a failed attempt is repeated at most.
         max_answer_bytes: How long an answer may be that is read as a whole, decompressed; None is no limit.
         ask: Gives more headers at each attempt, in the thread that makes it; None where there are none.
+        take_slot: Waits at each attempt for a slot of the client's limit; None where the request needs none.
     """
 
     method: str
@@ -43,6 +73,7 @@ class Request:
     max_retries: int
     max_answer_bytes: Optional[int]
     ask: Optional[Callable[[], Mapping[str, str]]] = None
+    take_slot: Optional[TakeSlot] = field(default=None, repr=False)
 
     def attempted(self) -> Request:
         """Return it as one attempt sends it, with all headers.

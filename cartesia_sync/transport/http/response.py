@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import threading
 import weakref
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -18,15 +20,17 @@ from ...errors import (
     APITimeoutError,
     ForkedError,
     IncompleteAnswerError,
+    LimitError,
     ProtocolError,
 )
 from ...exchange import Headers
-from .request import Request
+from .request import Request, Slot
 
 if TYPE_CHECKING:
     import requests
 
     from ..mirror import Call
+log = logging.getLogger("cartesia_sync.http")
 
 PIECE_BYTES = 64 << 10
 LAST_WAIT = 0.5
@@ -61,6 +65,10 @@ class Response:
         if call is not None:
             self._content_type = str(response.headers.get("content-type", ""))
             call.answered(self.status_code, self._content_type, b"")
+
+    def hold(self, slot: Slot) -> None:
+        """Keep a slot until the body's end, ``close()``, or the collector."""
+        self._lease.hold(slot)
 
     @property
     def is_closed(self) -> bool:
@@ -246,6 +254,7 @@ class _ConnectionLease:
         self._end: dict[str, str] = {}  # "how": "released" or "closed", for good
         self._closer: dict[str, int] = {}  # "thread": the one that closes the file and the socket
         self._is_disposing = False  # only that thread uses it
+        self._slots: deque[Slot] = deque()  # of the client's limit; none or one
         self._release = type(raw).release_conn
         raw.release_conn = self.release
 
@@ -265,6 +274,7 @@ class _ConnectionLease:
         if raw is None or self._end.setdefault("how", "released") != "released":
             return  # its socket was shut down, or will be at once
         self._sock = None
+        self._free_slot()
         try:
             self._release(raw)
         finally:
@@ -274,11 +284,22 @@ class _ConnectionLease:
         """Note that nothing more is to be read, and wake the reader; return whether to ``dispose`` here and now."""
         if self._end.setdefault("how", "closed") != "closed":
             return False
+        self._free_slot()
         if self.is_reading and self._sock is not None and not self.is_parents:
             with contextlib.suppress(OSError):
                 # SSLSocket's own shutdown would first drop its TLS object, which the reader uses.
                 socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
         return not self.is_reading
+
+    def hold(self, slot: Slot) -> None:
+        """Keep a slot until the end; give it back at once where that has come."""
+        self._slots.append(slot)
+        if self._end:
+            self._free_slot()
+
+    def _free_slot(self) -> None:
+        with contextlib.suppress(IndexError):  # there is none, or another thread had it
+            give_back(self._slots.pop())
 
     def dispose(self, response: requests.Response) -> None:
         """Close the file and the socket, in one thread alone and not re-entered: http.client supports neither."""
@@ -296,6 +317,14 @@ class _ConnectionLease:
         if self._sock is not None and not self._end:
             with contextlib.suppress(OSError):  # closed meanwhile
                 self._sock.settimeout(LAST_WAIT)
+
+
+def give_back(slot: Slot) -> None:
+    """Give a slot back. Threads: any. Does not wait."""
+    try:
+        slot.release()
+    except LimitError as error:  # the system gives no thread to do it; the next who asks does it
+        log.warning("a slot could not be given back at once: %s", error)
 
 
 def read_timeout(request: Request) -> APITimeoutError:

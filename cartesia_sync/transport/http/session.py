@@ -23,6 +23,8 @@ from ...errors import (
     ConnectTimeoutError,
     ProtocolError,
     ProxySettingError,
+    RateLimitError,
+    SlotTimeoutError,
     requested,
 )
 from ..credential import untouched
@@ -32,7 +34,7 @@ from ..proxy import Proxy, chosen, secrets_of
 from ..redaction import redacted, secrets_in
 from ..retry import with_retries
 from .request import Request
-from .response import Response, read_timeout, system_error_behind
+from .response import Response, give_back, read_timeout, system_error_behind
 from .tls_adapter import TLSAdapter
 
 if TYPE_CHECKING:
@@ -136,6 +138,41 @@ class Http:
             raise APIConnectionError(f"{request.what}: the client is closed")
 
     def _attempt(self, request: Request, number: int) -> Response:
+        """Send it once; where it needs a slot of the client's limit, and is refused for want of one, again.
+
+        The slot is held until the body's end, and in no pause between two attempts.
+        """
+        take_slot = request.take_slot
+        if take_slot is None:
+            return self._attempt_once(request, number)
+        refusal: Optional[RateLimitError] = None
+        while True:
+            try:
+                slot = take_slot(is_again=refusal is not None, check=lambda: self._check_open(request))
+            except SlotTimeoutError:
+                if refusal is None:
+                    raise
+                break
+            try:
+                response = self._attempt_once(request, number)
+            except RateLimitError as error:
+                is_refusal = error.error_code in (None, "concurrency_limited")
+                if is_refusal:
+                    slot.refused(error.retry_after)
+                give_back(slot)
+                if not is_refusal:
+                    raise
+                refusal = error
+                continue
+            except BaseException:
+                give_back(slot)
+                raise
+            slot.succeeded()
+            response.hold(slot)
+            return response
+        raise refusal
+
+    def _attempt_once(self, request: Request, number: int) -> Response:
         request = request.attempted()
         call = None
         if self.mirror is not None:

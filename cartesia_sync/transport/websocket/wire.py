@@ -8,8 +8,8 @@ here: what leaves this file is ours.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Optional, cast
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Optional, Protocol, cast
 
 import websocket
 from websocket import ABNF
@@ -57,6 +57,14 @@ class BinaryMessage(Message):
     """A binary message; the plain bytes that ``Wire.read`` returns are text."""
 
     __slots__ = ()
+
+
+class Payload(Protocol):
+    """A message of a channel."""
+
+    @property
+    def payload(self) -> bytes:
+        """What is sent of it."""
 
 
 class Wire:
@@ -242,6 +250,12 @@ class Wire:
     def frame(message: bytes) -> Frame:
         """Make the frame of a text message, for ``unsent``."""
         return Frame(_frame(message, ABNF.OPCODE_TEXT))
+
+    def tell(self, messages: Iterable[Payload]) -> None:
+        """Tell whoever looks on that these are in line. Does not wait."""
+        if self.tap is not None:
+            for message in messages:
+                self.tap.said(message.payload)
 
     def write(self, message: bytes, deadline: Deadline) -> None:
         """Send one text message, and wait until it has left; as ``finish``."""
