@@ -146,6 +146,8 @@ class App:
 
     async def close(self) -> None:
         """End all requests, and all connections, properly where the peer answers within half a second."""
+        if self._inspector is not None:
+            self._inspector.close()
         for task in list(self._request_tasks):
             task.cancel()
         for connection in list(self._connections):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import keyword
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -27,7 +28,7 @@ def as_audio(entries: Sequence[Entry]) -> tuple[bytes, Any, str]:
         if entry.direction == "answer":
             content_type = str(json.loads(entry.line).get("type", ""))
     audio_format = next((entry.audio_format for entry in entries if entry.audio_format is not None), None)
-    return b"".join(entry.audio for entry in entries), audio_format, content_type
+    return b"".join(entry.sound for entry in entries), audio_format, content_type
 
 
 def as_python(entries: Sequence[Entry]) -> str:
@@ -41,13 +42,13 @@ def as_python(entries: Sequence[Entry]) -> str:
         if line.get("path", "").startswith("/tts/"):
             method = "generate_sse" if line["path"].startswith("/tts/sse") else "generate"
             lines.append(f"answer = client.tts.{method}(")
-            lines += [f"    {name}={value!r}," for name, value in body.items() if name.isidentifier()]
+            lines += [f"    {name}={value!r}," for name, value in body.items() if _is_name(name)]
             lines.append(")")
         return "\n".join(lines) + "\n"
     sent = [_object(entry.raw) for entry in entries if entry.direction == "sent"]
     options = {name: value for name, value in (sent[0] if sent else {}).items() if name not in _NOT_OPTIONS}
     lines += ["with client.tts.websocket_connect() as connection:", "    context = connection.context("]
-    lines += [f"        {name}={value!r}," for name, value in options.items() if name.isidentifier()]
+    lines += [f"        {name}={value!r}," for name, value in options.items() if _is_name(name)]
     lines.append("    )")
     for message in sent:
         text = message.get("transcript", "")
@@ -90,8 +91,12 @@ def as_tape(entries: Sequence[Entry], opening: Sequence[Entry]) -> str:
 def _with_audio(entry: Entry) -> str:
     if not entry.audio:
         return entry.raw
-    audio = base64.b64encode(entry.audio).decode()
+    audio = entry.audio if isinstance(entry.audio, str) else base64.b64encode(entry.audio).decode()
     return _MARK.sub(lambda match: match[1] + audio, entry.raw, count=1)
+
+
+def _is_name(text: str) -> bool:
+    return text.isidentifier() and not keyword.iskeyword(text)
 
 
 def _object(text: str) -> dict[str, Any]:

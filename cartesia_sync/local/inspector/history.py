@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import binascii
 import json
 from collections import deque
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
 from .sounds import Format
 
@@ -22,7 +23,7 @@ class Entry(NamedTuple):
         row: Which context, call or connection it belongs to: a line of the page.
         line: What the page is told of it, as JSON.
         raw: The message as it was on the wire, with ``@`` where its audio was.
-        audio: That audio.
+        audio: That audio; in base64, as it came, where it is a text.
         audio_format: How it is laid out; None where it is none, or unknown.
         at: Seconds since the server began.
         direction: ``sent`` and ``got``, as the client sees it; else what kind of entry it is.
@@ -32,10 +33,15 @@ class Entry(NamedTuple):
     row: str
     line: str
     raw: str
-    audio: bytes
+    audio: Union[bytes, str]
     audio_format: Optional[Format]
     at: float
     direction: str
+
+    @property
+    def sound(self) -> bytes:
+        """The audio, decoded: here and not when it comes, since most of it is never asked for."""
+        return binascii.a2b_base64(self.audio) if isinstance(self.audio, str) else self.audio
 
     @property
     def size(self) -> int:
@@ -81,18 +87,26 @@ class History:
         fields: dict[str, Any],
         *,
         raw: str = "",
-        audio: bytes = b"",
+        audio: Union[bytes, str] = b"",
         audio_format: Optional[Format] = None,
     ) -> None:
         """Add an entry, and wake who waits for it."""
         self._count += 1
-        line = json.dumps({"n": self._count, "row": row, "at": round(at, 4), "kind": kind, **fields})
+        head = {"n": self._count, "row": row, "at": round(at, 4), "kind": kind}
+        try:
+            line = json.dumps({**head, **fields})
+        except RecursionError:  # what a client sends may be nested as deep as it likes
+            line = json.dumps(head)
         entry = Entry(self._count, row, line, raw, audio, audio_format, at, kind)
         self._entries.append(entry)
         self._bytes += entry.size
         while self._bytes > self._most_bytes and len(self._entries) > 1:
             self._bytes -= self._entries.popleft().size
             self.dropped += 1
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake who waits, whether or not there is something new."""
         for waiting in self._waiting:
             waiting.set()
 

@@ -74,6 +74,12 @@ class Inspector(Watcher):
         self._cookie = f"cartesia-inspector-{secrets.token_hex(4)}"  # cookies know no ports
         self._fault_plan = fault_plan
         self._mirrors: dict[str, _Mirror] = {}
+        self._is_closed = False
+
+    def close(self) -> None:
+        """End the streams of all pages that are open."""
+        self._is_closed = True
+        self._entries.wake()
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add the page, and what it asks for."""
@@ -111,9 +117,9 @@ class Inspector(Watcher):
         if not peer or not is_loopback(str(peer[0])):
             return "The inspector is for this machine alone."
         host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
-        if not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        if not is_loopback(_host_of(f"//{host}")):
             return f"Host {host[:100]!r} is not this machine."
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and origin.partition("://")[2] != host:
             return "A page of elsewhere has asked."
         if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") and not (
             request.path.rstrip("/") == "/inspector" and request.headers.get("Sec-Fetch-Mode") == "navigate"
@@ -130,7 +136,9 @@ class Inspector(Watcher):
         html = (_PAGE / "index.html").read_text("utf-8").replace("<!-- faults -->", _options())
         response = web.Response(text=html, content_type="text/html", headers=_HEADERS)
         # No redirect to an address without the token: from a link elsewhere the cookie would not come along.
-        response.set_cookie(self._cookie, self._token, path="/inspector", httponly=True, samesite="Strict")
+        response.set_cookie(
+            self._cookie, self._token, path="/inspector", httponly=True, samesite="Strict", secure=request.secure
+        )
         return response
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
@@ -147,7 +155,7 @@ class Inspector(Watcher):
         response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream"})
         await response.prepare(request)
         await response.write(b"retry: 1000\n\n")
-        while True:
+        while not self._is_closed:
             entries = history.after(number, _AT_ONCE)
             if entries:
                 missed = entries[0].number - number - 1 if number else 0
@@ -157,8 +165,9 @@ class Inspector(Watcher):
             else:
                 number = history.newest  # those in between are forgotten
                 await history.wait(number, _KEEPALIVE)
-                if history.newest == number:
+                if history.newest == number and not self._is_closed:
                     await response.write(b": still here\n\n")
+        return response
 
     # ---- one row
 
@@ -193,7 +202,7 @@ class Inspector(Watcher):
     # ---- what the page asks for
 
     async def _inject(self, request: web.Request) -> web.StreamResponse:
-        text = (await request.text())[:1000]
+        text = (await request.read()).decode("utf-8", "replace")[:1000]
         try:
             fault = fault_of(text)
         except ValueError as error:
@@ -277,6 +286,13 @@ class _Mirror:
         else:
             getattr(self.watcher, method)(*arguments)
         return True
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # it is no URL
+        return ""
 
 
 def _event(entry: Entry) -> str:

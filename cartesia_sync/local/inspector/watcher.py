@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -175,11 +173,12 @@ class Watcher:
         """Something else happened that the page is to show: a fault was injected, a mirror has dropped entries."""
         self._add("", kind, text=text, **fields)
 
-    def _add_event(self, row: str, raw: str, audio: bytes, message: Mapping[str, Any], **fields: Any) -> None:
+    def _add_event(self, row: str, raw: str, audio: str, message: Mapping[str, Any], **fields: Any) -> None:
         audio_format = self._formats.get(row)
         kind = _text(message.get("type"))
         if audio:
-            fields.update(bytes=len(audio), seconds=seconds_of(len(audio), audio_format))
+            count = len(audio) // 4 * 3 - audio.count("=", -2)
+            fields.update(bytes=count, seconds=seconds_of(count, audio_format))
         for name in ("status_code", "error_code", "title", "message", "error", "flush_id", "request_id"):
             value = message.get(name)
             if isinstance(value, (str, int)) and kind in ("error", "flush_done"):
@@ -200,7 +199,7 @@ class Watcher:
         kind: str,
         *,
         raw: str = "",
-        audio: bytes = b"",
+        audio: Union[bytes, str] = b"",
         audio_format: Optional[Format] = None,
         **fields: Any,
     ) -> None:
@@ -234,15 +233,12 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _without_audio(event: str) -> tuple[str, bytes]:
+def _without_audio(event: str) -> tuple[str, str]:
+    """Return a message without its audio, and that in base64."""
     match = _DATA.search(event)
-    if match is None:
-        return event, b""
-    try:
-        audio = base64.b64decode(match[2], validate=True)
-    except (binascii.Error, ValueError):
-        return event, b""
-    return f"{event[: match.start(2)]}@{event[match.end(2) :]}", audio
+    if match is None or len(match[2]) % 4:
+        return event, ""
+    return f"{event[: match.start(2)]}@{event[match.end(2) :]}", match[2]
 
 
 def _shown_body(body: Any) -> str:
@@ -259,7 +255,10 @@ def _shown_body(body: Any) -> str:
 
     if isinstance(body, dict):
         body = {name: "-" if name in _SECRET_NAMES else value for name, value in body.items()}
-    return json.dumps(_plain(body), default=shown, ensure_ascii=False)
+    try:
+        return json.dumps(_plain(body), default=shown, ensure_ascii=False)
+    except RecursionError:
+        return "(nested too deep to be shown)"
 
 
 def _plain(value: Any) -> Any:

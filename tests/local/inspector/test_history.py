@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,6 +106,12 @@ def test_hostile_messages_are_kept_as_they_are() -> None:
         watcher.said(0, each)
         watcher.heard(0, each)
     watcher.said(0, b"\xff\x00")
+    nested: Any = {}
+    for _ in range(100_000):
+        nested = {"x": nested}
+    watcher.asked(-3, "POST", "/x", {"deep": nested, "output_format": nested})
+    deep = '{"x":' * 900 + "1" + "}" * 900
+    watcher.said(0, '{"output_format":' + deep + "}")
     watcher.asked(-1, "POST", "/x", {"transcript": 7, "output_format": 3})
     watcher.asked(-2, "POST", "/x", [object()])
     watcher.answered(-1, 200, "text/event-stream", b"data: [[[\n\ndata: \xff\n\n")

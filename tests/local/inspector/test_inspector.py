@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import http.client
 import io
 import json
 import wave
@@ -177,6 +179,20 @@ def test_nobody_looks_without_the_token(looker: Looker, method: str, path: str) 
     if path.rstrip("/"):
         for site in ("cross-site", "same-site"):
             assert looker.ask(f"/inspector{path}", method, Sec_Fetch_Site=site)[0] == 403
+
+
+@pytest.mark.parametrize("host", ["[::1", "", "localhost.", "127.0.0.1.example"])
+def test_a_strange_host_is_refused(looker: Looker, host: str) -> None:
+    assert looker.ask("/inspector/clear", "POST", Host=host)[0] in (400, 403)
+
+
+def test_an_open_page_does_not_hold_the_server(server: LocalServer, looker: Looker) -> None:
+    with contextlib.closing(http.client.HTTPConnection(looker.host, looker.port, timeout=10)) as connection:
+        connection.request("GET", "/inspector/events", headers={"Cookie": looker.cookie})
+        with connection.getresponse() as answer:
+            assert answer.readline() == b"retry: 1000\n"
+            server.stop()
+            assert answer.read().strip() == b""  # to its end
 
 
 def test_the_page_is_sealed(looker: Looker) -> None:
