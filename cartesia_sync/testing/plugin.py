@@ -91,7 +91,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, None]:
         _told.add(item.nodeid)
         if problem is not error:
             problem.__cause__ = error
-        outcome.force_exception(problem)
+        outcome.force_exception(problem.with_traceback(None))  # which would show the proxy's frames
     elif error is not None:
         tape.discard()
 
@@ -122,7 +122,7 @@ def cartesia_server(request: pytest.FixtureRequest) -> Iterator[CartesiaServer |
         stack.callback(_running.pop, node_id)
         yield tape
     if tape.problem is not None and node_id not in _told:  # before the test, or after it
-        raise tape.problem
+        raise tape.problem.with_traceback(None)
     _told.discard(node_id)
 
 

@@ -268,6 +268,7 @@ def test_a_test_that_differs_from_its_tape_fails_with_the_difference(project: Us
     assert "1 failed, 4 passed" in printed
     assert "TapeMismatchError: A context is not on the tape: the closest on the tape differs" in printed
     assert "-  Hello." in printed
+    assert "testing/tapes" not in printed  # none of the proxy's frames
     assert "+  Goodbye." in printed
 
 

@@ -185,7 +185,7 @@ class Tape(Seen):
             self.discard()
         self.stop()
         if self.problem is not None and self.problem is not exc:
-            raise self.problem from exc
+            raise self.problem.with_traceback(None) from exc
 
 
 def tape(
