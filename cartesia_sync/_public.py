@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import types
 from ._version import __version__
-from .client import Cartesia
+from .client import Cartesia, inspect
 from .core import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT
 from .errors import (
     APIConnectionError,
@@ -184,6 +184,7 @@ __all__ = [
     "__version__",
     "file_from_path",
     "frames_of",
+    "inspect",
     "not_given",
     "omit",
     "types",

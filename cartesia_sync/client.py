@@ -82,6 +82,8 @@ class Cartesia(Core, Closing):
             itself (docs page ``concurrency-limits-and-timeouts``); as ``limit``. A session waits for its slot when it
             opens, and holds it until its connection ends; a handshake that is refused with 429 waits again.
         http_client: Refused, with what to use: the official client takes its httpx client here.
+        inspector: The URL that ``cartesia-sync serve`` prints for a browser: the page there shows what this client, and
+            those made from it, say and hear. See ``cartesia_sync.inspect``.
 
     Raises:
         MissingCredentialsError: Neither a key nor a token is given, and the environment has no key.
@@ -471,3 +473,27 @@ class Cartesia(Core, Closing):
         )
         dial = self._dialler(path, query, headers, max_message_bytes=max_message_bytes)
         return lambda deadline: untouched(lambda: dial(deadline))
+
+
+def inspect(client: Cartesia, url: Optional[str]) -> None:
+    """Show what a client says and hears from now on in an inspector of this machine; with None, no more.
+
+        cartesia_sync.inspect(client, "http://127.0.0.1:8765/inspector?t=...")  # as cartesia-sync serve has printed
+
+    Those that share its connections are shown too; its copies, and what comes out of its pickle, are not. Connections
+    that are open already are not. The key, headers and queries are never told, nor what is asked of ``/access-token``;
+    texts and audio are. Nothing goes through a proxy, and a forked child tells nothing.
+
+    A thread of its own tells it. What it has no room for (8 MiB wait at most) is dropped, and the page says how much;
+    so is what happens within 5 s after the inspector did not answer.
+
+    Args:
+        client: Whose.
+        url: Where the inspector is, with its token.
+
+    Raises:
+        ValueError: It is not on this machine, or has no token.
+
+    Threads: any. Does not wait. The thread starts with the first connection or request; ``client.close()`` ends it.
+    """
+    client._shared.be_inspected(url)

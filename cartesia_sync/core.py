@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .transport.deadline import Deadline
     from .transport.http.request import TakeSlot
     from .transport.http.session import Http
+    from .transport.mirror import Mirror
     from .transport.websocket.wire import Wire
 
 _C = TypeVar("_C", bound="Core")
@@ -102,6 +103,7 @@ class Core:
         limit_idle: Optional[float] = DEFAULT_LIMIT_IDLE,
         stt_limit: Optional[Limited] = None,
         http_client: None = None,
+        inspector: Optional[str] = None,
     ) -> None:
         refuse_http_client(http_client)
         if on_spoken is not None and not callable(on_spoken):
@@ -142,6 +144,8 @@ class Core:
         self._limit, self._stt_limit = limit, stt_limit
         self._gate, self._stt_gate = self._made_gate("limit"), self._made_gate("stt_limit")
         self._shared = _Shared(_Trust(ssl_context))
+        if inspector is not None:
+            self._shared.be_inspected(inspector)
         self._default_headers = dict(default_headers or {})
         self._default_query = dict(default_query or {})
         self._resources: dict[str, Any] = {}
@@ -333,7 +337,7 @@ class Core:
 
         def dial(deadline: Deadline) -> Wire:
             with requested(HTTPRequest.of("GET", url)):
-                return handshake.connect(
+                opened = handshake.connect(
                     url,
                     all_headers if ask is None else {**all_headers, **ask()},
                     ssl_context=self._trust if parts.scheme == "wss" else None,
@@ -341,6 +345,10 @@ class Core:
                     max_message_bytes=limit,
                     proxy_trust=self._shared.trust,
                 )
+            mirror = self._shared.mirror
+            if mirror is not None:
+                opened.tap = mirror.tap(path, version_sent(all_headers, dict(query)))
+            return opened
 
         return dial
 
@@ -375,6 +383,7 @@ class _Shared:
     def __init__(self, trust: _Trust) -> None:
         self.trust = trust
         self._made: dict[str, Http] = {}
+        self.mirror: Optional[Mirror] = None
         self._kept: dict[weakref.ref[Ending], None] = {}  # each change is one call of C code
         self._closed_in: set[int] = set()  # processes: a forked child of a closed client has connections of its own
 
@@ -386,9 +395,28 @@ class _Shared:
             from .transport.http.session import Http
 
             http = self._made.setdefault("http", Http(self.trust))  # as above
+            http.mirror = self.mirror
             if self.is_closed:
                 http.close()  # either this sees that it was closed meanwhile, or close() sees what was made
         return http
+
+    def be_inspected(self, url: Optional[str]) -> None:
+        """Tell the inspector at this URL what is said and heard from now on; None: nobody.
+
+        Raises:
+            ValueError: It is none of this machine.
+        """
+        mirror = None
+        if url is not None:
+            from .transport.mirror import Mirror
+
+            mirror = Mirror(url)
+        former, self.mirror = self.mirror, mirror
+        http = self._made.get("http")
+        if http is not None:
+            http.mirror = mirror
+        if former is not None:
+            former.close()
 
     def keep(self, what: Ending) -> None:
         """Have something end with the client, for as long as anybody else holds it."""
@@ -409,6 +437,8 @@ class _Shared:
         http = self._made.get("http")
         if http is not None:
             http.close()
+        if self.mirror is not None:
+            self.mirror.close()
 
 
 def _cannot_travel(argument: str, reason: str) -> TypeError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import contextlib
 import inspect
 import math
@@ -13,11 +12,10 @@ import ssl
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Any, Optional, get_type_hints
+from typing import Any, Optional
 
-import msgspec
-
-from . import Fault, LocalServer, ServerOptions, faults
+from . import Fault, LocalServer, ServerOptions
+from .fault_text import fault_of
 
 __all__ = ["add_options", "main", "serve"]
 
@@ -48,49 +46,11 @@ def _port(text: str) -> int:
 
 
 def _fault(text: str) -> Fault:
-    """Make a fault of what stands in the docs, such as ``Close(1011, after=3)``; nothing in it is executed."""
     try:
-        call = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError):
-        call = ast.Constant(None)
-    name = call.func if isinstance(call, ast.Call) else call
-    kind = getattr(faults, name.id) if isinstance(name, ast.Name) and name.id in _FAULTS else None
-    if kind is None:
-        raise argparse.ArgumentTypeError(
-            f"expected a fault such as Close(1011, after=3), of {', '.join(_FAULTS)}; got {text}"
-        )
-    try:
-        positional = [_literal(each) for each in call.args] if isinstance(call, ast.Call) else []
-        named = {str(each.arg): _literal(each.value) for each in getattr(call, "keywords", ())}
-        signature = inspect.signature(kind)
-        if "until" in signature.parameters:
-            named["until"] = threading.Event()  # for ever: nobody is here who could set it
-        fields = signature.bind(*positional, **named).arguments
-        types = get_type_hints(kind)
-        for field, value in fields.items():  # the class itself does not look
-            if field == "body":
-                if not isinstance(value, (str, bytes, dict, type(None))):
-                    raise TypeError(f"body: expected a text, bytes, a dict or None, got {value!r}")
-            elif field != "until":
-                msgspec.convert(value, types[field])
-        made: Fault = kind(**fields)
-        return made
-    except (TypeError, ValueError) as error:
-        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
+        return fault_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
-
-def _literal(node: ast.expr) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        raise ValueError("a fault's arguments are numbers, texts, None, True, False, and dicts of them") from None
-
-
-_FAULTS = sorted(
-    name
-    for name in faults.__all__
-    if name not in ("Fault", "ContextFault", "RequestFault")  # the bases of the others
-)
 
 # The server's options that are options of the command lines too, with argparse's settings for each.
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -115,6 +75,12 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "flag": "--allow-origin",
         "help": argparse.SUPPRESS,
         "type": lambda text: frozenset(text.split(",")),
+    },
+    "inspector": {
+        "flag": "--no-inspector",
+        "help": "do not show what is said and heard in a browser of this machine",
+        "action": "store_false",
+        "default": True,
     },
     "strict_phonemes": {"help": argparse.SUPPRESS, "action": "store_true"},
     **{
@@ -189,6 +155,8 @@ def serve(*, tls_cert: Optional[str] = None, tls_key: Optional[str] = None, **op
         print(_told(server.url, server.websocket_url, key), flush=True)
         if server.host in ("", "0.0.0.0", "::"):
             print(f"from other machines: {_elsewhere(server)}", file=sys.stderr)
+        if server.inspector_url is not None:
+            print(f"see what is said and heard, in a browser: {server.inspector_url}", file=sys.stderr)
         admitted = "any API key" if options.get("api_keys") is None else "the API keys that were given"
         print(f"{admitted} will do; Ctrl-C ends it", file=sys.stderr)
         stop.wait()

@@ -17,6 +17,7 @@ from .faults import Moment
 from .generation import ConcurrencyLimit
 from .hearing.memory import Memory
 from .hearing.sphinx import Recogniser
+from .inspector import Inspector
 from .memory import GiveBack
 from .peer_protocol import PeerProtocol
 from .recorder import Handshake, Recorder
@@ -61,6 +62,7 @@ class App:
         fault_plan: What is to go wrong.
         speaker: The voice.
         concurrency: The limit of generations, and of connections.
+        inspector_token: Who has it may look on at ``/inspector``; ``None``: there is no inspector.
 
     Threads: the server's loop only.
     """
@@ -72,6 +74,7 @@ class App:
         fault_plan: FaultPlan,
         speaker: Speaker,
         concurrency: ConcurrencyLimit,
+        inspector_token: Optional[str] = None,
     ) -> None:
         self._options = options
         self._recorder = recorder
@@ -85,6 +88,11 @@ class App:
         speaker.on_spoken = lambda audio, audio_format, words: self._memory.remember(
             audio, audio_format.encoding, audio_format.sample_rate_hz, words
         )
+        self._inspector: Optional[Inspector] = None
+        if inspector_token is not None:
+            slots = self._concurrency.state
+            self._inspector = Inspector(inspector_token, options.inspector_bytes, fault_plan, slots)
+            recorder.observer = self._inspector
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._request_tasks: set[asyncio.Task[None]] = set()
         owner_id = str(uuid.uuid4())
@@ -129,6 +137,8 @@ class App:
         for path in ("/tts/websocket", MANUAL_PATH, AUTO_PATH):
             router.add_get(path, self._websocket, allow_head=False)
         router.add_get("/", self._public(_status), allow_head=False)
+        if self._inspector is not None:
+            self._inspector.add_routes(router)
         for route in self._routes:
             # The service's own clients write some paths with a slash at the end; both forms work.
             for path in {route.path, route.path.rstrip("/")}:
@@ -150,6 +160,8 @@ class App:
         """End all requests, and all connections, properly where the peer answers within half a second."""
         self._give_back.close()
         self._recogniser.close()
+        if self._inspector is not None:
+            self._inspector.close()
         for task in list(self._request_tasks):
             task.cancel()
         for connection in list(self._connections):
@@ -199,6 +211,7 @@ class App:
                     )
                 return await self._serve(responder, lambda: admit(request), most_bytes, answer)
             finally:
+                responder.is_over()
                 self._request_tasks.discard(task)
                 if most_bytes > JSON_BYTES or request.body_exists:
                     self._give_back.soon()
@@ -236,6 +249,7 @@ class App:
         responder.number = self._recorder.add_handshake(Handshake(request.path, query, headers))
         await self._fault_plan.apply(Moment.HANDSHAKE, responder)
         if responder.fault_response is not None:
+            responder.refused_socket(self._recorder, responder.fault_response)
             return responder.fault_response
         socket = web.WebSocketResponse(
             autoping=False, autoclose=False, compress=False, max_msg_size=_MOST_MESSAGE_BYTES
@@ -253,6 +267,7 @@ class App:
         except ApiError as exc:
             response = responder.error_response(exc)
             response.force_close()  # what follows is no request
+            responder.refused_socket(self._recorder, response)
             return response
         socket.headers["X-Request-Id"] = responder.request_id
         await socket.prepare(request)
@@ -280,11 +295,16 @@ class App:
         assert task is not None
         self._connections[connection] = task
         self._recorder.count_opened()
+        observer = self._recorder.observer
+        if observer is not None:
+            observer.opened(responder.number, request.path, responder.version)
         try:
             await connection.serve()
         finally:
             del self._connections[connection]
             self._recorder.count_closed()
+            if observer is not None:
+                observer.closed(responder.number)
             self._give_back.soon()
         return socket
 

@@ -60,6 +60,10 @@ class ConcurrencyLimit:
             )
         self._taken += 1
 
+    def state(self) -> tuple[int, Optional[int]]:
+        """Return how many are taken, and of how many."""
+        return self._taken, self.limit
+
     def release(self) -> None:
         """Return a slot that was taken."""
         self._taken -= 1

@@ -8,8 +8,9 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Callable, NamedTuple, Union
+from typing import Any, Callable, NamedTuple, Optional, Union
 
+from .observer import Observer
 from .requests import weight_of
 
 __all__ = ["Handshake", "Heard", "Recorder", "Request", "Upload"]
@@ -70,10 +71,14 @@ class Recorder:
     Args:
         record: Keep what is seen. Otherwise it is only counted.
 
+    Attributes:
+        observer: Who looks on; set by the server's loop before anything is served, and never again.
+
     Threads: any. ``_lock`` guards every attribute. It is held briefly, and never while a condition is called.
     """
 
     def __init__(self, *, record: bool) -> None:
+        self.observer: Optional[Observer] = None
         self._record = record
         self._lock: Any = threading.RLock()  # one that knows who has it; nobody enters it twice
         self._wakers: list[weakref.ref[queue.SimpleQueue[None]]] = []

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import itertools
 import logging
+import secrets
 import threading
 from types import TracebackType
 from typing import Any, Callable, Optional
@@ -63,6 +64,7 @@ class LocalServer:
         self._fault_plan = FaultPlan(options.faults)
         self._concurrency = ConcurrencyLimit(options.concurrency_limit)
         self._speaker = Speaker(options.engine)
+        self._inspector_token = secrets.token_urlsafe(24) if options.inspector else None
         self._thread = threading.Thread(
             target=self._run,
             name=f"cartesia-sync-local-server-{next(_numbers)}",
@@ -165,6 +167,14 @@ class LocalServer:
     def websocket_url(self) -> str:
         """The base URL for WebSockets, without a path."""
         return f"{'wss' if self._options.ssl_context else 'ws'}://{self._authority}"
+
+    @property
+    def inspector_url(self) -> Optional[str]:
+        """Where a browser of this machine sees what is said and heard; ``None`` without ``inspector=True``.
+
+        Its ``t`` is a secret of this server's: who has it reads along.
+        """
+        return None if self._inspector_token is None else f"{self.url}/inspector?t={self._inspector_token}"
 
     @property
     def _authority(self) -> str:
@@ -275,7 +285,14 @@ class LocalServer:
             self._ready.set()
 
     async def _serve(self) -> None:
-        app = App(self._options, self._recorder, self._fault_plan, self._speaker, self._concurrency)
+        app = App(
+            self._options,
+            self._recorder,
+            self._fault_plan,
+            self._speaker,
+            self._concurrency,
+            inspector_token=self._inspector_token,
+        )
         runner = web.AppRunner(
             app.application(),
             access_log=None,

@@ -79,6 +79,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             ``None``: what the server's own voice has spoken is known again, and PocketSphinx hears the rest.
         listen_limit: How many sessions that listen may be open at once, on the whole server. ``None``: no limit.
         listen_idle_timeout: Seconds without a message after which such a session is closed. ``None``: never.
+        inspector: Serve ``/inspector``, a page that shows what is said and heard; see ``LocalServer.inspector_url``.
+        inspector_bytes: How much of that is kept, audio included; the oldest goes first.
 
     Raises:
         TypeError: ``api_keys`` or ``allow_origins`` is a text.
@@ -124,6 +126,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     hears: Optional[Sequence[str]] = None
     listen_limit: Optional[int] = None
     listen_idle_timeout: Optional[float] = 180.0
+    inspector: bool = False
+    inspector_bytes: int = 64 * 1024**2
 
     def __post_init__(self) -> None:
         if self.chunk_bytes < 4:
@@ -137,6 +141,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("listen_limit must be 1 or more; None is no limit")
         if isinstance(self.hears, str):
             raise ValueError("hears is a list of texts, not one text")
+        if self.inspector_bytes < 1024:
+            raise ValueError(f"inspector_bytes must be 1024 or more; got {self.inspector_bytes}")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be 0 to 65535; got {self.port}")
         # Copies, so that nothing changes while the server runs.

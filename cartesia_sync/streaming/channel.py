@@ -468,6 +468,7 @@ class Channel:
             frames = [wire.frame(each.payload) for each in messages]
             facts.update(messages=messages, frames=frames, first_sent_at=messages[0].sent_at)
             self._store(map(wire.unsent.extend, (frames,)), **facts)
+            wire.tell(messages)
         else:
             leading = [text for text in texts if text]
             facts.update(messages=[], frames=[], leading=leading, wire=None, first_sent_at=None, held_done=done)

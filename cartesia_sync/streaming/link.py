@@ -61,6 +61,7 @@ class Link:
         Registry.lock    the state, _wire, _reader, _loss, the registry, and what a channel says that it guards; never
                          held across I/O, users' code, or a wait
         Duplex._io_lock  (leaf) one send or recv that cannot block
+        _Outbox._lock    (leaf) what is to be told an inspector; a few steps
 
     Each is taken by ``with`` over C code alone (see locks.py), and what is done under Registry.lock is done in one step
     at its end, so that an interrupt before it changes nothing. A thread that holds one may be interrupted by a signal's
@@ -384,6 +385,7 @@ class Link:
                         channel.slot = slot
                         channel.send_all(wire, messages, frames, move=None)
                         wire.wake()  # so that it leaves
+                        wire.tell(messages)
                         return
         except CartesiaError as error:
             self._fail_send(channel, error)
@@ -491,6 +493,7 @@ class Link:
                 return None
             if channel.first_sent_at == message.sent_at:
                 channel.mailbox.wake()  # a receiver may have been waiting without a timeout
+        wire.tell([*(sent or ()), message])
         if self._slots is not None:
             self._slots.note_push(self, channel, is_last=message.move is ChannelMove.FINISH)
         return frame
@@ -601,6 +604,7 @@ class Link:
                     if self._wire is wire and len(messages) == len(channel.messages):
                         channel.send_all(wire, messages, frames, move=None)
                         break
+            wire.tell(messages)
             wire.finish(frames[-1], Deadline(self._timeout.write))
         except CartesiaError as error:
             self._fail_send(channel, error)

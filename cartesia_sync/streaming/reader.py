@@ -228,6 +228,8 @@ class Reader:
         Raises:
             ProtocolError: Nobody can tell whose message it is, so that no context of the connection can be whole.
         """
+        if wire.tap is not None:
+            wire.tap.heard(message)
         if isinstance(message, BinaryMessage):
             raise _unattributable(wire, _BINARY, f"a binary message of {len(message)} bytes; events are texts")
         try:

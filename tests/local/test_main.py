@@ -40,7 +40,9 @@ def test_it_serves_until_a_signal_and_ends_quietly(number: signal.Signals) -> No
         finally:
             process.kill()
     assert process.returncode == 0
-    assert errors == "any API key will do; Ctrl-C ends it\n"
+    inspector, rest = errors.split("\n", 1)
+    assert re.fullmatch(r"see what is said and heard, in a browser: http://\S+/inspector\?t=\S{32}", inspector)
+    assert rest == "any API key will do; Ctrl-C ends it\n"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")

@@ -38,9 +38,14 @@ def another(name: str) -> Any:
     return SPECIAL[name] if name in SPECIAL else not default if isinstance(default, bool) else default + 1
 
 
+def another_there(name: str) -> Any:
+    """A value that is not the default of the command line."""
+    return False if name == "inspector" else another(name)
+
+
 def argument(name: str) -> list[str]:
     """Say that on the command line."""
-    option, value = name.replace("_", "-"), another(name)
+    option, value = name.replace("_", "-"), another_there(name)
     if isinstance(value, bool):
         return [f"--{option}" if value else f"--no-{option}"]
     if isinstance(value, frozenset):
@@ -83,7 +88,10 @@ def test_the_command_line_takes_its_options_and_defaults_from_there() -> None:
     given = vars(parser.parse_args([]))
     assert set(given) - {"tls_cert", "tls_key"} == set(__main__._OPTIONS) <= set(DEFAULTS)
     assert given.pop("faults") == []
-    assert {name for name in given if given[name] != DEFAULTS.get(name)} == {"port"}  # one that is known
+    assert {name for name in given if given[name] != DEFAULTS.get(name)} == {
+        "port",
+        "inspector",
+    }  # one that is known, and one to look at
 
 
 @pytest.mark.parametrize("name", __main__._OPTIONS)
@@ -96,7 +104,7 @@ def test_every_option_of_the_command_line_reaches_the_server(name: str, monkeypa
 
     monkeypatch.setattr(__main__, "LocalServer", refuse)
     assert __main__.main(["--fault", "Close()"] if name == "faults" else argument(name)) == 1
-    assert received[name] == ([Close()] if name == "faults" else another(name))
+    assert received[name] == ([Close()] if name == "faults" else another_there(name))
 
 
 def test_the_command_of_the_package_has_the_same_options(monkeypatch: pytest.MonkeyPatch) -> None:

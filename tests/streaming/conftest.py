@@ -7,7 +7,7 @@ import json
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Optional
 
 import pytest
@@ -28,12 +28,14 @@ class StepWire:
     """Stands where the real wire stands: what the test says is heard, and what is said is kept."""
 
     is_in_use_here = False
+    tap = None
     response_headers: dict[str, str] = {}  # noqa: RUF012  # nobody adds to it
 
     def __init__(self) -> None:
         self._inbox: queue.Queue[Any] = queue.Queue()
         self._sent = threading.Condition()
         self.sent: list[dict[str, Any]] = []
+        self.told: list[dict[str, Any]] = []  # to whoever looks on
         self.closed_with: Optional[tuple[int, str]] = None
         self.pings = 0
         self.is_shut = False
@@ -146,6 +148,9 @@ class StepWire:
             self._sent.notify_all()
         self._inbox.put(WOKEN)
 
+    def tell(self, messages: Iterable[Any]) -> None:
+        self.told += [json.loads(message.payload) for message in messages]
+
     def post(self, message: bytes) -> None:
         with self._sent:
             self.sent.append(json.loads(message))
@@ -204,7 +209,7 @@ class Stage:
 
 
 @pytest.fixture
-def make_stage() -> Iterator[Callable[..., Stage]]:
+def make_stage(request: pytest.FixtureRequest) -> Iterator[Callable[..., Stage]]:
     stages: list[Stage] = []
 
     def make(timeout: Timeout = Timeout(), *, close: float = 2.0, **options: Any) -> Stage:  # noqa: B008  # frozen, so that all may share it
@@ -214,6 +219,11 @@ def make_stage() -> Iterator[Callable[..., Stage]]:
     yield make
     for stage in stages:
         stage.connection.close()
+        if request.path.stem == "test_interrupts":
+            continue  # between the two there is a place where it strikes, and nobody but the page misses anything
+        for wire in stage.wires:
+            untold = [each for each in wire.sent if each not in wire.told and not each.get("cancel")]
+            assert not untold, "it was sent, and whoever looks on was not told"
 
 
 @pytest.fixture

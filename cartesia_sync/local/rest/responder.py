@@ -19,6 +19,7 @@ from multidict import CIMultiDict
 from ..events import error_body
 from ..fault_plan import FaultPlan
 from ..faults import Moment, Place
+from ..observer import Observer
 from ..recorder import Recorder, Request, Upload
 from ..requests import NEWEST_VERSION, ApiError, invalid_request, parse_json
 from ..voice.audio_format import AudioFormat
@@ -83,6 +84,7 @@ class Responder:
         # What faults do in the body: after how many bytes, and what, in that order.
         self._interruptions: list[tuple[int, Callable[[], Awaitable[Any]]]] = []
         self._sent = 0
+        self._observer: Optional[Observer] = None
 
     async def read(
         self, recorder: Recorder, admit: Callable[[], None], *, most_bytes: int = JSON_BYTES, timeout: Optional[float]
@@ -110,6 +112,9 @@ class Responder:
         headers = CIMultiDict(self.request.headers)
         request = Request(self.request.method, self.request.path, query, headers, self.body)
         self.number = recorder.add_request(request)
+        self._observer = recorder.observer
+        if self._observer is not None:
+            self._observer.asked(self.number, request.method, request.path, self.body)
         await self._fault_plan.apply(Moment.REQUEST, self)
         # Now and not while the answer is sent, so that each request has its own, however long the answer is.
         await self._fault_plan.apply(Moment.ANSWER, self)
@@ -184,6 +189,14 @@ class Responder:
         """Return an answer for aiohttp to send, or send it here if faults are due in it."""
         response.headers.setdefault("X-Request-Id", self.request_id)
         if not self._interruptions or response is self._stream or not isinstance(response, web.Response):
+            if self._observer is not None and isinstance(response, web.Response):
+                self._observer.answered(
+                    self.number,
+                    response.status,
+                    response.content_type,
+                    response.body if isinstance(response.body, bytes) else b"",
+                )
+                self._observer.ended(self.number, "whole")
             return response
         body = response.body if isinstance(response.body, bytes) else b""
         self._stream = web.StreamResponse(status=response.status, headers=response.headers)
@@ -235,12 +248,17 @@ class Responder:
         assert self._stream is not None
         await self._put(b"")
         await self._stream.write_eof()
+        if self._observer is not None:
+            self._observer.ended(self.number, "whole")
         return self._stream
 
     async def _put(self, data: bytes) -> None:
         assert self._stream is not None
         if not self._stream.prepared:
             await self._stream.prepare(self.request)
+        if self._observer is not None:
+            content_type = self._stream.headers.get("Content-Type", "")
+            self._observer.answered(self.number, self._stream.status, content_type, data)
         if not data:
             return
         transport, clock = self.request.transport, None
@@ -252,6 +270,18 @@ class Responder:
             if clock is not None:
                 clock.cancel()
         self._sent += len(data)
+
+    # ---- for whoever looks on
+
+    def refused_socket(self, recorder: Recorder, response: web.Response) -> None:
+        """Tell that a WebSocket was refused."""
+        if recorder.observer is not None:
+            recorder.observer.refused(self.number, self.request.path, self.version, response.status)
+
+    def is_over(self) -> None:
+        """Tell that nothing more will be answered, if nobody has told it: the peer has left."""
+        if self._observer is not None:
+            self._observer.ended(self.number, "left")
 
     # ---- for faults; see HttpPeer
 
@@ -291,6 +321,8 @@ class Responder:
 
     async def cut(self, *, reset: bool = False) -> NoReturn:
         """End the connection here: by the end of the stream, or by a reset."""
+        if self._observer is not None:
+            self._observer.ended(self.number, "cut")
         transport = self.request.transport
         if transport is not None and reset:
             _reset(transport)

@@ -135,6 +135,8 @@ class Connection:
         if self._is_closing:
             return
         self._is_closing = True
+        if self._recorder.observer is not None:
+            self._recorder.observer.closing(self._number, code, reason)
         self._transport.write(_close_frame(code, reason))
         self._loop.call_later(_CLOSE_TIMEOUT, self._transport.abort)
 
@@ -203,6 +205,8 @@ class Connection:
 
     async def _handle_message(self, data: Union[str, bytes]) -> None:
         """Act on a client message. Waits for no peer: a task sends what there is to answer."""
+        if self._recorder.observer is not None:
+            self._recorder.observer.said(self._number, data)
         message: Any = None
         error: Optional[ApiError] = None
         if isinstance(data, bytes):
@@ -354,6 +358,8 @@ class Connection:
             return
         self._last_traffic = self._loop.time()
         self._backlog.is_stuck = True
+        if self._recorder.observer is not None:
+            self._recorder.observer.heard(self._number, event)
         try:
             await self._socket.send_str(event)
         except ConnectionError as exc:

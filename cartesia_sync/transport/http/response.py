@@ -29,6 +29,7 @@ from .request import Request, Slot
 if TYPE_CHECKING:
     import requests
 
+    from ..mirror import Call
 log = logging.getLogger("cartesia_sync.http")
 
 PIECE_BYTES = 64 << 10
@@ -44,7 +45,9 @@ class Response:
     and a finalizer may call it anywhere.
     """
 
-    def __init__(self, response: requests.Response, request: Request, *, retries_taken: int = 0) -> None:
+    def __init__(
+        self, response: requests.Response, request: Request, *, retries_taken: int = 0, call: Optional[Call] = None
+    ) -> None:
         self._response = response
         self.retries_taken = retries_taken
         self.elapsed = response.elapsed
@@ -58,6 +61,10 @@ class Response:
         self.has_known_length: bool = bool(self._raw.chunked) or self._raw.length_remaining is not None
         """Whether the end of the body can be distinguished from its breaking off."""
         self.received_bytes = 0
+        self._call = call
+        if call is not None:
+            self._content_type = str(response.headers.get("content-type", ""))
+            call.answered(self.status_code, self._content_type, b"")
 
     def hold(self, slot: Slot) -> None:
         """Keep a slot until the body's end, ``close()``, or the collector."""
@@ -85,7 +92,11 @@ class Response:
         try:
             for piece in self._inflated(self._raw_pieces()):
                 self.received_bytes += len(piece)
+                if self._call is not None:
+                    self._call.answered(self.status_code, self._content_type, piece)
                 yield piece
+            if self._call is not None:
+                self._call.ended("whole")
             return
         except urllib3.exceptions.ReadTimeoutError as error:
             failure, cause = read_timeout(self.request), system_error_behind(error)
@@ -96,6 +107,8 @@ class Response:
             failure, cause = self.broken(f"broke off: {error}"), system_error_behind(error)
         finally:
             self.close()
+            if self._call is not None:
+                self._call.ended("left")
         raise failure from cause  # outside of the handler: urllib3's exceptions hold the pool, and with it a proxy
 
     def check_length_was_said(self) -> None:

@@ -9,7 +9,7 @@ import os
 import queue
 import ssl
 from contextlib import suppress
-from typing import Any, Callable, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -37,6 +37,9 @@ from .request import Request
 from .response import Response, give_back, read_timeout, system_error_behind
 from .tls_adapter import TLSAdapter
 
+if TYPE_CHECKING:
+    from ..mirror import Mirror
+
 SHORTEST_TIMEOUT = 0.001
 """In place of 0, which a socket takes as not to wait at all, and which urllib3 refuses."""
 _HARMLESS_HEADERS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "range", "user-agent"}
@@ -55,6 +58,7 @@ class Http:
 
     def __init__(self, trust: Callable[[], ssl.SSLContext]) -> None:
         self._trust = trust
+        self.mirror: Optional[Mirror] = None  # whom to tell what is asked and answered
         # By process: the parent's session is neither used nor closed in the child. And without a lock, which could be
         # held at the fork: if two threads make a session at once, one of the two is kept.
         self._by_process: dict[int, _Live] = {}
@@ -170,6 +174,12 @@ class Http:
 
     def _attempt_once(self, request: Request, number: int) -> Response:
         request = request.attempted()
+        call = None
+        if self.mirror is not None:
+            content_type = next(
+                (value for name, value in request.headers.items() if name.lower() == "content-type"), ""
+            )
+            call = self.mirror.asked(request.method, request.path, content_type, request.body)
         try:
             answer = self._live.session.request(
                 request.method,
@@ -183,8 +193,10 @@ class Http:
             )
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
             failure, reason = _translated(error, request)
+            if call is not None:
+                call.ended("cut")
         else:
-            return self._accepted(Response(answer, request, retries_taken=number))
+            return self._accepted(Response(answer, request, retries_taken=number, call=call))
         # Outside of the handler: requests' exceptions hold the request, and with it the key.
         raise failure from reason
 

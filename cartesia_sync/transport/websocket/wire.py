@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import codecs
 import functools
-from collections.abc import Mapping
-from typing import Callable, Optional, cast
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Callable, Optional, Protocol, cast
 
 import websocket
 from websocket import ABNF
@@ -24,6 +24,9 @@ from ...errors import (
 )
 from ..deadline import Deadline
 from .duplex import Duplex, Frame, SilenceError, WokenError
+
+if TYPE_CHECKING:
+    from ..mirror import Tap
 
 MAX_MESSAGE_BYTES = 16 << 20
 _LARGEST_CONTROL_BYTES = 125
@@ -58,6 +61,14 @@ class BinaryMessage(Message):
     __slots__ = ()
 
 
+class Payload(Protocol):
+    """A message of a channel."""
+
+    @property
+    def payload(self) -> bytes:
+        """What is sent of it."""
+
+
 class Wire:
     """One open WebSocket connection.
 
@@ -81,6 +92,7 @@ class Wire:
         self.was_woken = False  # whether the last read returned None because of wake(), and not at its deadline
         self.unsent = duplex.unsent
         """What stands in line to be sent. To append a frame is to send it; ``finish`` waits for it."""
+        self.tap: Optional[Tap] = None  # whom to tell what is said and heard; set before the wire is used
 
     # ---- reader thread only
 
@@ -218,6 +230,8 @@ class Wire:
 
         If the connection is broken already, the next read says so. Does not wait.
         """
+        if self.tap is not None:
+            self.tap.said(message)
         self._post(message, ABNF.OPCODE_TEXT)
 
     def _post(self, data: bytes, opcode: int) -> None:
@@ -228,6 +242,8 @@ class Wire:
 
     def release(self) -> None:
         """Close the socket. The reader's last act."""
+        if self.tap is not None:
+            self.tap.closed()
         self._duplex.close()
 
     # ---- any thread
@@ -238,6 +254,12 @@ class Wire:
         if is_binary:
             return Frame(_masking()(message, _BINARY))
         return Frame(_frame(message, ABNF.OPCODE_TEXT))
+
+    def tell(self, messages: Iterable[Payload]) -> None:
+        """Tell whoever looks on that these are in line. Does not wait."""
+        if self.tap is not None:
+            for message in messages:
+                self.tap.said(message.payload)
 
     def write(self, message: bytes, deadline: Deadline) -> None:
         """Send one text message, and wait until it has left; as ``finish``."""
