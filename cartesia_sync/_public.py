@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from .resources.pages import SyncCursorIDPage
     from .speech.captions import Captions, Cue
     from .speech.frames import Frame, Frames, frames_of
+    from .speech.joining import LongSpeech
     from .speech.player import Heard, Playback, Player
     from .speech.recording import Recording
     from .speech.words import Phoneme, Word
@@ -81,6 +82,7 @@ _LATER = {
     "Frame": "speech.frames",
     "Frames": "speech.frames",
     "Heard": "speech.player",
+    "LongSpeech": "speech.joining",
     "Phoneme": "speech.words",
     "Playback": "speech.player",
     "Player": "speech.player",
@@ -134,6 +136,7 @@ __all__ = [
     "InternalServerError",
     "LimitError",
     "LimitUnreachableError",
+    "LongSpeech",
     "MailboxFullError",
     "MalformedEventError",
     "MessageTooBigError",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, Optional, Union
+from typing import IO, TYPE_CHECKING, NamedTuple, Optional, Union
 
 from ..audio.encoders import EncodedWriter, check, writer
 from ..audio.files import WholeFile
@@ -17,7 +17,18 @@ from ..audio.kinds import sound_kind_of
 from ..audio.wav import MAX_AUDIO_BYTES, WavWriter
 from ..protocol.formats import RawFormat, require_whole_samples
 from ..protocol.words import TAG, has_words
-from .captions import Captions, captions_of, ends_clause, ends_sentence, kind_of, load_pysubs2
+from .captions import (
+    MAX_CHARS,
+    MAX_LINES,
+    MAX_SECONDS,
+    MIN_SECONDS,
+    Captions,
+    captions_of,
+    ends_clause,
+    ends_sentence,
+    kind_of,
+    load_pysubs2,
+)
 from .sentences import masked
 from .words import Word
 
@@ -83,9 +94,27 @@ class LongSpeech:
     words: tuple[Word, ...] = field(repr=False)
     paragraphs: tuple[Paragraph, ...] = field(repr=False)
 
-    def captions(self, **limits: Any) -> Captions:
-        """Return captions; the limits are those of ``Recording.captions``."""
-        return captions_of(self.words, self.transcript, **limits)
+    def captions(
+        self,
+        *,
+        max_chars: int = MAX_CHARS,
+        max_lines: int = MAX_LINES,
+        max_seconds: float = MAX_SECONDS,
+        min_seconds: float = MIN_SECONDS,
+    ) -> Captions:
+        """Return captions, to be saved as ``.srt``, ``.vtt``, ``.ass`` or ``.json``; see ``Recording.captions``.
+
+        Raises:
+            ValueError, TypeError: A limit is not valid.
+        """
+        return captions_of(
+            self.words,
+            self.transcript,
+            max_chars=max_chars,
+            max_lines=max_lines,
+            max_seconds=max_seconds,
+            min_seconds=min_seconds,
+        )
 
 
 def pieces_of(text: str, longest: int = LONGEST) -> Iterator[Piece]:

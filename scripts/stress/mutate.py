@@ -112,7 +112,7 @@ streaming/compat_v2.py | streaming/test_limits
     if context._channel.unspoken is not None: => if False:
 streaming/channel.py | streaming/test_metrics
     self.refusals + is_refused => self.refusals
-    tell = self.tellers.pop() => tell = self.tellers[-1]
+    tell = (self.tellers or []).pop() => tell = (self.tellers or [])[-1]
     if self.is_cancel_requested and (not => if False and (not
 streaming/reader.py | streaming/test_metrics
     elif self._read_at - before > channel.longest_gap: => else:
@@ -171,7 +171,7 @@ speech/recording.py | speech/test_recording
     if event is self._kept: => if False:
     if event.context_id is not None and event.context_id != self.context_id: => if False:
     elif event.context_id is not None:  # one => elif True:  # one
-    self._whole_samples(audio_format) if part else self._audio_bytes => self._audio_bytes + 1
+    self._whole_samples(audio_format) if part else self._audio_bytes => self._audio_bytes
 audio/spool.py | audio/test_spool
     file.write(store.read(0, at), 0) => pass
     self._content[at:] = content => self._content += content
