@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from .resources.pages import SyncCursorIDPage
     from .speech.captions import Captions, Cue
     from .speech.frames import Frame, Frames, frames_of
+    from .speech.joining import LongSpeech
     from .speech.microphone import Microphone
     from .speech.player import Heard, Playback, Player
     from .speech.recording import Recording
@@ -85,6 +86,7 @@ _LATER = {
     "Frame": "speech.frames",
     "Frames": "speech.frames",
     "Heard": "speech.player",
+    "LongSpeech": "speech.joining",
     "Microphone": "speech.microphone",
     "Phoneme": "speech.words",
     "Playback": "speech.player",
@@ -141,6 +143,7 @@ __all__ = [
     "InternalServerError",
     "LimitError",
     "LimitUnreachableError",
+    "LongSpeech",
     "MailboxFullError",
     "MalformedEventError",
     "MessageTooBigError",

@@ -25,6 +25,7 @@ from cartesia_sync import (
     Cue,
     Frame,
     Heard,
+    LongSpeech,
     Metrics,
     Phoneme,
     SpokenContext,
@@ -44,6 +45,7 @@ from cartesia_sync.resources.events import Stream
 from cartesia_sync.resources.pages import SyncCursorIDPage
 from cartesia_sync.speech.captions import Captions
 from cartesia_sync.speech.frames import Frames
+from cartesia_sync.speech.joining import Paragraph
 from cartesia_sync.speech.player import Playback, Player
 from cartesia_sync.speech.recording import Recording
 from cartesia_sync.streaming.audio_stream import AudioStream
@@ -116,7 +118,7 @@ def listing() -> str:
     client = Cartesia(api_key="none")
     parts = [BEGINNING, *(section(name, type(thing)) for name, thing in nouns("client", client))]
     parts += [section(kind.__name__, kind) for kind in OTHERS]
-    parts += [entry(kind.__name__, kind) for kind in (Cue, Frame, Heard, Phoneme, Word)]
+    parts += [entry(kind.__name__, kind) for kind in (Cue, Frame, Heard, LongSpeech, Paragraph, Phoneme, Word)]
     parts += [functions("frames_of", frames_of), TAGS]
     parts += [functions(name, getattr(text, name)) for name in text.__all__]
     parts += [TYPES, entry("Timeout", Timeout), entry("Metrics", Metrics), entry("SpokenContext", SpokenContext)]

@@ -414,3 +414,33 @@ def listen() -> Cartesia:
         print(spoken.metrics.characters, spoken.outcome, spoken.request_id)
 
     return Cartesia(on_spoken=on_spoken)
+
+
+def keep_what_was_spoken(connection: cartesia_sync.Connection, client: Cartesia) -> None:
+    with connection.context(voice="id", add_timestamps=True) as context, cartesia_sync.Player("null") as player:
+        recording = context.record(context.speak(["Hello."], split="sentence"))
+        playback: cartesia_sync.Playback = player.play(recording)
+        heard: cartesia_sync.Heard = playback.wait(5.0)
+        seconds: float = recording.save("a.mp3") + recording.save(Path("a.srt")) + recording.save("a", kind="vtt")
+        word: cartesia_sync.Word = (*recording.words, *heard.words)[0]
+        place: Optional[int] = word.text_start
+        captions: cartesia_sync.Captions = recording.captions(max_chars=32)
+        captions.save("a.vtt")
+        for cue in captions:
+            seconds += cue.end - cue.start
+        for frame in context.frames(ms=20, events=recording):
+            audio: bytes = frame.audio
+        with context.stream("mp3") as stream:
+            for piece in stream:
+                audio = piece
+        context.save("a.opus", kind="opus")
+        context.save("a", kind="srt")  # type: ignore[arg-type]
+        recording.save("a", kind="m4a")  # type: ignore[arg-type]
+        context.stream("flac")  # type: ignore[arg-type]
+        context.speak("Hello.", split="word")  # type: ignore[arg-type]
+    pool = client.tts.pool(voice="id")
+    speech: cartesia_sync.LongSpeech = pool.say_long("One.", "a.flac", captions=Path("a.srt"), pause=1, voice="other")
+    starts: list[float] = [paragraph.start for paragraph in speech.paragraphs]
+    pool.say_long("One.", "a.flac", speeed=1)  # type: ignore[call-arg]
+    seconds += pool.say("One.").save("a.ogg")
+    print(audio, place, seconds, starts)

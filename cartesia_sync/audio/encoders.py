@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union, cast
 
 from ..extras import missing
 from ..protocol.formats import RawFormat, require_whole_samples
 from .files import BinaryTarget, WholeFile
-from .kinds import EncodedKind, Kind, StreamKind
+from .kinds import EncodedKind, Kind, StreamKind, sound_kind_of
 from .wav import WavWriter, streamed_wav_header
 
 if TYPE_CHECKING:
@@ -250,6 +251,26 @@ def writer(
     Raises: as ``EncodedWriter``.
     """
     return WavWriter(target, fmt) if kind == "wav" else EncodedWriter(target, kind, fmt)
+
+
+def save_sound(
+    target: str | os.PathLike[str] | BinaryTarget, kind: Optional[str], fmt: RawFormat, audio: Iterable[Buffer]
+) -> float:
+    """Write all of it to a file; return its length in seconds.
+
+    Args:
+        target: The file's name, or a writable binary file object.
+        kind: One of ``Kind``; None goes by the name's suffix, and writes WAV where that says nothing.
+        fmt: The audio's format.
+        audio: It, in pieces.
+
+    Raises: as ``check`` and ``sound_kind_of``; OSError where the file cannot be written.
+    """
+    chosen = sound_kind_of(target) if kind is None else cast("Kind", kind)
+    with writer(target, chosen, fmt) as file:
+        for piece in audio:
+            file.write(piece)
+    return file.seconds
 
 
 class StreamEncoder:

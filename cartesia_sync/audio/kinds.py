@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Optional, TypeVar
 
 Kind = Literal["wav", "mp3", "ogg", "opus", "flac"]
 EncodedKind = Literal["mp3", "ogg", "opus", "flac"]
@@ -43,6 +43,11 @@ def sound_kind_of(path: Any) -> Kind:
     if suffix in PICTURES:
         raise ValueError(f"{suffix} is a picture, which context.record() plots; got it for sound")
     return SOUNDS.get(suffix, "wav")
+
+
+def asks_for_captions(path: Any, kind: Optional[str]) -> bool:
+    """Whether it is captions that a kind, or where that is None a name, asks for."""
+    return suffix_of(path) in CAPTIONS if kind is None else kind in CAPTIONS.values()
 
 
 def kind_among(kinds: Mapping[str, K], path: Any, what: str) -> K:

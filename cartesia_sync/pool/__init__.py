@@ -5,7 +5,8 @@ Made by ``client.tts.pool()``; ``client.tts.connection()`` is the small sister.
 
 from __future__ import annotations
 
+from ..speech.words import Phoneme, Word
 from .pool import Pool
-from .spoken import Phoneme, Spoken, Word
+from .spoken import Spoken
 
 __all__ = ["Phoneme", "Pool", "Spoken", "Word"]

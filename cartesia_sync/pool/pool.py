@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import queue
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, Union, overload
 
 from ..closing import Closing
 from ..core import Core
-from ..errors import ForkedError
+from ..errors import APIConnectionError, ForkedError
+from ..protocol.formats import DEFAULT_OUTPUT_FORMAT, RawFormat
 from ..protocol.requests import Omit, SpeechOptions
 from ..protocol.timeouts import checked_seconds
 from ..streaming.connection import Connection
@@ -28,8 +30,15 @@ from .tasks import Here, Task, check_transcript
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ..audio.files import BinaryTarget
+    from ..audio.kinds import Kind
+    from ..speech.joining import Joiner, LongSpeech, Piece
+
 CONTEXTS_A_CONNECTION = 8
 """How many texts of ``submit`` and ``map`` a pool speaks at once on each connection, where the client has no limit."""
+
+SAID_AGAIN = 2
+"""How often ``say_long`` says a piece again that was lost."""
 
 _AHEAD = 2
 """How many texts wait beside those that have a slot, so that a slot that comes free is taken at once."""
@@ -224,6 +233,92 @@ class Pool(Closing):
     def _window(self) -> int:
         return self._most_at_once() + _AHEAD
 
+    def say_long(
+        self,
+        text: str,
+        path: Union[str, os.PathLike[str], BinaryTarget],
+        *,
+        captions: Union[str, os.PathLike[str], None] = None,
+        kind: Optional[Kind] = None,
+        pause: float = 0.5,
+        on_progress: Optional[Callable[[float], object]] = None,
+        **options: Unpack[PoolOptions],
+    ) -> LongSpeech:
+        """Speak a long text into one file: its paragraphs at once, as ``map`` does, joined in order.
+
+        Paragraphs are parted by blank lines; those of more than 1,000 characters are cut between sentences, and no tag
+        is cut. What a tag sets, such as the speed, holds until its paragraph, or piece, ends. A piece that is lost with
+        its connection is said again, twice at most. The audio is written as it comes, so that a book takes no more
+        memory than the pieces that are spoken at once, and the words and their times.
+
+        Args:
+            text: All of it.
+            path: Where the audio is to be; it appears there when it is whole, in place of one that is there already. Or
+                a writable binary file object.
+            captions: Where captions are to be, by the suffix SubRip, WebVTT, ASS or JSON; they appear with the audio.
+                Needs the extra ``captions``. Others are made of what this returns, by ``captions(max_chars=...)``.
+            kind: ``wav``, ``mp3``, ``ogg``, ``opus`` or ``flac``; None goes by the path's suffix, and writes WAV where
+                that says nothing. All but WAV need the extra ``audio``.
+            pause: Seconds of silence between two paragraphs.
+            on_progress: Called in this thread with the seconds of audio that are there, after each piece. What it
+                raises ends this call.
+            **options: As for ``say``; ``add_timestamps`` is asked for unless it is given here or was to the pool.
+
+        Returns the length, the words, which fit the text, and the paragraphs, with their times.
+
+        Raises:
+            TypeError: The text is none, or there is no such option.
+            ValueError: There is no such kind, it does not take the sample rate, or a WAV file will not hold so much;
+                captions were asked for without timestamps; or there is no letter or digit in the text.
+            ImportError: An extra is missing, which the error names.
+            OSError: A file cannot be written.
+            Others: As ``map``. Neither file is made then, and what is under way is cancelled.
+
+        Threads: any, at once. Waits for all of the text.
+        """
+        from ..speech.joining import Joiner, pieces_of
+
+        given = self._with(options)
+        given.setdefault("add_timestamps", True)
+        if captions is not None and not given["add_timestamps"]:
+            raise ValueError("captions need the times of words; got add_timestamps=False")
+        audio_format = RawFormat.if_known(given.get("output_format") or DEFAULT_OUTPUT_FORMAT)
+        pieces, again = itertools.tee(pieces_of(text))
+        transcripts = (piece.text for piece in again)
+        self._here()
+        joiner = Joiner(text, path, kind=kind, captions=captions, pause=pause, audio_format=audio_format)
+        spoken = _in_turn(self._here, given, transcripts, self._window, in_order=True)
+        with joiner, contextlib.closing(spoken):
+            self._join(joiner, zip(pieces, spoken), given, on_progress)
+        return joiner.speech
+
+    def _join(
+        self,
+        joiner: Joiner,
+        items: Iterable[tuple[Piece, Union[Spoken, Exception]]],
+        options: Mapping[str, Any],
+        on_progress: Optional[Callable[[float], object]],
+    ) -> None:
+        """Join what is spoken of pieces. No loop of this kind in a ``with`` block."""
+        for piece, item in items:
+            found = self._said_again(piece.text, item, options)
+            seconds = joiner.add(piece, [found.audio], found.audio_format, found.words)
+            if on_progress is not None:
+                on_progress(seconds)
+
+    def _said_again(self, transcript: str, item: Union[Spoken, Exception], options: Mapping[str, Any]) -> Spoken:
+        """Return what was spoken; say again what was lost with its connection."""
+        for _ in range(SAID_AGAIN):
+            if not isinstance(item, APIConnectionError):
+                break
+            try:
+                return self._here().say(transcript, options)
+            except APIConnectionError as error:
+                item = error
+        if isinstance(item, Exception):
+            raise item
+        return item
+
     # ---- everything else
 
     def stream(
@@ -338,7 +433,7 @@ def _in_turn(
     window: Callable[[], int],
     *,
     in_order: bool,
-) -> Iterator[Union[Spoken, Exception]]:
+) -> Generator[Union[Spoken, Exception], None, None]:
     """Give what was spoken, or what it failed with; see ``Pool.map``."""
     process = os.getpid()
     waiting: deque[Union[Task, _Refused]] = deque()

@@ -226,6 +226,8 @@ def _space_between(before: Word, word: Word, transcript: str) -> str:
 
 def _split(unit: _Unit, max_chars: int) -> list[_Unit]:
     """Part what is too long for a line, and texts without spaces at each character where a line may begin."""
+    if len(unit.text) <= max_chars and unit.text.isascii():
+        return [unit]
     pieces: list[str] = []
     width = 0
     for character in unit.text:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, Optional, Union
+from typing import IO, TYPE_CHECKING, NamedTuple, Optional, Union
 
 from ..audio.encoders import EncodedWriter, check, writer
 from ..audio.files import WholeFile
@@ -17,7 +17,18 @@ from ..audio.kinds import sound_kind_of
 from ..audio.wav import MAX_AUDIO_BYTES, WavWriter
 from ..protocol.formats import RawFormat, require_whole_samples
 from ..protocol.words import TAG, has_words
-from .captions import Captions, captions_of, ends_clause, ends_sentence, kind_of, load_pysubs2
+from .captions import (
+    MAX_CHARS,
+    MAX_LINES,
+    MAX_SECONDS,
+    MIN_SECONDS,
+    Captions,
+    captions_of,
+    ends_clause,
+    ends_sentence,
+    kind_of,
+    load_pysubs2,
+)
 from .sentences import masked
 from .words import Word
 
@@ -33,6 +44,8 @@ CHARACTERS_A_SECOND = 15.0
 """Of speech, about; to tell whether a WAV file will hold a text."""
 
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n\s*")
+_SLOW = re.compile("[\u3040-\u9fff\uac00-\ud7af]")
+"""Chinese, Japanese and Korean: a syllable or more in each."""
 _TAG = re.compile(TAG, re.IGNORECASE)
 _SPACE = re.compile(r"\s+|(?<=[\u3002\uff01\uff1f])(?=\S)")  # Chinese and Japanese have none
 
@@ -83,9 +96,27 @@ class LongSpeech:
     words: tuple[Word, ...] = field(repr=False)
     paragraphs: tuple[Paragraph, ...] = field(repr=False)
 
-    def captions(self, **limits: Any) -> Captions:
-        """Return captions; the limits are those of ``Recording.captions``."""
-        return captions_of(self.words, self.transcript, **limits)
+    def captions(
+        self,
+        *,
+        max_chars: int = MAX_CHARS,
+        max_lines: int = MAX_LINES,
+        max_seconds: float = MAX_SECONDS,
+        min_seconds: float = MIN_SECONDS,
+    ) -> Captions:
+        """Return captions, to be saved as ``.srt``, ``.vtt``, ``.ass`` or ``.json``; see ``Recording.captions``.
+
+        Raises:
+            ValueError, TypeError: A limit is not valid.
+        """
+        return captions_of(
+            self.words,
+            self.transcript,
+            max_chars=max_chars,
+            max_lines=max_lines,
+            max_seconds=max_seconds,
+            min_seconds=min_seconds,
+        )
 
 
 def pieces_of(text: str, longest: int = LONGEST) -> Iterator[Piece]:
@@ -149,7 +180,7 @@ def _cut(plain: str, start: int, end: int, longest: int) -> int:
     return end if found is None else found.end()
 
 
-def check_size(kind: Kind, audio_format: Optional[RawFormat], characters: int) -> None:
+def check_size(kind: Kind, audio_format: Optional[RawFormat], text: str) -> None:
     """Find what keeps a long text from being written so, before any of it is spoken, which costs money.
 
     Raises:
@@ -159,10 +190,11 @@ def check_size(kind: Kind, audio_format: Optional[RawFormat], characters: int) -
     check(kind, audio_format)
     if kind != "wav" or audio_format is None:
         return
-    expected = characters / CHARACTERS_A_SECOND * audio_format.sample_rate * audio_format.sample_bytes
+    seconds = (len(text) + 2 * len(_SLOW.findall(text))) / CHARACTERS_A_SECOND
+    expected = seconds * audio_format.sample_rate * audio_format.sample_bytes
     if expected > MAX_AUDIO_BYTES:
         raise ValueError(
-            f"a WAV file holds 4 GiB, and {characters} characters will take about {expected / 2**30:.1f}: write .flac "
+            f"a WAV file holds 4 GiB, and {len(text)} characters will take about {expected / 2**30:.1f}: write .flac "
             "or .mp3, or ask for an output_format with fewer bytes"
         )
 
@@ -211,11 +243,13 @@ class Joiner:
         if not (math.isfinite(pause) and pause >= 0):
             raise ValueError(f"pause is a number of seconds, 0 or more; got {pause!r}")
         chosen = sound_kind_of(path) if kind is None else kind
-        check_size(chosen, audio_format, len(text))
+        check_size(chosen, audio_format, text)
         self._captions_kind = None
         self._captions: Optional[WholeFile] = None
         if captions is not None:
             self._captions_kind = kind_of(captions)
+            if isinstance(path, (str, os.PathLike)) and os.path.abspath(path) == os.path.abspath(captions):
+                raise ValueError(f"the audio goes to {os.fsdecode(path)!r}; the captions need another name")
             load_pysubs2()
             self._captions = WholeFile(captions)
         self._text, self._pause = text, pause

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union, cast
 
-from ..audio.kinds import CAPTIONS, suffix_of
+from ..audio.kinds import asks_for_captions
 from ..audio.spool import Spool
 from ..closing import Closing
 from ..errors import ContextStateError
@@ -271,22 +271,18 @@ class Recording(Closing):
             ContextStateError: Also where there is no audio, or for captions no words.
             Others: As ``audio``.
         """
-        from ..audio.encoders import writer
-        from ..audio.kinds import sound_kind_of
+        from ..audio.encoders import save_sound
 
-        if kind in CAPTIONS.values() if kind is not None else suffix_of(path) in CAPTIONS:
+        if asks_for_captions(path, kind):
             self.captions(part=part).save(path, kind=cast("Optional[CaptionKind]", kind))
             return self.seconds
-        chosen = sound_kind_of(path) if kind is None else cast("Kind", kind)
         self._check_whole(part=part)
         if not self._audio_bytes:
             why = "none has come" if part else "there is no letter or digit in its text"
             raise ContextStateError(f"context {self.context_id!r} has no audio to save: {why}; no file was made")
         audio_format = self._known_format()
-        with writer(path, chosen, audio_format) as file:
-            for piece in self._spool.pieces(self._whole_samples(audio_format) if part else self._audio_bytes):
-                file.write(piece)
-        return file.seconds
+        audio_bytes = self._whole_samples(audio_format) if part else self._audio_bytes
+        return save_sound(path, kind, audio_format, self._spool.pieces(audio_bytes))
 
     @property
     def words(self) -> tuple[Word, ...]:

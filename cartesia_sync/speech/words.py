@@ -207,6 +207,10 @@ def _without_tags(entries: Iterable[Entry]) -> Iterator[Entry]:
     """Take tags off, of which some versions of the service make words; one with spaces in it may be several."""
     begun: list[Entry] = []
     for entry in entries:
+        if not begun and "<" not in entry.text and "[" not in entry.text:
+            if entry.text.strip():
+                yield entry._replace(text=entry.text.strip())
+            continue
         begun.append(entry)
         text = " ".join(each.text for each in begun)
         if _BEGUN.search(text) and len(begun) < _LONGEST_TAG:

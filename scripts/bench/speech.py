@@ -1,10 +1,10 @@
 """What is done with speech that has come: one turn of it, printed as JSON. Run by ``__main__.py``.
 
-The names: ``mp3_ratio``, CPU time of encoding chunk by chunk to that of soundfile, given the whole; ``captions_s``, of
-one hour of speech, from the service's words to the cues; ``queue_ms``, from a chunk that is there to the queue that the
-device takes from; ``frame_us``, CPU time of ``frames_of`` for a frame, over that of bare slices, with the words of the
-speech in them (``frame_words_us``) and without; ``book_mib``, the memory that 500,000 characters take, and ``book_s``;
-``size_kib`` and ``save_ms`` of one text in each kind of file.
+The names: ``mp3_ratio``, CPU time of encoding chunk by chunk to that of soundfile, given the whole; ``captions_s``, CPU
+time for one hour of speech, from the service's words to the cues; ``queue_ms``, from a chunk that is there to the queue
+that the device takes from; ``frame_us``, CPU time of ``frames_of`` for a frame, over that of bare slices, with the
+words of the speech in them (``frame_words_us``) and without; ``book_mib``, the memory that 500,000 characters take, and
+``book_s``; ``size_kib`` and ``save_ms`` of one text in each kind of file.
 """
 
 from __future__ import annotations
@@ -107,11 +107,11 @@ def captions(share: float) -> dict[str, float]:
     recording = recording_of([*events, Done(context_id="a")], text, TELEPHONE)
     for _ in recording:
         pass
-    begun = time.perf_counter()
+    begun = time.process_time()
     cues = recording.captions()
-    cut = time.perf_counter() - begun
+    cut = time.process_time() - begun
     cues.content("srt")
-    return {"captions_s": cut, "captions_and_srt_s": time.perf_counter() - begun}
+    return {"captions_s": cut, "captions_and_srt_s": time.process_time() - begun}
 
 
 class Watched(deque[bytes]):

@@ -59,9 +59,9 @@ def test_say_gives_all_that_was_spoken(client: Cartesia, tmp_path: Path) -> None
         context = connection.context(voice=VOICE, output_format=FORMAT)
         context.push("Hello there, world.", continue_=False)
         assert spoken.audio == context.audio()
-    assert [each.word for each in spoken.words] == ["Hello", "there,", "world."]
+    assert [each.text for each in spoken.words] == ["Hello", "there,", "world."]
     assert isinstance(spoken.words[0], Word)
-    times = [(start, end) for _, start, end in (*spoken.words, *spoken.phonemes)]
+    times = [(start, end) for _, start, end, *_ in (*spoken.words, *spoken.phonemes)]
     assert all(0 <= start < end <= spoken.seconds + 0.1 for start, end in times)
     assert spoken.phonemes
     assert spoken.seconds == len(spoken.audio) / 2 / 8000 == spoken.metrics.audio_seconds
@@ -71,6 +71,30 @@ def test_say_gives_all_that_was_spoken(client: Cartesia, tmp_path: Path) -> None
         assert (file.getframerate(), file.readframes(file.getnframes())) == (8000, spoken.audio)
     assert spoken.transcript == "Hello there, world."
     assert spoken.metrics.characters == len(spoken.transcript)
+
+
+def test_what_was_spoken_becomes_a_file_of_any_kind_captions_and_a_picture(pool: Pool, tmp_path: Path) -> None:
+    text = 'Hello  there, "you". <break time="100ms"/>Again!'
+    spoken = pool.say(text, add_timestamps=True)
+    assert [(word.text, text[word.text_start : word.text_end]) for word in spoken.words] == [
+        (each, each) for each in ("Hello", "there,", '"you".', "Again!")
+    ]
+    assert spoken.aligned_to == len(text)
+    assert [cue.text for cue in spoken.captions()] == ['Hello there, "you". Again!']
+    assert [cue.text for cue in spoken.captions(max_lines=1, max_chars=20)] == ['Hello there, "you".', "Again!"]
+    begins = {"a.mp3": b"\xff", "a.opus": b"OggS", "a.flac": b"fLaC", "a.srt": b"1\n00:00:00", "a.vtt": b"WEBVTT"}
+    for name, begin in begins.items():
+        assert spoken.save(tmp_path / name) == spoken.seconds
+        assert (tmp_path / name).read_bytes().startswith(begin)
+    spoken.save(tmp_path / "b", kind="ogg")
+    assert (tmp_path / "b").read_bytes().startswith(b"OggS")
+    spoken.plot(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="sound is written to"):
+        spoken.save(tmp_path / "a.m4a")
+    with pytest.raises(ContextStateError, match="add_timestamps=True"):
+        pool.say("Hello.").save(tmp_path / "c.srt")
+    assert {path.name for path in tmp_path.iterdir()} == {*begins, "b", "a.png"}
 
 
 def test_what_was_spoken_travels(pool: Pool) -> None:

@@ -194,12 +194,15 @@ def test_a_text_without_a_word_makes_no_file(tmp_path: Path) -> None:
         ("a.wav", {"pause": "1"}, "number of seconds; got '1'"),
         ("a.opus", {"audio_format": RawFormat("pcm_s16le", 44100)}, "takes the sample rates"),
         ("a.wav", {"audio_format": RawFormat("pcm_f32le", 44100), "text": "x" * 500_000}, "holds 4 GiB"),
+        ("a.wav", {"audio_format": RawFormat("pcm_s16le", 44100), "text": "你" * 300_000}, "holds 4 GiB"),
+        ("a.srt", {"kind": "wav", "captions": "a.srt"}, "the captions need another name"),
     ],
 )
 def test_what_is_wrong_is_found_before_anything_is_spoken(
-    tmp_path: Path, name: str, options: dict[str, Any], words: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, options: dict[str, Any], words: str
 ) -> None:
     text = options.pop("text", "One.")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises((TypeError, ValueError), match=words):
         Joiner(text, tmp_path / name, **options)
     assert list(tmp_path.iterdir()) == []
@@ -217,9 +220,9 @@ def test_an_extra_that_is_missing_is_named_before_anything_is_spoken(
 
 
 def test_a_wav_file_that_will_hold_it_is_not_refused() -> None:
-    check_size("wav", RawFormat("pcm_s16le", 44100), 500_000)
-    check_size("flac", RawFormat("pcm_f32le", 44100), 5_000_000)
-    check_size("wav", None, 5_000_000)
+    check_size("wav", RawFormat("pcm_s16le", 44100), "x" * 500_000)
+    check_size("flac", RawFormat("pcm_f32le", 44100), "x" * 5_000_000)
+    check_size("wav", None, "x" * 5_000_000)
 
 
 def test_a_book_takes_no_more_memory_than_its_words(tmp_path: Path) -> None:
