@@ -23,6 +23,8 @@ The parts:
   stt       CPU time per event of streaming speech to text, and per frame of 100 ms that is fed: as fast as it goes,
             and at the pace of speech in fifty sessions
   limits    what it costs to take and release a slot, with all free, or with one of fifteen (ours alone)
+  texts     300 texts by 32 threads, where the service lets four speak: files, seconds and refusals of who knows the
+            limit, who learns it and who does neither, beside the official async client
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ TRIES = 3
 OFFICIAL = ("sync", "async")
 IN_THREADS = ("ours_apart", "sync_apart", "async_threads")
 PERCENTILES = ("p50_ms", "p99_ms", "max_ms")
-PARTS = ("cost", "latency", "first", "import", "memory", "speech", "stt", "limits")
+PARTS = ("cost", "latency", "first", "import", "memory", "speech", "stt", "limits", "texts")
 
 
 class Case(NamedTuple):
@@ -209,6 +211,11 @@ def run(options: argparse.Namespace, found: dict[str, Any]) -> None:
         command = [sys.executable, str(HERE / "limits.py"), str(max(int(1000 * options.share), 20))]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=BOUND)
         found["limits"] = {"ours": json.loads(done.stdout)}
+    if "texts" in options.parts:
+        tell("texts")
+        command = [sys.executable, str(HERE / "texts.py"), str(max(int(300 * options.share), 20))]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=2 * BOUND)
+        found["texts"] = json.loads(done.stdout)
 
 
 def speaking(rounds: int, share: float) -> dict[str, list[float]]:
@@ -247,6 +254,21 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Non
 
 
 def report(found: dict[str, Any]) -> None:
+    if "texts" in found:
+        first = found["texts"][0]
+        head = ("by", "files", "seconds", "x ideal", "429s", "CPU s")
+        rows = [
+            (
+                row["way"],
+                f"{row['files']}",
+                f"{row['seconds']:.2f}",
+                f"{row['seconds'] / row['ideal']:.3f}",
+                f"{row['refused']}",
+                f"{row['cpu_s']:.2f}",
+            )
+            for row in found["texts"]
+        ]
+        table(f"{first['texts']} texts where four may speak; ideal {first['ideal']:.2f} s", head, rows)
     if "limits" in found:
         figures = found["limits"]["ours"]
         table("a slot, microseconds a pair", ("limit", "us"), [(what, f"{each:.4g}") for what, each in figures.items()])

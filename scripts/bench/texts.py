@@ -1,13 +1,17 @@
-"""Many texts by 32 threads against a local server, in a process of its own, that lets four speak; prints a table.
+"""Many texts by 32 threads against a local server, in a process of its own, that lets four speak; prints JSON.
 
-``python texts.py TEXTS``. The ideal is the sum of the audio's seconds / pace / slots, of the files that were made.
-It is no floor: the local server does not wait out the last chunk of a text, so that short texts can take less. Compare
-a row with "semaphore by hand".
+``python texts.py TEXTS``: a list of rows. ``files`` are those that are whole; ``seconds`` is the wall time, ``ideal``
+the sum of the audio's seconds / pace / slots of all texts; ``refused`` counts the 429s of the server, ``cpu_s`` is this
+process's. The ideal is no floor: the local server does not wait out the last chunk of a text. The official client's
+rows are its async one: all texts at once behind ``asyncio.Semaphore(4)``, and behind one of 32, as where nobody knows
+the limit.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import multiprocessing
 import sys
 import threading
@@ -18,36 +22,45 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import cartesia
+
 from cartesia_sync import Cartesia, RateLimitError
 from cartesia_sync.limits import Learned
-from cartesia_sync.local import LocalServer
 
 SLOTS, THREADS, PACE, RATE, BOUND = 4, 32, 25, 8000, 300
 RAW: Any = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": RATE}
 SPOKEN: Any = {"model_id": "sonic-latest", "voice": "6ccbfb76-1fc6-48f7-b71d-91ac6298247b", "output_format": RAW}
+TEXT = "This is text number {}, and it is spoken."
 WAYS: dict[str, tuple[Any, str]] = {
-    "naive": (lambda: None, "w"),
-    "semaphore by hand": (lambda: None, "s"),
+    "naive": (None, "w"),
+    "ThreadPoolExecutor and Semaphore(4)": (None, "s"),
     "limit=4": (lambda: SLOTS, "w"),
-    "Learned(most=32)": (lambda: Learned(most=32), "w"),
     "limit=4, HTTP": (lambda: SLOTS, "h"),
     "limit=4, mixed": (lambda: SLOTS, "wh"),
+    "Learned(most=32)": (lambda: Learned(most=THREADS), "w"),
+    "Learned(most=32), mixed": (lambda: Learned(most=THREADS), "wh"),
+    "official async, Semaphore(4)": (None, "a4"),
+    "official async, Semaphore(32)": (None, "a32"),
 }
+"""A limit, and how the texts are spoken in turns: w a context, s that behind a semaphore of one's own, h over HTTP."""
 
 
 def serve(pipe: Any) -> None:
-    with LocalServer(engine="signal", pace=PACE, concurrency_limit=SLOTS) as server:
+    from tests.support.counting import counting
+
+    with counting(pace=PACE, concurrency_limit=SLOTS, record=False) as (server, count):
         pipe.send(server.url)
-        pipe.recv()
+        while pipe.recv():
+            pipe.send(count.refused)
 
 
-def measure(url: str, limit: Any, kinds: str, texts: int) -> str:
+def measure(url: str, kinds: str, limit: Any, texts: int) -> list[int]:
+    """Return how many bytes of each text came, or -1 where it was refused."""
     slots = threading.Semaphore(SLOTS)
     with Cartesia(api_key="any", base_url=url, limit=limit) as client, client.tts.websocket_connect() as connection:
 
         def speak(number: int) -> int:
-            """Return how many bytes came, or -1 where it was refused."""
-            text, kind = f"This is text number {number}, and it is spoken.", kinds[number % len(kinds)]
+            text, kind = TEXT.format(number), kinds[number % len(kinds)]
             try:
                 if kind == "h":
                     return len(client.tts.generate(**SPOKEN, transcript=text).read())
@@ -58,27 +71,70 @@ def measure(url: str, limit: Any, kinds: str, texts: int) -> str:
             except RateLimitError:
                 return -1
 
-        begun, cpu = time.perf_counter(), time.process_time()
         with ThreadPoolExecutor(THREADS) as threads:
-            got = list(threads.map(speak, range(texts), timeout=BOUND))
-        took, cpu = time.perf_counter() - begun, time.process_time() - cpu
-        whole = [count for count in got if count > 0]
-        ideal = sum(whole) / 2 / RATE / PACE / SLOTS
-        refused = client.limit.seen_429 if client.limit else texts - len(whole)
-    return f"{len(whole):5d} {took:8.2f} {took / ideal if ideal else 0:7.3f} {refused:8d} {cpu:6.2f}"
+            return list(threads.map(speak, range(texts), timeout=BOUND))
+
+
+def measure_official(url: str, slots: int, texts: int) -> list[int]:
+    """Do the same with the official async client."""
+    how: Any = {**SPOKEN, "voice": {"mode": "id", "id": SPOKEN["voice"]}}
+
+    async def speak(connection: Any, gate: asyncio.Semaphore, number: int) -> int:
+        count = 0
+        async with gate:
+            context = connection.context(**how)
+            await context.push(TEXT.format(number))
+            await context.no_more_inputs()
+            async for event in context.receive():
+                if event.type == "error":
+                    return -1
+                count += len(event.audio or b"") if event.type == "chunk" else 0
+        return count
+
+    async def speak_all() -> list[int]:
+        client = cartesia.AsyncCartesia(api_key="any", websocket_base_url=url.replace("http", "ws", 1))
+        async with client, client.tts.websocket_connect() as connection:
+            gate = asyncio.Semaphore(slots)
+            return await asyncio.gather(*(speak(connection, gate, number) for number in range(texts)))
+
+    return asyncio.run(asyncio.wait_for(speak_all(), BOUND))
 
 
 def main() -> None:
+    texts = int(sys.argv[1])
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     server = spawn.Process(target=serve, args=(theirs,), daemon=True)
     server.start()
     if not ours.poll(60):
         raise SystemExit("the local server did not start within 60 s")
-    url = ours.recv()
-    print(f"{'':20s} files  seconds x ideal refused  CPU s")
+    url, rows, whole_bytes = ours.recv(), [], 0
     for name, (limit, kinds) in WAYS.items():
-        print(f"{name:20s} {measure(url, limit(), kinds, int(sys.argv[1]))}", flush=True)
+        print(f"... {name}", file=sys.stderr, flush=True)
+        ours.send("count")
+        refused = ours.recv()
+        begun, cpu = time.perf_counter(), time.process_time()
+        if kinds.startswith("a"):
+            got = measure_official(url, int(kinds[1:]), texts)
+        else:
+            got = measure(url, kinds, None if limit is None else limit(), texts)
+        seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
+        ours.send("count")
+        whole = [count for count in got if count > 0]
+        whole_bytes = max(whole_bytes, sum(whole))
+        rows.append(
+            {
+                "way": name,
+                "texts": texts,
+                "files": len(whole),
+                "seconds": seconds,
+                "refused": ours.recv() - refused,
+                "cpu_s": cpu,
+            }
+        )
+    for row in rows:  # of all texts: the naive one has few of them
+        row["ideal"] = whole_bytes / 2 / RATE / PACE / SLOTS
+    print(json.dumps(rows))
     ours.send(None)
     server.join(10)
 

@@ -108,6 +108,18 @@ streaming/context.py | streaming/test_limits
     if dropped_bytes:\n                    mailbox.give_back => if False:\n                    mailbox.give_back
 streaming/forks.py | streaming/test_collector
     in list(_links.values()) => in _links.values()
+streaming/link.py | streaming/test_slots
+    slot.note_finished()  # it comes back => pass  # it comes back
+    self.registry.linger_locked(channel)  # the service => pass  # the service
+    self.registry.end_lingering_locked() => pass
+    slots.acquire(channel, lambda: self._check_waiting(channel, message.move)) => slots.acquire(channel, str)
+streaming/registry.py | streaming/test_slots
+    self.free_slot_locked(channel)\n        channel.awaits_slot = False => channel.awaits_slot = False
+limits/gate.py | limits/test_gate
+    (state.first if at_head else state.later).append(place) => state.later.append(place)
+    if is_deadlock and count >= allowed: => if False:
+limits/redis.py | limits/test_redis
+    excess - len(late)  # the server => excess  # the server
 streaming/compat_v2.py | streaming/test_limits
     if context._channel.unspoken is not None: => if False:
 streaming/channel.py | streaming/test_metrics

@@ -99,9 +99,19 @@ def test_a_slot_is_measured_on_every_limit() -> None:
     assert all(each > 0 for each in figures.values())
 
 
+@pytest.mark.timeout(BOUND)
+def test_texts_are_spoken_in_every_way() -> None:
+    rows = {row["way"]: row for row in json.loads(bench("--quick", "--json", "texts"))["texts"]}
+    whole = {name: row["files"] == row["texts"] for name, row in rows.items()}
+    knows_no_limit = {"naive", "official async, Semaphore(32)"}
+    assert {name for name, is_whole in whole.items() if not is_whole} == knows_no_limit
+    refused = {name for name, row in rows.items() if row["refused"]}
+    assert refused == {*knows_no_limit, "Learned(most=32)", "Learned(most=32), mixed"}
+
+
 def test_the_help_names_every_part_and_a_part_that_is_none_is_refused() -> None:
     printed = bench("--help")
-    for part in ("cost", "latency", "first", "import", "memory", "speech", "limits"):
+    for part in ("cost", "latency", "first", "import", "memory", "speech", "stt", "limits", "texts"):
         assert f"\n  {part} " in printed
     done = subprocess.run([sys.executable, str(BENCH), "speed"], capture_output=True, text=True)
     assert done.returncode == 2

@@ -202,7 +202,8 @@ def test_a_connection_that_is_closed_keeps_its_slots_until_it_has_ended(
     """The service counts its contexts until it hears of the close."""
     stage, told = limited(1), threading.Event()
     stage.wire.send_close = lambda *_: told.set()
-    stage.context("a").push("One.")
+    context = stage.context("a")
+    context.push("One.")
     closing = threads.submit(stage.connection.close)
     assert told.wait(BOUND)
     assert stage.gate.in_use == 1

@@ -17,7 +17,7 @@ import pytest
 from cartesia_sync import Cartesia, RateLimitError
 from cartesia_sync.errors import SlotTimeoutError
 from cartesia_sync.limits import Learned, SameMachine
-from cartesia_sync.local import LocalServer
+from cartesia_sync.local import LocalServer, faults
 
 BOUND = 30.0
 VOICE = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
@@ -213,6 +213,33 @@ def test_an_error_says_which_limit_was_exceeded(make: Callable[..., Cartesia]) -
         assert caught.value.exceeded == "contexts"
         answer.close()
         client.close()
+
+
+def test_the_error_of_a_context_has_its_facts(make: Callable[..., Cartesia]) -> None:
+    with make().tts.websocket_connect() as connection:
+        others = [connection.context(**SPOKEN, output_format=RAW) for _ in range(3)]
+        for context in others:
+            context.push(LONG)
+            next(iter(context))
+        refused = connection.context("mine", **SPOKEN, output_format=RAW)
+        refused.push("Hello, ")
+        with pytest.raises(RateLimitError) as caught:
+            refused.audio()
+        for context in others:
+            context.cancel()
+    error = caught.value
+    assert (error.exceeded, error.context_id, error.transcripts) == ("contexts", "mine", ("Hello, ",))
+    assert error.retry_after is None  # an event has no headers
+    assert "limit" in str(error)
+
+
+def test_where_the_service_says_when_to_come_again_the_error_has_it(
+    make: Callable[..., Cartesia], server: LocalServer
+) -> None:
+    server.inject(faults.RefuseRequest(status=429, headers={"Retry-After": "7"}))
+    with pytest.raises(RateLimitError) as caught:
+        make(max_retries=0).tts.generate(**SPOKEN, output_format=WAV, transcript="Hello.")
+    assert caught.value.retry_after == 7
 
 
 # ---- whose limit it is

@@ -25,7 +25,7 @@ from cartesia_sync import Cartesia
 from cartesia_sync.errors import IncompleteAnswerError
 
 from ...support.http_service import Service, answer, event
-from ...support.interrupts import no_callbacks_of_the_collector
+from ...support.interrupts import LOCKS_LEAK, no_callbacks_of_the_collector, strikes
 from ...support.peer import BOUND
 
 KEY = "sk_car_a-key-for-interrupts"
@@ -42,6 +42,7 @@ CALLING = re.compile(
     r"cartesia_sync/transport/(retry|http/(request|response|session|tls_adapter))\.py$"
     r"|/(queue|threading|http/cookiejar)\.py$|urllib3/_collections\.py$|requests/cookies\.py$|urllib3/connectionpool\.py$"
 )
+TAKING = ("/cartesia_sync/core.py", "/http/response.py", "/http/session.py", "/limits/gate.py", "/limits/width.py")
 NO_PLACE = re.compile(r"\s*(return( \w+)?|except .*|else:|with .*|try:|finally:)\s*$")
 """Where CPython delivers nothing, since nothing is called there."""
 
@@ -275,3 +276,37 @@ def test_no_lock_stays_taken_where_a_wait_for_another_attempt_is_interrupted(str
 
     places = re.compile(r"cartesia_sync/transport/(retry|http/session)\.py$|/threading\.py$|/queue\.py$")
     assert everywhere(places, run) > 20
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(LOCKS_LEAK, reason="on 3.9 `with` itself leaks")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+def test_a_call_has_its_slot_or_has_given_it_back_wherever_an_interrupt_strikes(struck: Any) -> None:
+    service, _ = struck(answer(200, chunks=[SOUND[:1000], SOUND[1000:]]))
+    count = 0
+    with Cartesia(api_key=KEY, base_url=service.url, max_retries=0, limit=1) as client:
+        gate, http, requests = client.limit, client._http, list[Any]()
+        assert gate is not None
+        attempt = http._attempt
+        with pytest.MonkeyPatch.context() as patch:  # what the call comes to, without the way to it
+            patch.setattr(
+                http, "_attempt", lambda request, number: requests.append(request) or attempt(request, number)
+            )
+            assert asked_for(client).read() == SOUND
+        for strike in strikes(*TAKING):
+            said: list[Any] = []
+
+            def call(said: list[Any] = said) -> None:
+                said.append(attempt(requests[0], 0))
+                said[0].read()
+
+            strike.run(call)
+            if said and not said[0].is_closed:
+                assert gate.in_use == 1, str(strike.place)
+                said[0].close()
+            said.clear()
+            gc.collect(1)
+            assert (gate.in_use, gate.waiting) == (0, 0), str(strike.place)
+            count += strike.place is not None
+        assert count > 100
+        assert asked_for(client).read() == SOUND
