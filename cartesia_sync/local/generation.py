@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import heapq
+import itertools
 import math
 from collections import deque
 from collections.abc import Awaitable
@@ -86,19 +88,27 @@ class Backlog:
         self._concurrency = concurrency
         self._is_paced = is_paced
         self._held = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []  # a heap
+        self._numbers = itertools.count()  # who came first, of those that are due together
 
-    async def begin(self) -> int:
-        """Wait until another stretch may be made; return how many bytes it counts until it is."""
-        while not self._has_room():
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                self.wake()  # it may have been this one's turn
-                raise
-        self._count(_USUAL_BYTES)
+    async def begin(self, due: float) -> int:
+        """Wait until another stretch may be made; return how many bytes it counts until it is.
+
+        Args:
+            due: When its audio is needed, on the loop's clock. Who is due first is first.
+        """
+        if not self._waiting and self._has_room():
+            self._count(_USUAL_BYTES)
+            return _USUAL_BYTES
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (due, next(self._numbers), turn))
+        self.wake()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it was given in this very round
+                self.change(_USUAL_BYTES, 0)
+            raise
         return _USUAL_BYTES
 
     def change(self, before: int, after: int) -> int:
@@ -108,12 +118,12 @@ class Backlog:
         return after
 
     def wake(self) -> None:
-        """Let the next one that waits look whether there is room; it wakes the one behind it."""
+        """Let those that wait make as much as there is room for."""
         while self._waiting and self._has_room():
-            turn = self._waiting.popleft()
+            _, _, turn = heapq.heappop(self._waiting)
             if not turn.done():
+                self._count(_USUAL_BYTES)
                 turn.set_result(None)
-                return
 
     def _has_room(self) -> bool:
         if self._held == 0 or (self._is_paced and not self.is_stuck):
@@ -123,8 +133,6 @@ class Backlog:
     def _count(self, by: int) -> None:
         self._held += by
         self._concurrency.held_bytes += by
-        if by > 0:
-            self.wake()
 
 
 class Chunk(NamedTuple):
@@ -280,13 +288,14 @@ class Generation:
         stretches, written = await self._read(sentence)
         for number, stretch in enumerate(stretches):
             await self._may_make.acquire()
-            counted = await self._backlog.begin()
+            due = max(came, self._ends_at)
+            counted = await self._backlog.begin(due)
             try:
                 spoken = await self._speaker.speak(
                     stretch.parts,
                     self._voice,
                     self._audio_format,
-                    due=max(came, self._ends_at),
+                    due=due,
                     with_times=self._wants_words or self._wants_phonemes,
                 )
                 counted = self._backlog.change(counted, len(spoken.audio))

@@ -63,9 +63,20 @@ def test_a_queued_second_and_an_idle_context_cost_what_they_may() -> None:
     assert figures["idle_threads"] <= 1
 
 
+@pytest.mark.timeout(BOUND)
+def test_a_crowd_listens_to_the_local_server() -> None:
+    found = json.loads(bench("--quick", "--json", "serve"))["serve"]
+    assert set(found) == {"4 streams", "beside 8"}
+    for figures in found.values():
+        assert figures["ours"]["failed"] == [0]
+        assert 0 < figures["ours"]["first_p50_ms"][0] <= figures["ours"]["first_p99_ms"][0]
+    assert found["4 streams"]["ours"]["late_max_ms"][0] > 0
+    assert "4 streams" in bench("--quick", "serve")
+
+
 def test_the_help_names_every_part_and_a_part_that_is_none_is_refused() -> None:
     printed = bench("--help")
-    for part in ("cost", "latency", "first", "import", "memory"):
+    for part in ("cost", "latency", "first", "import", "memory", "serve"):
         assert f"\n  {part} " in printed
     done = subprocess.run([sys.executable, str(BENCH), "speed"], capture_output=True, text=True)
     assert done.returncode == 2

@@ -33,7 +33,7 @@ from cartesia_sync.local import (
     UnknownEvent,
 )
 from cartesia_sync.local.fault_plan import FaultPlan
-from cartesia_sync.local.generation import ConcurrencyLimit
+from cartesia_sync.local.generation import Backlog, ConcurrencyLimit
 from cartesia_sync.local.recorder import Recorder
 from cartesia_sync.local.requests import RequestRules
 from cartesia_sync.local.rest.pronunciation_dicts import PronunciationDicts
@@ -714,3 +714,30 @@ def test_a_cancel_drops_what_is_made_ahead(dial: Dial, cancel_stops: bool) -> No
         assert peer.until("a")[-1]["type"] == "done"
         assert len(peer.fence()) == 0
         assert server._concurrency.held_bytes == 0
+
+
+def test_room_goes_to_who_has_waited_and_is_due_and_not_to_who_comes_again() -> None:
+    async def scene() -> list[str]:
+        backlog = Backlog(ConcurrencyLimit(None), is_paced=False)
+        order: list[str] = []
+
+        async def make(name: str, due: float, times: int) -> None:
+            for _ in range(times):
+                counted = await backlog.begin(due)
+                order.append(name)
+                counted = backlog.change(counted, 8 * 1024**2)  # all there may be
+                await asyncio.sleep(0)
+                backlog.change(counted, 0)
+
+        making = [
+            asyncio.ensure_future(make(name, due, times))
+            for name, due, times in (("a", 1, 3), ("b", 1, 1), ("c", 0, 1))
+        ]
+        gone = asyncio.ensure_future(make("gone", -1, 1))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.gather(*making)
+        assert (backlog._held, backlog._waiting) == (0, [])
+        return order
+
+    assert asyncio.run(asyncio.wait_for(scene(), BOUND)) == ["a", "c", "b", "a", "a"]
