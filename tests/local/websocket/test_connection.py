@@ -655,13 +655,14 @@ def test_a_peer_that_does_not_read_gets_little_made(request_for: Callable[..., d
         speaker.close()
 
 
-def test_who_waits_for_a_reader_goes_on_when_it_reads(dial: Dial) -> None:
+def test_who_waits_for_a_reader_goes_on_when_it_reads(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that was held back is made, in the end, and it is the same."""
-    text = "One sentence of some words, with a break." + '<break time="20s"/>' * 4
+    monkeypatch.setattr("cartesia_sync.local.generation._MOST_HELD", 500_000)
+    text = "One sentence of some words, with a break." + '<break time="2s"/>' * 2
     wanted = {}
     with LocalServer(engine="signal") as server:
         peer = dial(server)
-        names = [f"c{number}" for number in range(40)]
+        names = [f"c{number}" for number in range(20)]
         for name in names:
             peer.ask(name, f"{text} And another.")
         for name in names:
@@ -716,7 +717,9 @@ def test_a_cancel_drops_what_is_made_ahead(dial: Dial, cancel_stops: bool) -> No
         assert server._concurrency.held_bytes == 0
 
 
-def test_room_goes_to_who_has_waited_and_is_due_and_not_to_who_comes_again() -> None:
+def test_room_goes_to_who_is_due_and_not_to_who_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cartesia_sync.local.generation._USUAL_BYTES", 8 * 1024**2)
+
     async def scene() -> list[str]:
         backlog = Backlog(ConcurrencyLimit(None), is_paced=False)
         order: list[str] = []
