@@ -16,7 +16,7 @@ from .fault_plan import FaultPlan
 from .faults import Moment
 from .generation import ConcurrencyLimit
 from .memory import GiveBack
-from .peer_protocol import PeerProtocol
+from .peer_protocol import PeerProtocol, WebSocket
 from .recorder import Handshake, Recorder
 from .requests import NEWEST_VERSION, ApiError, RequestRules
 from .rest.access_token import AccessToken
@@ -229,9 +229,7 @@ class App:
         await self._fault_plan.apply(Moment.HANDSHAKE, responder)
         if responder.fault_response is not None:
             return responder.fault_response
-        socket = web.WebSocketResponse(
-            autoping=False, autoclose=False, compress=False, max_msg_size=_MOST_MESSAGE_BYTES
-        )
+        socket = WebSocket(autoping=False, autoclose=False, compress=False, max_msg_size=_MOST_MESSAGE_BYTES)
         try:
             self._neighbours.check(headers)
             self._admission.admit(query, headers, "tts")
@@ -250,6 +248,7 @@ class App:
         if transport is None:
             return socket  # it has gone meanwhile
         assert isinstance(transport, asyncio.Transport)
+        socket.peer, socket.transport = peer, transport
         connection = Connection(
             number=responder.number,
             request_id=responder.request_id,
