@@ -20,7 +20,9 @@ from .peer_protocol import PeerProtocol, WebSocket
 from .recorder import Handshake, Recorder
 from .requests import NEWEST_VERSION, ApiError, RequestRules
 from .rest.access_token import AccessToken
+from .rest.account import Account
 from .rest.datasets import Datasets
+from .rest.files import Files
 from .rest.fine_tunes import FineTunes
 from .rest.pronunciation_dicts import PronunciationDicts
 from .rest.responder import JSON_BYTES, UPLOAD_BYTES, Responder, Route
@@ -91,6 +93,8 @@ class App:
             regional_languages=options.regional_languages,
             has_voice=voices.has,
         )
+        files = Files()
+        self._linked = files.linked
         tts = Tts(
             options=options,
             rules=self._rules,
@@ -98,6 +102,7 @@ class App:
             speaker=speaker,
             concurrency=self._concurrency,
             pronunciation_dicts=self._pronunciation_dicts,
+            files=files,
         )
         datasets = Datasets()
         self._routes = [
@@ -108,6 +113,8 @@ class App:
             *datasets.routes,
             *FineTunes(datasets).routes,
             *AccessToken(self._admission).routes,
+            *files.routes,
+            *Account(options.api_keys, self._concurrency).routes,
             *(Route("*", path, _not_here, grant, UPLOAD_BYTES) for path, grant in _NOT_HERE),
         ]
 
@@ -122,6 +129,7 @@ class App:
         router = application.router
         router.add_get("/tts/websocket", self._websocket, allow_head=False)
         router.add_get("/", self._public(_status), allow_head=False)
+        router.add_get("/links/{word}", self._public(self._linked), allow_head=False)
         for route in self._routes:
             # The service's own clients write some paths with a slash at the end; both forms work.
             for path in {route.path, route.path.rstrip("/")}:

@@ -7,11 +7,12 @@ one is made, and no more than that.
 from __future__ import annotations
 
 import asyncio
+import datetime
 import functools
 import heapq
 import itertools
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Callable, NamedTuple, Optional, Union
@@ -37,6 +38,7 @@ class ConcurrencyLimit:
     Attributes:
         limit: How many; ``None`` for any number. A lower one stops none that runs.
         held_bytes: The audio of all that is made and not sent. Kept by ``Backlog``.
+        spoken: How many characters were spoken on each day (UTC). Kept by ``Generation``.
 
     Threads: the server's loop only; ``limit`` may be read and set by any.
     """
@@ -44,6 +46,7 @@ class ConcurrencyLimit:
     def __init__(self, limit: Optional[int]) -> None:
         self.limit = limit
         self.held_bytes = 0
+        self.spoken: Counter[datetime.date] = Counter()
         self._taken = 0
 
     def acquire(self) -> None:
@@ -285,6 +288,7 @@ class Generation:
         if not self._has_slot:
             self._concurrency.acquire()
             self._has_slot = True
+        self._concurrency.spoken[datetime.datetime.now(datetime.timezone.utc).date()] += len(sentence.text)
         stretches, written = await self._read(sentence)
         for number, stretch in enumerate(stretches):
             await self._may_make.acquire()
