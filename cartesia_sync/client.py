@@ -53,7 +53,9 @@ class Cartesia(Core, Closing):
             header ``Cartesia-Version`` in ``default_headers`` or ``extra_headers`` goes before this, and
             ``cartesia_version`` in a query before both.
         default_headers: Sent with everything, in place of ours of the same name.
-        default_query: Added to the query of everything that goes over HTTP.
+        default_query: Added to the query of everything that goes over HTTP. Put no secret into it: a query stands in
+            URLs, and urllib3 logs those (``DEBUG``, ``urllib3.connectionpool``). Secrets belong into
+            ``default_headers``.
         timeout: Seconds to wait: one number, (connect, read), or a ``Timeout`` for each clock; None is no limit. Of an
             ``httpx.Timeout`` the ``connect``, ``read`` and ``write`` are taken.
         max_retries: How often an attempt to connect, or a request over HTTP, is repeated that failed for a reason

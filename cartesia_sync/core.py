@@ -20,6 +20,7 @@ from .protocol.requests import Omit
 from .protocol.timeouts import HttpxTimeout, Timeout, checked_seconds, checked_size
 from .transport.credential import ask_for, authorization, checked_credential
 from .transport.loopback import is_this_machine
+from .transport.redaction import Concealed
 
 if TYPE_CHECKING:
     import ssl
@@ -330,7 +331,7 @@ class Core:
 
         parts = urlsplit(self.websocket_base_url)
         url = urlunsplit(parts._replace(path=parts.path.rstrip("/") + path, query=urlencode(query, quote_via=quote)))
-        all_headers = merged(self._headers, headers)
+        all_headers = Concealed(merged(self._headers, headers))
         limit = wire.MAX_MESSAGE_BYTES if max_message_bytes is None else max_message_bytes
 
         ask = self._asker(all_headers)
@@ -339,7 +340,7 @@ class Core:
             with requested(HTTPRequest.of("GET", url)):
                 opened = handshake.connect(
                     url,
-                    all_headers if ask is None else {**all_headers, **ask()},
+                    all_headers if ask is None else Concealed({**all_headers, **ask()}),
                     ssl_context=self._trust if parts.scheme == "wss" else None,
                     deadline=deadline,
                     max_message_bytes=limit,

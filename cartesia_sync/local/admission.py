@@ -16,13 +16,16 @@ import jwt
 
 from .requests import ApiError
 
-__all__ = ["GRANTS", "LONGEST_LIFE", "Admission", "Neighbours", "is_address", "is_loopback"]
+__all__ = ["ADMIN", "GRANTS", "LONGEST_LIFE", "Admission", "Neighbours", "is_address", "is_loopback"]
 
 GRANTS = ("tts", "stt", "agent")
+ADMIN = "admin"
+"""What a route asks for that needs an admin key, which no token gives."""
 LONGEST_LIFE = 3600  # seconds
 
 _log = logging.getLogger("cartesia_sync.local")
 
+_ADMIN_PREFIX = "sk_car_admin_"
 _ALGORITHM = "HS256"
 _KEY_ID = "cartesia-sync-local"  # distinguishes our tokens from API keys, which may be any text
 _REQUIRED_CLAIMS = ["exp", "grants"]
@@ -64,7 +67,8 @@ class Admission:
         Args:
             query: The request's.
             headers: The request's; names match in any case.
-            grant: The grant that an access token needs; ``None`` where only a key will do.
+            grant: The grant that an access token needs; ``None`` where only a key will do, ``ADMIN`` where only an
+                admin's will, which does nowhere else.
 
         Raises:
             ApiError: 401, there is no credential or it is not valid; or 403, it does not allow this.
@@ -79,10 +83,13 @@ class Admission:
         for credential in filter(None, given):
             if _is_token(credential):
                 if grant not in self._grants_of(credential):
-                    needed = f"the grant {grant!r}" if grant else "an API key"
+                    needed = f"the grant {grant!r}" if grant in GRANTS else f"an {ADMIN if grant else 'API'} key"
                     raise ApiError(403, "Forbidden", f"This needs {needed}; the access token does not give it.")
                 return
             if self._api_keys is None or credential in self._api_keys:
+                if credential.startswith(_ADMIN_PREFIX) is not (grant == ADMIN):
+                    needed = "needs an admin key" if grant == ADMIN else "needs an API key that is none of an admin's"
+                    raise ApiError(403, "Forbidden", f"This {needed}.")
                 return
         problem = "The credential is not valid." if any(given) else "A credential is required."
         raise ApiError(401, "Unauthorized", problem)

@@ -19,11 +19,13 @@ from .hearing.memory import Memory
 from .hearing.sphinx import Recogniser
 from .inspector import Inspector
 from .memory import GiveBack
-from .peer_protocol import PeerProtocol
+from .peer_protocol import PeerProtocol, WebSocket
 from .recorder import Handshake, Recorder
 from .requests import NEWEST_VERSION, ApiError, RequestRules
 from .rest.access_token import AccessToken
+from .rest.account import Account
 from .rest.datasets import Datasets
+from .rest.files import Files
 from .rest.fine_tunes import FineTunes
 from .rest.pronunciation_dicts import PronunciationDicts
 from .rest.responder import JSON_BYTES, UPLOAD_BYTES, Responder, Route
@@ -104,6 +106,8 @@ class App:
             regional_languages=options.regional_languages,
             has_voice=voices.has,
         )
+        files = Files()
+        self._linked = files.linked
         tts = Tts(
             options=options,
             rules=self._rules,
@@ -111,6 +115,7 @@ class App:
             speaker=speaker,
             concurrency=self._concurrency,
             pronunciation_dicts=self._pronunciation_dicts,
+            files=files,
         )
         datasets = Datasets()
         self._routes = [
@@ -122,6 +127,8 @@ class App:
             *FineTunes(datasets).routes,
             *AccessToken(self._admission).routes,
             *Stt(options, self._memory, self._recogniser).routes,
+            *files.routes,
+            *Account(options.api_keys, self._concurrency).routes,
             *(Route("*", path, _not_here, grant, UPLOAD_BYTES) for path, grant in _NOT_HERE),
         ]
 
@@ -139,6 +146,7 @@ class App:
         router.add_get("/", self._public(_status), allow_head=False)
         if self._inspector is not None:
             self._inspector.add_routes(router)
+        router.add_get("/links/{word}", self._public(self._linked), allow_head=False)
         for route in self._routes:
             # The service's own clients write some paths with a slash at the end; both forms work.
             for path in {route.path, route.path.rstrip("/")}:
@@ -251,9 +259,7 @@ class App:
         if responder.fault_response is not None:
             responder.refused_socket(self._recorder, responder.fault_response)
             return responder.fault_response
-        socket = web.WebSocketResponse(
-            autoping=False, autoclose=False, compress=False, max_msg_size=_MOST_MESSAGE_BYTES
-        )
+        socket = WebSocket(autoping=False, autoclose=False, compress=False, max_msg_size=_MOST_MESSAGE_BYTES)
         try:
             self._neighbours.check(headers)
             listens = request.path in (MANUAL_PATH, AUTO_PATH)
@@ -275,6 +281,7 @@ class App:
         if transport is None:
             return socket  # it has gone meanwhile
         assert isinstance(transport, asyncio.Transport)
+        socket.peer, socket.transport = peer, transport
         make = Connection if settings is None else self._listening(settings)
         connection = make(
             number=responder.number,

@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 _PARTIAL_CONTENT = 206
+_DOC_URL = "https://docs.cartesia.ai/use-the-api/api-errors"  # the page that lists the codes
 
 
 class ContextStoppedError(Exception):
@@ -108,11 +109,13 @@ def error_body(error: ApiError, version: str, request_id: str) -> tuple[str, str
 
 
 def _error_object(error: ApiError, request_id: str) -> dict[str, object]:
+    known: dict[str, object] = {} if error.error_code is None else {"doc_url": _DOC_URL}
     return {
         "error_code": error.error_code,
         "title": error.title,
         "message": error.message,
         "request_id": request_id,
+        **known,
     }
 
 

@@ -7,9 +7,12 @@ one is made, and no more than that.
 from __future__ import annotations
 
 import asyncio
+import datetime
 import functools
+import heapq
+import itertools
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Callable, NamedTuple, Optional, Union
@@ -35,6 +38,7 @@ class ConcurrencyLimit:
     Attributes:
         limit: How many; ``None`` for any number. A lower one stops none that runs.
         held_bytes: The audio of all that is made and not sent. Kept by ``Backlog``.
+        spoken: How many characters were spoken on each day (UTC). Kept by ``Generation``.
 
     Threads: the server's loop only; ``limit`` may be read and set by any.
     """
@@ -42,6 +46,7 @@ class ConcurrencyLimit:
     def __init__(self, limit: Optional[int]) -> None:
         self.limit = limit
         self.held_bytes = 0
+        self.spoken: Counter[datetime.date] = Counter()
         self._taken = 0
 
     def acquire(self) -> None:
@@ -90,19 +95,27 @@ class Backlog:
         self._concurrency = concurrency
         self._is_paced = is_paced
         self._held = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []  # a heap
+        self._numbers = itertools.count()  # who came first, of those that are due together
 
-    async def begin(self) -> int:
-        """Wait until another stretch may be made; return how many bytes it counts until it is."""
-        while not self._has_room():
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                self.wake()  # it may have been this one's turn
-                raise
-        self._count(_USUAL_BYTES)
+    async def begin(self, due: float) -> int:
+        """Wait until another stretch may be made; return how many bytes it counts until it is.
+
+        Args:
+            due: When its audio is needed, on the loop's clock. Who is due first is first.
+        """
+        if not self._waiting and self._has_room():
+            self._count(_USUAL_BYTES)
+            return _USUAL_BYTES
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (due, next(self._numbers), turn))
+        self.wake()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it was given in this very round
+                self.change(_USUAL_BYTES, 0)
+            raise
         return _USUAL_BYTES
 
     def change(self, before: int, after: int) -> int:
@@ -112,12 +125,12 @@ class Backlog:
         return after
 
     def wake(self) -> None:
-        """Let the next one that waits look whether there is room; it wakes the one behind it."""
+        """Let those that wait make as much as there is room for."""
         while self._waiting and self._has_room():
-            turn = self._waiting.popleft()
+            _, _, turn = heapq.heappop(self._waiting)
             if not turn.done():
+                self._count(_USUAL_BYTES)
                 turn.set_result(None)
-                return
 
     def _has_room(self) -> bool:
         if self._held == 0 or (self._is_paced and not self.is_stuck):
@@ -127,8 +140,6 @@ class Backlog:
     def _count(self, by: int) -> None:
         self._held += by
         self._concurrency.held_bytes += by
-        if by > 0:
-            self.wake()
 
 
 class Chunk(NamedTuple):
@@ -281,16 +292,18 @@ class Generation:
         if not self._has_slot:
             self._concurrency.acquire()
             self._has_slot = True
+        self._concurrency.spoken[datetime.datetime.now(datetime.timezone.utc).date()] += len(sentence.text)
         stretches, written = await self._read(sentence)
         for number, stretch in enumerate(stretches):
             await self._may_make.acquire()
-            counted = await self._backlog.begin()
+            due = max(came, self._ends_at)
+            counted = await self._backlog.begin(due)
             try:
                 spoken = await self._speaker.speak(
                     stretch.parts,
                     self._voice,
                     self._audio_format,
-                    due=max(came, self._ends_at),
+                    due=due,
                     with_times=self._wants_words or self._wants_phonemes,
                 )
                 counted = self._backlog.change(counted, len(spoken.audio))

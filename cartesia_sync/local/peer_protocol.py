@@ -6,6 +6,7 @@ And what aiohttp refuses by itself, because it is no HTTP: in the shape of all o
 from __future__ import annotations
 
 import asyncio
+import struct
 import uuid
 from typing import Callable, Optional
 
@@ -15,7 +16,7 @@ from aiohttp.http import HttpProcessingError
 from .events import error_body
 from .requests import NEWEST_VERSION, ApiError
 
-__all__ = ["MaskCheck", "PeerProtocol", "RequestHandler"]
+__all__ = ["MaskCheck", "PeerProtocol", "RequestHandler", "WebSocket"]
 
 _LENGTH_BYTES = {126: 2, 127: 8}
 _MASK_BYTES = 4
@@ -70,6 +71,7 @@ class PeerProtocol(asyncio.Protocol):
         self._mask_check: Optional[MaskCheck] = None
         self._is_deaf = False
         self._last_bytes = b""
+        self._drained: Optional[asyncio.Future[None]] = None  # while the socket is full
 
     def head_has_come(self) -> None:
         """Stop the clock. Idempotent."""
@@ -86,6 +88,15 @@ class PeerProtocol(asyncio.Protocol):
         """
         self._mask_check = MaskCheck()
         return self._last_bytes.endswith(_HEAD_ENDS)
+
+    async def drain(self) -> None:
+        """Wait while the socket is full.
+
+        Raises:
+            ConnectionResetError: The connection is lost.
+        """
+        if self._drained is not None:
+            await asyncio.shield(self._drained)
 
     def _abort(self) -> None:
         if isinstance(self._transport, asyncio.WriteTransport):
@@ -119,15 +130,49 @@ class PeerProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Optional[Exception]) -> None:
         """Stop the clock, and pass it on."""
         self.head_has_come()
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_exception(ConnectionResetError("the connection is lost"))
+            self._drained.exception()  # nobody may be waiting
         self._inner.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Pass it on."""
+        """Note it, and pass it on."""
+        self._drained = asyncio.get_running_loop().create_future()
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """Pass it on."""
+        """Note it, and pass it on."""
+        if self._drained is not None:
+            if not self._drained.done():
+                self._drained.set_result(None)
+            self._drained = None
         self._inner.resume_writing()
+
+
+class WebSocket(web.WebSocketResponse):
+    """aiohttp's WebSocket, which sends a large text at once; aiohttp's own sends its head by a call of its own."""
+
+    peer: PeerProtocol
+    transport: asyncio.Transport
+
+    async def send_str(self, data: str, compress: Optional[int] = None) -> None:
+        """Send a text; waits while the socket is full.
+
+        Raises:
+            ConnectionResetError: The connection is lost.
+        """
+        if self.transport.is_closing():
+            raise ConnectionResetError("the connection is lost")
+        payload = data.encode()
+        length = len(payload)
+        if length < 126:
+            head = struct.pack(">BB", 0x81, length)
+        elif length < 65_536:
+            head = struct.pack(">BBH", 0x81, 126, length)
+        else:
+            head = struct.pack(">BBQ", 0x81, 127, length)
+        self.transport.write(head + payload)
+        await self.peer.drain()
 
 
 class MaskCheck:

@@ -41,11 +41,28 @@ __all__ = [
 NEWEST_VERSION = "2026-08-14"
 FIRST_STRUCTURED_VERSION = "2026-03-01"
 
+# Those of the documents, dated ones, and those that will follow them.
+_MODEL = re.compile(r"sonic-(?:latest|preview|\d+(?:\.\d+)?(?:-\d{4}-\d\d-\d\d)?)")
+_SUNSETTED_MODEL = re.compile(r"sonic(?:-english|-multilingual|-turbo|-2)?(?:-\d{4}-\d\d-\d\d)?")
+# Those of the official client's types, and the one that only the documents have.
+_EMOTIONS = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        neutral happy excited enthusiastic elated euphoric triumphant amazed surprised flirtatious curious content
+        peaceful serene calm grateful affectionate trust sympathetic anticipation mysterious angry mad outraged
+        frustrated agitated threatened disgusted contempt envious sarcastic ironic sad dejected melancholic disappointed
+        hurt guilty bored tired rejected nostalgic wistful apologetic hesitant insecure confused resigned anxious
+        panicked alarmed scared proud confident distant skeptical contemplative determined joking/comedic
+        """,
+    )
+)
 _CONTEXT_ID = re.compile(r"[A-Za-z0-9_-]+")
 _REGIONAL = re.compile(r"([a-z]{2})-(?:[A-Z]{2}|[0-9]{3})")
 _LANGUAGES_LISTED = ", ".join(sorted(LANGUAGES))
 _VOLUMES, _SPEEDS = (0.5, 2.0), (0.6, 1.5)
 _BUFFER_DELAYS_MS = (0, 5000)
+_DURATIONS = (0.001, 3600.0)  # seconds; the service names no bounds
 _BIT_RATES = (32000, 64000, 96000, 128000, 192000)
 _MOST_TRANSCRIPT = 1024**2
 _MOST_CONTEXT_ID = 256
@@ -249,7 +266,9 @@ def _generation(
     message: Mapping[str, Any], context_id: str, version: str, rules: RequestRules, containers: Sequence[str]
 ) -> GenerationRequest:
     model_id = text_of(message, "model_id")
-    if not model_id.startswith("sonic"):
+    if _SUNSETTED_MODEL.fullmatch(model_id):
+        raise ApiError(400, "Model sunsetted", f"{model_id!r} is no more.", error_code="model_sunsetted")
+    if not _MODEL.fullmatch(model_id):
         raise ApiError(400, "Model not found", f"There is no model {model_id!r}.", error_code="model_not_found")
     transcript = text_of(message, "transcript")
     if len(transcript) > _MOST_TRANSCRIPT:
@@ -261,6 +280,10 @@ def _generation(
         config = {}
     elif not isinstance(config, dict):
         raise ApiError(400, "Invalid generation_config", "generation_config is an object.")
+    emotion = config.get("emotion")
+    if emotion is not None and not (isinstance(emotion, str) and emotion.lower() in _EMOTIONS):
+        raise ApiError(400, "Invalid generation_config", "emotion is none of the service's.")
+    _number(message, "duration", _DURATIONS)
     dictionary_id = message.get("pronunciation_dict_id")
     if dictionary_id is not None and not isinstance(dictionary_id, str):
         raise invalid_request("pronunciation_dict_id is a string.")

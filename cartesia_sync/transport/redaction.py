@@ -20,7 +20,7 @@ def secrets_in(headers: Mapping[str, str]) -> list[bytes]:
     values = [value for name, value in headers.items() if name.lower() in SECRET_HEADERS]
     words = {word.encode() for value in values for word in re.split(r"[\s;,]+", value)}  # a scheme and a credential
     words |= {word.partition(b"=")[2] for word in words}  # a cookie's value
-    return sorted((word for word in words if len(word) >= _SHORTEST_SECRET), key=len, reverse=True)
+    return _Secrets(sorted((word for word in words if len(word) >= _SHORTEST_SECRET), key=len, reverse=True))
 
 
 def redacted(answer: bytes, secrets: Sequence[bytes]) -> bytes:
@@ -28,6 +28,18 @@ def redacted(answer: bytes, secrets: Sequence[bytes]) -> bytes:
     for secret in secrets:
         answer = answer.replace(secret, b"[redacted]")
     return answer
+
+
+class Concealed(dict[str, str]):
+    """Headers as they are sent. The repr has their names alone: tools print what a frame holds."""
+
+    def __repr__(self) -> str:
+        return f"<headers {', '.join(self)}>"
+
+
+class _Secrets(list[bytes]):
+    def __repr__(self) -> str:
+        return f"<{len(self)} secrets>"
 
 
 class SentHeaders(Headers):

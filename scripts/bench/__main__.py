@@ -25,6 +25,9 @@ The parts:
   limits    what it costs to take and release a slot, with all free, or with one of fifteen (ours alone)
   texts     300 texts by 32 threads, where the service lets four speak: files, seconds and refusals of who knows the
             limit, who learns it and who does neither, beside the official async client
+  serve     the local server, beside a crowd of listeners on the same machine: first audio of contexts that ask within
+            half a second (five hundred: two and a half), how late each later chunk is at the pace of speech, and the
+            first audio of a newcomer beside two hundred contexts that take all they get (ours alone)
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -51,7 +55,7 @@ TRIES = 3
 OFFICIAL = ("sync", "async")
 IN_THREADS = ("ours_apart", "sync_apart", "async_threads")
 PERCENTILES = ("p50_ms", "p99_ms", "max_ms")
-PARTS = ("cost", "latency", "first", "import", "memory", "speech", "stt", "limits", "texts")
+PARTS = ("cost", "latency", "first", "import", "memory", "speech", "stt", "serve", "limits", "texts")
 
 
 class Case(NamedTuple):
@@ -216,6 +220,54 @@ def run(options: argparse.Namespace, found: dict[str, Any]) -> None:
         command = [sys.executable, str(HERE / "texts.py"), str(max(int(300 * options.share), 20))]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=2 * BOUND)
         found["texts"] = json.loads(done.stdout)
+    if "serve" in options.parts:
+        found["serve"] = serve(options)
+
+
+def serve(options: argparse.Namespace) -> dict[str, Figures]:
+    """Let crowds of several sizes listen to the local server; each has a server of its own."""
+    cases: dict[str, dict[str, Any]] = {
+        f"{contexts} streams": {"contexts": contexts, "sentences": 2, "within": within, "busy": 0}
+        for contexts, within in ((10, 0.5), (50, 0.5), (200, 0.5), (500, 2.5))
+    }
+    cases["beside 200"] = {"contexts": 5, "sentences": 1, "within": 2.5, "busy": 200}
+    if options.quick:
+        cases = {
+            "4 streams": {"contexts": 4, "sentences": 1, "within": 0.1, "busy": 0},
+            "beside 8": {"contexts": 1, "sentences": 1, "within": 0.1, "busy": 8},
+        }
+    found: dict[str, Figures] = {case: {"ours": {}} for case in cases}
+    for _ in range(options.rounds):
+        for case, call in cases.items():
+            tell(f"serve, {case}")
+            with local_server(pace=None if call["busy"] else 1.0) as port:
+                command = [sys.executable, str(HERE / "streams.py")]
+                warm = {**call, "contexts": 4, "sentences": 1, "busy": 0, "within": 0}  # its processes have started
+                for each in (warm, call):
+                    done = subprocess.run(
+                        [*command, json.dumps({"port": port, **each})],
+                        stdout=subprocess.PIPE,
+                        check=True,
+                        timeout=BOUND,
+                    )
+                for what, figure in json.loads(done.stdout).items():
+                    found[case]["ours"].setdefault(what, []).append(figure)
+    return found
+
+
+@contextlib.contextmanager
+def local_server(pace: Optional[float]) -> Iterator[int]:
+    """Run the local server in a process of its own; give its port."""
+    command = [sys.executable, "-m", "cartesia_sync.local", "--port", "0"]
+    command += [] if pace is None else ["--pace", str(pace)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r":(\d+)", process.stdout.readline())
+            assert found is not None
+            yield int(found.group(1))
+        finally:
+            process.terminate()
 
 
 def speaking(rounds: int, share: float) -> dict[str, list[float]]:
@@ -353,6 +405,22 @@ def report(found: dict[str, Any]) -> None:
             "speech",
             ["figure", "ours"],
             [[what, middle(figures)] for what, figures in found["speech"]["ours"].items()],
+        )
+
+    if "serve" in found:
+        table(
+            "the local server, ms",
+            ["contexts", "first audio p50", "p99", "late p99", "at most"],
+            [
+                [
+                    case,
+                    *(
+                        middle(figures["ours"][what])
+                        for what in ("first_p50_ms", "first_p99_ms", "late_p99_ms", "late_max_ms")
+                    ),
+                ]
+                for case, figures in found["serve"].items()
+            ],
         )
 
 

@@ -79,7 +79,7 @@ def test_a_voice_may_have_any_shape_in_any_version(voice: Any, version: str) -> 
     assert parsed(version, voice=voice) == parsed()
 
 
-@pytest.mark.parametrize("field", ["speed", "duration", "stream", "accent", "whatever"])
+@pytest.mark.parametrize("field", ["speed", "stream", "accent", "whatever"])
 def test_other_fields_are_passed_over(field: str) -> None:
     assert parsed(**{field: {"x": [1]}}) == parsed()
 
@@ -248,3 +248,44 @@ def test_an_id_has_an_end_and_so_has_what_an_error_repeats() -> None:
         parse_speech(too_long, NEW, RequestRules(), ("raw",))
     assert parsed(context_id="x" * 256).context_id == "x" * 256
     assert len(str(error_of({**GOOD, "model_id": "x" * 10_000}))) < 600
+
+
+@pytest.mark.parametrize("model", ["sonic", "sonic-2", "sonic-2-2025-03-07", "sonic-turbo", "sonic-english"])
+def test_models_that_are_no_more_are_refused_as_such(model: str) -> None:
+    error = error_of({**GOOD, "model_id": model})
+    assert (error.status, error.error_code) == (400, "model_sunsetted")
+    assert '"doc_url"' in error_event(error, NEW, "r")
+
+
+@pytest.mark.parametrize(
+    "model", ["sonic-latest", "sonic-preview", "sonic-3", "sonic-3.6", "sonic-3-2026-01-12", "sonic-3.5-2026-05-04"]
+)
+def test_models_that_there_are(model: str) -> None:
+    assert parsed(model_id=model).model_id == model
+
+
+@pytest.mark.parametrize("model", ["", "sonic-", "sonic-x", "sonic-3-old", "ink-2", "gpt", "sonic-3.5-2026-05-04 "])
+def test_models_that_there_are_not(model: str) -> None:
+    assert error_of({**GOOD, "model_id": model}).error_code == "model_not_found"
+
+
+@pytest.mark.parametrize("emotion", ["calm", "Calm", "Joking/Comedic", None])
+def test_emotions_of_any_case(emotion: Any) -> None:
+    parsed(generation_config={"emotion": emotion}, duration=3.5)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"generation_config": {"emotion": "hungry"}},
+        {"generation_config": {"emotion": 7}},
+        {"generation_config": {"emotion": ""}},
+        {"duration": 0},
+        {"duration": -1.0},
+        {"duration": "3"},
+        {"duration": True},
+    ],
+    ids=str,
+)
+def test_emotions_and_durations_that_are_none(fields: dict[str, Any]) -> None:
+    assert error_of({**GOOD, **fields}).status == 400

@@ -84,6 +84,17 @@ def test_a_queued_second_and_an_idle_context_cost_what_they_may() -> None:
 
 
 @pytest.mark.timeout(BOUND)
+def test_a_crowd_listens_to_the_local_server() -> None:
+    found = json.loads(bench("--quick", "--json", "serve"))["serve"]
+    assert set(found) == {"4 streams", "beside 8"}
+    for figures in found.values():
+        assert figures["ours"]["failed"] == [0]
+        assert 0 < figures["ours"]["first_p50_ms"][0] <= figures["ours"]["first_p99_ms"][0]
+    assert found["4 streams"]["ours"]["late_max_ms"][0] > 0
+    assert "4 streams" in bench("--quick", "serve")
+
+
+@pytest.mark.timeout(BOUND)
 def test_what_is_done_with_speech_is_measured() -> None:
     figures = json.loads(bench("--quick", "--json", "speech"))["speech"]["ours"]
     assert {"mp3_ratio", "captions_s", "queue_ms", "frame_us", "book_mib", "opus_size_kib", "srt_save_ms"} <= {*figures}
@@ -111,7 +122,7 @@ def test_texts_are_spoken_in_every_way() -> None:
 
 def test_the_help_names_every_part_and_a_part_that_is_none_is_refused() -> None:
     printed = bench("--help")
-    for part in ("cost", "latency", "first", "import", "memory", "speech", "stt", "limits", "texts"):
+    for part in ("cost", "latency", "first", "import", "memory", "speech", "stt", "serve", "limits", "texts"):
         assert f"\n  {part} " in printed
     done = subprocess.run([sys.executable, str(BENCH), "speed"], capture_output=True, text=True)
     assert done.returncode == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from ..recorder import Upload
-from ..requests import invalid_request
+from ..requests import invalid_request, text_of
 from .responder import UPLOAD_BYTES, Responder, Route
 from .store import Store, new_id, now, page, texts
 
@@ -37,17 +37,19 @@ class Datasets:
         return responder.reply(page(list(self.store), responder.query))
 
     async def _create(self, responder: Responder) -> web.StreamResponse:
-        fields = {"description": "", **texts(responder.json, ["name"], ["description"])}
-        dataset = self.store.add({"id": new_id(), **fields, "created_at": now()})
+        dataset = self.store.add({"id": new_id(), **self._fields(responder), "created_at": now()})
         self._files[dataset["id"]] = Store("file")
         return responder.reply(dataset)
+
+    def _fields(self, responder: Responder) -> dict[str, str]:
+        return {**texts(responder.json, ["name"]), "description": text_of(responder.json, "description")}
 
     async def _get(self, responder: Responder) -> web.StreamResponse:
         return responder.reply(self.store.get(responder.path_value()))
 
     async def _update(self, responder: Responder) -> web.StreamResponse:
         dataset = self.store.get(responder.path_value())
-        self.store.change(dataset, texts(responder.json, optional=["name", "description"]))
+        self.store.change(dataset, self._fields(responder))
         return responder.no_content()
 
     async def _delete(self, responder: Responder) -> web.StreamResponse:

@@ -80,6 +80,8 @@ class PronunciationDicts:
         items = self._items(responder.json)
         if items is not None:
             changes["items"] = items
+        if not changes:
+            raise invalid_request("There is nothing to change: name or items is required.")
         self._store.change(dictionary, changes)
         self._read.pop(dictionary["id"], None)
         return responder.reply(dictionary)

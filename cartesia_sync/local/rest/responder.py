@@ -213,8 +213,8 @@ class Responder:
         if content_type == "text/event-stream":
             self._stream.headers["Cache-Control"] = "no-cache"
 
-    def begin_audio(self, audio_format: AudioFormat) -> Container:
-        """Answer by ``write`` with audio; return the container to wrap it in.
+    def begin_audio(self, audio_format: AudioFormat, headers: Optional[Mapping[str, str]] = None) -> Container:
+        """Answer by ``write`` with audio, and with more headers; return the container to wrap it in.
 
         Raises:
             ApiError: 400, the container's encoder is not installed.
@@ -224,6 +224,8 @@ class Responder:
         except NoEncoderError as exc:
             raise ApiError(400, "Unsupported output format", str(exc), error_code="unsupported_audio_format") from exc
         self.begin(container.content_type)
+        assert self._stream is not None
+        self._stream.headers.update(headers or {})
         return container
 
     @property

@@ -18,6 +18,7 @@ from ..settings import ServerOptions
 from ..voice.audio_format import CONTAINERS
 from ..voice.speech import Speaker
 from ..voice.transcript import TextBuffer
+from .files import Files, Saving
 from .pronunciation_dicts import PronunciationDicts
 from .responder import UPLOAD_BYTES, Responder, Route
 
@@ -34,6 +35,7 @@ class Tts:
         speaker: The server's voice.
         concurrency: The server's limit of generations.
         pronunciation_dicts: The server's pronunciation dictionaries.
+        files: Where answers are saved.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Tts:
         speaker: Speaker,
         concurrency: ConcurrencyLimit,
         pronunciation_dicts: PronunciationDicts,
+        files: Files,
     ) -> None:
         self._options = options
         self._rules = rules
@@ -52,6 +55,7 @@ class Tts:
         self._speaker = speaker
         self._concurrency = concurrency
         self._pronunciation_dicts = pronunciation_dicts
+        self._files = files
         self.routes = [
             Route("POST", "/tts/bytes", self._bytes, "tts"),
             Route("POST", "/tts/sse", self._sse, "tts"),
@@ -71,13 +75,24 @@ class Tts:
 
     async def _send_bytes(self, responder: Responder, body: dict[str, Any]) -> web.StreamResponse:
         request = parse_speech(body, responder.version, self._rules, CONTAINERS)
-        container = responder.begin_audio(request.audio_format)
+        save = body.get("save")
+        if save not in (True, False, None):
+            raise invalid_request("save is a boolean.")
+        saving = Saving() if save else None
+        container = responder.begin_audio(request.audio_format, {"Cartesia-File-ID": saving.id} if saving else {})
+
+        async def write(data: bytes) -> None:
+            if saving is not None:
+                saving.add(data)
+            await responder.write(data)
 
         async def emit(chunk: Chunk) -> None:
-            await responder.write(container.wrap(chunk.audio))
+            await write(container.wrap(chunk.audio))
 
         await self._generate(responder, request, emit)
-        await responder.write(container.end())
+        await write(container.end())
+        if saving is not None:
+            self._files.save(saving, container.content_type)
         return await responder.end()
 
     async def _sse(self, responder: Responder) -> web.StreamResponse:

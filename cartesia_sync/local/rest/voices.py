@@ -84,6 +84,7 @@ class Voices:
             Route("PATCH", "/voices/{id}/accents", self._add_accents),
             Route("DELETE", "/voices/{id}/accents/{accent_id}", self._remove_accent),
             Route("GET", "/accents", self._list_accents),
+            Route("GET", "/locales", self._list_locales),
         ]
 
     def has(self, voice_id: uuid.UUID) -> bool:
@@ -126,6 +127,8 @@ class Voices:
     async def _update(self, responder: Responder) -> web.StreamResponse:
         voice = self._own(responder)
         changes = texts(responder.json, optional=["name", "description", "gender", "accent"])
+        if not changes:
+            raise invalid_request("There is nothing to change: name, description, gender or accent is required.")
         if changes.get("gender", _GENDERS[0]) not in _GENDERS:
             raise invalid_request(f"gender is one of {', '.join(_GENDERS)}.")
         if "accent" in changes:
@@ -241,6 +244,12 @@ class Voices:
             for accent_id, accent in sorted(ACCENTS.items())
         ]
         return responder.reply({"accents": accents})
+
+    async def _list_locales(self, responder: Responder) -> web.StreamResponse:
+        locales = sorted({accent.locale for accent in ACCENTS.values()})
+        return responder.reply(
+            {"locales": [{"locale": locale, "language": locale.partition("-")[0]} for locale in locales]}
+        )
 
 
 def _record(

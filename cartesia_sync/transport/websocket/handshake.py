@@ -84,7 +84,6 @@ def connect(
 def _upgrade(duplex: Duplex, url: str, headers: Mapping[str, str], where: str, deadline: Deadline) -> Mapping[str, str]:
     """Send the upgrade request, and return the answer's headers."""
     upgrade = websocket.WebSocket(enable_multithread=False)
-    lines = [f"{name}: {value}" for name, value in headers.items()]
     try:
         upgrade.connect(  # type: ignore[no-untyped-call]  # the library's own hints leave it out
             url,
@@ -92,9 +91,9 @@ def _upgrade(duplex: Duplex, url: str, headers: Mapping[str, str], where: str, d
                 duplex,
                 deadline,
                 secrets_in(headers),
-                unseen="".join(line + "\r\n" for line in lines if _holds_secret(line)).encode(),
+                unseen="".join(f"{line}\r\n" for line in _lines(headers, secret=True)).encode(),
             ),
-            header=[line for line in lines if not _holds_secret(line)],
+            header=_lines(headers, secret=False),
             suppress_origin=True,
             redirect_limit=0,
         )
@@ -107,8 +106,8 @@ def _upgrade(duplex: Duplex, url: str, headers: Mapping[str, str], where: str, d
     return dict(upgrade.headers or {})
 
 
-def _holds_secret(line: str) -> bool:
-    return line.partition(":")[0].lower() in SECRET_HEADERS
+def _lines(headers: Mapping[str, str], *, secret: bool) -> list[str]:
+    return [f"{name}: {value}" for name, value in headers.items() if (name.lower() in SECRET_HEADERS) is secret]
 
 
 def _connect_timeout(where: str, deadline: Deadline) -> ConnectTimeoutError:

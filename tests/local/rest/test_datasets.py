@@ -25,7 +25,9 @@ def test_a_dataset_lives_and_is_changed_and_dies(ask: Ask) -> None:
 
 def test_a_datasets_files_are_counted_not_kept(ask: Ask) -> None:
     with LocalServer() as server:
-        path = f"/datasets/{ask(server, 'POST', '/datasets/', json={'name': 'n'}).json()['id']}/files"
+        path = (
+            f"/datasets/{ask(server, 'POST', '/datasets/', json={'name': 'n', 'description': ''}).json()['id']}/files"
+        )
         sent = {"files": {"file": ("a.wav", b"12345")}, "data": {"purpose": "fine_tune"}}
         assert ask(server, "POST", path, **sent).status_code == 204
         (file,) = ask(server, "GET", path).json()["data"]
@@ -35,3 +37,11 @@ def test_a_datasets_files_are_counted_not_kept(ask: Ask) -> None:
         assert ask(server, "DELETE", f"{path}/{file['id']}").status_code == 204
         assert ask(server, "GET", path).json()["data"] == []
         assert ask(server, "DELETE", f"{path}/{file['id']}").status_code == 404
+
+
+def test_name_and_description_are_required_by_both(ask: Ask) -> None:
+    with LocalServer() as server:
+        path = f"/datasets/{ask(server, 'POST', '/datasets/', json={'name': 'n', 'description': ''}).json()['id']}"
+        for body in ({}, {"name": "n"}, {"description": "d"}, {"name": "", "description": "d"}):
+            assert ask(server, "POST", "/datasets/", json=body).status_code == 400
+            assert ask(server, "PATCH", path, json=body).status_code == 400

@@ -13,7 +13,7 @@ Ask = Callable[..., Any]
 
 def test_a_fine_tune_stays_created(ask: Ask) -> None:
     with LocalServer() as server:
-        dataset = ask(server, "POST", "/datasets/", json={"name": "n"}).json()["id"]
+        dataset = ask(server, "POST", "/datasets/", json={"name": "n", "description": ""}).json()["id"]
         body = {"name": "n", "description": "d", "language": "en", "model_id": "sonic-3", "dataset": dataset}
         made = ask(server, "POST", "/fine-tunes/", json=body).json()
         assert made == {"id": made["id"], **body, "status": "created"}
@@ -29,7 +29,7 @@ def test_a_fine_tune_stays_created(ask: Ask) -> None:
 @pytest.mark.parametrize(("missing", "status"), [("name", 400), ("model_id", 400), ("dataset", 404)])
 def test_a_fine_tune_that_cannot_be_is_refused(ask: Ask, missing: str, status: int) -> None:
     with LocalServer() as server:
-        dataset = ask(server, "POST", "/datasets/", json={"name": "n"}).json()["id"]
+        dataset = ask(server, "POST", "/datasets/", json={"name": "n", "description": ""}).json()["id"]
         body = {"name": "n", "description": "d", "language": "en", "model_id": "sonic-3", "dataset": dataset}
         body[missing] = "nobody" if missing == "dataset" else ""
         assert ask(server, "POST", "/fine-tunes/", json=body).status_code == status

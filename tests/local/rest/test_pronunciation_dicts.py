@@ -153,3 +153,10 @@ def test_a_dictionary_that_is_not_there_is_an_error_event(dial: Dial, version: s
         assert (event["type"], event["context_id"], event["status_code"]) == ("error", "a", status)
         peer.ask("b", "Hello.")
         assert peer.until("b")[-1]["type"] == "done"
+
+
+def test_a_change_without_fields_is_refused(ask: Ask) -> None:
+    with LocalServer() as server:
+        made = ask(server, "POST", "/pronunciation-dicts/", json={"name": "n"}).json()
+        for body in ({}, {"unknown": 1}):
+            assert ask(server, "PATCH", f"/pronunciation-dicts/{made['id']}", json=body).status_code == 400

@@ -321,3 +321,18 @@ def test_the_accents_are_listed_by_id(ask: Ask) -> None:
     }
     defaults = [accent["locale"] for accent in accents if accent["is_locale_default"]]
     assert sorted(defaults) == sorted({accent["locale"] for accent in accents})
+
+
+def test_locales_are_those_of_the_accents(ask: Ask) -> None:
+    with LocalServer() as server:
+        locales = ask(server, "GET", "/locales").json()["locales"]
+        assert {"locale": "en-GB", "language": "en"} in locales
+        assert len(locales) == len({each["locale"] for each in locales})
+
+
+def test_a_change_without_fields_is_refused(ask: Ask, clone: Any) -> None:
+    with LocalServer() as server:
+        made = clone(server).json()
+        for body in ({}, {"unknown": 1}, {"name": None}):
+            answer = ask(server, "PATCH", f"/voices/{made['id']}", json=body)
+            assert (answer.status_code, "nothing to change" in answer.json()["message"]) == (400, True)

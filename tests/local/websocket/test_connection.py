@@ -33,7 +33,7 @@ from cartesia_sync.local import (
     UnknownEvent,
 )
 from cartesia_sync.local.fault_plan import FaultPlan
-from cartesia_sync.local.generation import ConcurrencyLimit
+from cartesia_sync.local.generation import Backlog, ConcurrencyLimit
 from cartesia_sync.local.recorder import Recorder
 from cartesia_sync.local.requests import RequestRules
 from cartesia_sync.local.rest.pronunciation_dicts import PronunciationDicts
@@ -655,13 +655,14 @@ def test_a_peer_that_does_not_read_gets_little_made(request_for: Callable[..., d
         speaker.close()
 
 
-def test_who_waits_for_a_reader_goes_on_when_it_reads(dial: Dial) -> None:
+def test_who_waits_for_a_reader_goes_on_when_it_reads(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that was held back is made, in the end, and it is the same."""
-    text = "One sentence of some words, with a break." + '<break time="20s"/>' * 4
+    monkeypatch.setattr("cartesia_sync.local.generation._MOST_HELD", 500_000)
+    text = "One sentence of some words, with a break." + '<break time="2s"/>' * 2
     wanted = {}
     with LocalServer(engine="signal") as server:
         peer = dial(server)
-        names = [f"c{number}" for number in range(40)]
+        names = [f"c{number}" for number in range(20)]
         for name in names:
             peer.ask(name, f"{text} And another.")
         for name in names:
@@ -714,3 +715,32 @@ def test_a_cancel_drops_what_is_made_ahead(dial: Dial, cancel_stops: bool) -> No
         assert peer.until("a")[-1]["type"] == "done"
         assert len(peer.fence()) == 0
         assert server._concurrency.held_bytes == 0
+
+
+def test_room_goes_to_who_is_due_and_not_to_who_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cartesia_sync.local.generation._USUAL_BYTES", 8 * 1024**2)
+
+    async def scene() -> list[str]:
+        backlog = Backlog(ConcurrencyLimit(None), is_paced=False)
+        order: list[str] = []
+
+        async def make(name: str, due: float, times: int) -> None:
+            for _ in range(times):
+                counted = await backlog.begin(due)
+                order.append(name)
+                counted = backlog.change(counted, 8 * 1024**2)  # all there may be
+                await asyncio.sleep(0)
+                backlog.change(counted, 0)
+
+        making = [
+            asyncio.ensure_future(make(name, due, times))
+            for name, due, times in (("a", 1, 3), ("b", 1, 1), ("c", 0, 1))
+        ]
+        gone = asyncio.ensure_future(make("gone", -1, 1))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.gather(*making)
+        assert (backlog._held, backlog._waiting) == (0, [])
+        return order
+
+    assert asyncio.run(asyncio.wait_for(scene(), BOUND)) == ["a", "c", "b", "a", "a"]
