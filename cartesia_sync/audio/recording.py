@@ -143,7 +143,7 @@ def _read_other(content: bytes) -> tuple[Samples, int, int, str]:
     try:
         samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise ValueError(f"the recording cannot be read: {error}") from error
+        raise ValueError(f"the recording cannot be read: {error.error_string}") from error
     return samples.reshape(-1), samples.shape[1], int(rate), "a compressed recording"
 
 

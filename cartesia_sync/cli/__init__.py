@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "say": "speak a text into a WAV file, or aloud",
+    "transcribe": "write down what is said in a recording",
+    "listen": "write down what is said into a microphone",
     "voices": "list the voices that one can use",
     "serve": "run the local server",
     "doctor": "check what speaking needs, and say what to do",

@@ -24,6 +24,15 @@ def complain(message: str, status: int) -> int:
     return status
 
 
+def notice(message: str) -> None:
+    """Print one line to standard error, for whoever looks; nothing depends on it."""
+    try:
+        if sys.stderr is not None:
+            print(f"cartesia-sync: {message}", file=sys.stderr, flush=True)
+    except OSError:
+        return  # nobody looks
+
+
 def tell(text: str) -> None:
     """Print to standard output, at once.
 

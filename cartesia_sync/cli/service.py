@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 
 _LOADED_LATER = (
+    "resources.stt",
+    "resources.stt_streaming",
     "resources.tts",
     "resources.voices",
     "streaming.connection",

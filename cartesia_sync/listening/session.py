@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cartesia_sync")
 
+LONG_SECONDS = 60.0
+"""From here on it is said beforehand that audio takes as long as it plays."""
+
 MAX_QUEUED_BYTES = 64 << 20
 """How much may wait to be received, unless it is told otherwise."""
 
@@ -207,7 +210,8 @@ class Session(Handlers, Closing):
                 or bare samples as bytes, a binary file object, an iterable of bytes, or a ``Microphone``. Another
                 encoding or sample rate than the session's is converted, and several channels are mixed.
             realtime: Whether to send no more than one second of audio a second, as the service asks. A recording then
-                takes as long as it plays: for whole files there is also ``client.stt.transcribe``.
+                takes as long as it plays, of which the log warns from a minute on: for whole files there is also
+                ``client.stt.transcribe``.
             encoding: Of bare samples, where it is not the session's.
             sample_rate: Of bare samples in Hz, where it is not the session's.
             then: What to send at the source's end: ``close``, ``finalize`` (manual only), or None for nothing.
@@ -232,7 +236,13 @@ class Session(Handlers, Closing):
         if then not in ("close", "finalize", None) or (then == "finalize" and self._line.mode is Mode.AUTO):
             raise ValueError(f"then: expected 'close', 'finalize' (manual only) or None; got {then!r}")
         self._line.check_process()
-        pieces = pieces_of(source, self._format, encoding=encoding, sample_rate=sample_rate)
+        pieces = pieces_of(
+            source,
+            self._format,
+            encoding=encoding,
+            sample_rate=sample_rate,
+            announce=_say_how_long if realtime else None,
+        )
         live = is_live(source)  # keeps its own pace, which no other clock has to the last
         return Feed(
             self._lines,
@@ -625,6 +635,15 @@ class SessionManager(Handlers):
         session, self._session = self._session, None
         if session is not None:
             session.__exit__(kind, error, traceback)
+
+
+def _say_how_long(seconds: float) -> None:
+    if seconds >= LONG_SECONDS:
+        log.warning(
+            "%.0f s of audio are sent at the pace of speech, as the service asks, and take as long; "
+            "client.stt.transcribe takes a whole file at once",
+            seconds,
+        )
 
 
 def _wait(queue_of_nobody: queue.SimpleQueue[None], seconds: float) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Optional, Union
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 from ..protocol.transcription import ENCODINGS, AudioFormat, check_encoding, check_sample_rate
 
@@ -16,9 +16,16 @@ Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, Iterable[b
 
 
 def pieces_of(
-    source: Source, target: AudioFormat, *, encoding: Optional[str] = None, sample_rate: Optional[int] = None
+    source: Source,
+    target: AudioFormat,
+    *,
+    encoding: Optional[str] = None,
+    sample_rate: Optional[int] = None,
+    announce: Optional[Callable[[float], None]] = None,
 ) -> Iterator[bytes]:
     """Return a source's audio in the session's format, in pieces of whole samples.
+
+    Where its length is known beforehand ``announce`` is called with the seconds.
 
     Raises:
         TypeError: It is no source.
@@ -37,7 +44,7 @@ def pieces_of(
         with open(source, "rb") as file:
             content = file.read()
         if is_recording(content, may_be_mp3=encoding is None):
-            return _cut(_recorded(content, target, told), target)
+            return _cut(_recorded(content, target, told), target, announce)
         if encoding is None:
             raise ValueError(
                 f"{os.fspath(source)!r} is no recording that can be read without being told more: "
@@ -52,10 +59,12 @@ def pieces_of(
             f"a source is a path, bytes, a binary file object or an iterable of bytes; got {type(source).__name__}"
         )
     if is_recording(content):
-        return _cut(_recorded(content, target, told), target)
+        return _cut(_recorded(content, target, told), target, announce)
     if not content:
         raise ValueError("the source is empty: it has no audio")
-    _require_whole(len(content), given[0])
+    _require_whole(len(content), given.encoding)
+    if announce is not None:
+        announce(len(content) / ENCODINGS[given.encoding] / given.sample_rate)
     return _converted(iter([content]), given, target)
 
 
@@ -120,9 +129,8 @@ def _checked(pieces: Iterable[Any]) -> Iterator[bytes]:
         for piece in iterator:
             yield _checked_piece(piece)
     finally:
-        close = getattr(iterator, "close", None)
-        if close is not None:
-            close()
+        if isinstance(iterator, Generator):  # what else has close() is its user's to close
+            iterator.close()
 
 
 def _checked_piece(piece: Any) -> bytes:
@@ -143,8 +151,10 @@ def _require_whole(size: int, encoding: str) -> None:
         )
 
 
-def _cut(audio: bytes, target: AudioFormat) -> Iterator[bytes]:
+def _cut(audio: bytes, target: AudioFormat, announce: Optional[Callable[[float], None]] = None) -> Iterator[bytes]:
     size = _piece_bytes(*target)
+    if announce is not None:
+        announce(len(audio) / ENCODINGS[target.encoding] / target.sample_rate)
     return (audio[start : start + size] for start in range(0, len(audio), size))
 
 

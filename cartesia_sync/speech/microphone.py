@@ -65,6 +65,7 @@ class Microphone(Closing):
         self._has_started = self._is_closed = self._is_lost = False
         self._library = _miniaudio()
         self._device = self._opened(device)
+        self._to_close = [self._device]  # whoever takes it out closes it: two at once would wait for each other
 
     def __repr__(self) -> str:
         return f"<Microphone {self.sample_rate} Hz {'closed' if self._is_closed else 'open'}>"
@@ -178,9 +179,13 @@ class Microphone(Closing):
         """
         self._is_closed = True
         self._pieces.put(None)
-        self._device.stop_callback = None
-        self._device.close()
-        _open.discard(self._device)
+        try:
+            device = self._to_close.pop()
+        except IndexError:
+            return
+        device.stop_callback = None
+        device.close()
+        _open.discard(device)
 
 
 def _miniaudio() -> Any:

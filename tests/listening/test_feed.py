@@ -184,6 +184,32 @@ def test_a_live_source_keeps_its_own_pace_and_what_it_hears_while_paused_is_drop
     assert auto.wire.said[:-1] == [*(bytes([number]) * 200 for number in range(20)), b"\x55" * 200]
 
 
+class Closable:
+    """An iterator with ``close``, as a microphone is one."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    def __iter__(self) -> Closable:
+        return self
+
+    def __next__(self) -> bytes:
+        if self.is_closed:
+            raise StopIteration
+        return b"ab" * 50
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_a_source_that_is_no_generator_is_its_users_to_close(auto: Stage) -> None:
+    source = Closable()
+    feed = auto.session.feed(source)
+    feed.close()
+    assert feed.wait(BOUND)
+    assert not source.is_closed
+
+
 @pytest.mark.parametrize("source", ["live", "any other"])
 @pytest.mark.parametrize("end", ["by the service", "by close", "by finish"])
 def test_a_feed_that_is_paused_ends_with_its_session(auto: Stage, end: str, source: str) -> None:
@@ -201,6 +227,15 @@ def test_a_feed_that_is_paused_ends_with_its_session(auto: Stage, end: str, sour
     played.pieces.put(b"ab" * 100)
     assert feed.wait(BOUND)
     assert auto.session._lines.feeds == []
+
+
+@pytest.mark.parametrize("kind", ["bare", "recording"])
+def test_what_takes_long_is_said_before_it_begins(auto: Stage, caplog: pytest.LogCaptureFixture, kind: str) -> None:
+    for seconds, realtime, said in ((59, True, 0), (60, False, 0), (60, True, 1)):
+        bare = bytes(2000 * seconds)
+        source = bare if kind == "bare" else wav_bytes(bare, RawFormat("pcm_s16le", 1000))
+        auto.session.feed(source, realtime=realtime, then=None).close()
+        assert sum("60 s of audio are sent at the pace of speech" in each.message for each in caplog.records) == said
 
 
 def test_what_is_no_source_is_refused(auto: Stage, tmp_path: Path) -> None:

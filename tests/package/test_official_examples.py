@@ -54,7 +54,6 @@ class Row(NamedTuple):
 _CLIENT = "from cartesia import Cartesia\nclient = Cartesia()\n"
 _PAGES = "from cartesia import Cartesia\nclient = Cartesia(default_query={'limit': 1})\n"
 _ASYNC = "asyncio: this package is for threads"
-_STT = "streaming speech to text is not in this package yet"
 _HTTPX = "an httpx client: http_client= is refused by a sentence that says what to use"
 
 README: Mapping[str, Row] = {
@@ -113,8 +112,8 @@ EXAMPLES: Mapping[str, Row] = {
     "voices_delete": Row(arguments=("{voice}",)),
     "infill_create": Row(arguments=("{clip}", "{clip}", "in", "between")),
     "stt_transcribe": Row(arguments=("{clip}", "en"), path="stt"),
-    "stt_auto_finalize_websocket": Row(left=_STT),
-    "stt_manual_finalize_websocket": Row(left=_STT),
+    "stt_auto_finalize_websocket": Row(),
+    "stt_manual_finalize_websocket": Row(),
     "error_handling_example": Row(),
 }
 """Every example of the official ``examples.py``."""

@@ -99,6 +99,28 @@ def test_what_the_device_hears_is_cut_and_what_nobody_takes_is_dropped(devices: 
     assert devices[0].is_closed
 
 
+def test_a_device_is_closed_once_by_whoever_is_first(devices: list[Device], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Miniaudio's own close, called by two threads at once, never returned."""
+    closed: list[int] = []
+    is_closing, go_on = threading.Event(), threading.Event()
+
+    def close(device: Device) -> None:
+        closed.append(1)
+        is_closing.set()
+        assert go_on.wait(BOUND)
+
+    monkeypatch.setattr(Device, "close", close)
+    microphone = Microphone()
+    iter(microphone)
+    thread = threading.Thread(target=microphone.close)
+    thread.start()
+    assert is_closing.wait(BOUND)
+    microphone.close()
+    go_on.set()
+    thread.join(BOUND)
+    assert closed == [1]
+
+
 def test_a_device_that_goes_is_an_error_after_what_was_heard(devices: list[Device]) -> None:
     microphone = Microphone(sample_rate=10)
     iter(microphone)
