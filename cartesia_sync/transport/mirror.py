@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import http.client
 import itertools
+import json
 import logging
 import os
 import queue
@@ -19,8 +20,6 @@ import time
 import weakref
 from typing import Any, NamedTuple, Optional, Union
 from urllib.parse import parse_qs, quote, urlsplit
-
-import msgspec
 
 from .deadline import Deadline
 from .loopback import is_this_machine
@@ -40,6 +39,7 @@ _ITEM_BYTES = 200  # what one takes beside its message
 _SECRET_PATH = "/access-token"
 _JSON = "application/json"
 
+_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _log = logging.getLogger("cartesia_sync.inspector")
 _numbers = itertools.count(1)
 _open: weakref.WeakSet[_Outbox] = weakref.WeakSet()
@@ -225,7 +225,7 @@ class _Outbox:
         if not items and not dropped:
             return
         head = {"source": self._source, "now": time.monotonic(), "dropped": dropped}
-        body = msgspec.json.Encoder().encode_lines([head, *map(_line, items)])
+        body = "\n".join(map(_as_json, [head, *map(_line, items)])).encode("utf-8", "replace")
         problem = self._post(connection, body)
         if problem:
             connection.close()
@@ -257,7 +257,7 @@ def _line(item: _Item) -> dict[str, Any]:
     told: list[Any] = [_shown(each) for each in item.arguments]
     if item.do == "asked" and isinstance(item.arguments[3], bytes):
         with contextlib.suppress(ValueError, RecursionError):
-            told[3] = msgspec.json.decode(item.arguments[3])
+            told[3] = json.loads(item.arguments[3])
     elif item.do == "answered":
         told[3] = item.arguments[3].decode("latin-1")
     return {"at": item.at, "do": item.do, "with": told}

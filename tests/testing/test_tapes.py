@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import websocket
 from aiohttp import web
 
@@ -420,3 +422,24 @@ def test_speech_to_text_however_the_audio_is_cut(folder: Path) -> None:
         assert program(replay.url, 500) == recorded
     replay.stop()
     assert isinstance(replay.problem, TapeMismatchError)
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_by_tls_and_past_a_proxy_that_is_not_for_this_machine(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_tls: bool
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with LocalServer(engine="signal", ssl_context=context if is_tls else None) as server:
+        monkeypatch.setenv("CARTESIA_API_KEY", KEY)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+        for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, "http://192.0.2.1:1")  # of another machine
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        with tape(folder, service=server.url):
+            recorded = everything()
+    with Tape(folder, record="none"):
+        assert everything() == recorded

@@ -20,7 +20,7 @@ from .calls import ANSWER_HEADERS, Call, asked_of
 from .deck import Deck
 from .secrets import without_secrets
 
-__all__ = ["UNREACHABLE", "HttpCalls", "passed_on", "version_of"]
+__all__ = ["UNREACHABLE", "HttpCalls", "http_session", "passed_on", "version_of"]
 
 UNREACHABLE = (aiohttp.ClientError, asyncio.TimeoutError, NetworkForbiddenError, OSError)
 _NOT_PASSED_ON = frozenset(
@@ -42,6 +42,11 @@ _NOT_PASSED_ON = frozenset(
     }
 )
 _STATUS_NOT_ON_TAPE = 400  # which no client tries again
+
+
+def http_session(**way: Any) -> aiohttp.ClientSession:
+    """Return what sends requests to the service."""
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_connect=30), **way)
 
 
 class HttpCalls:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from typing import Optional
+from typing import Any, Optional
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
 
+from cartesia_sync.transport.environment import default_trust
+from cartesia_sync.transport.loopback import is_this_machine
+
 from .deck import Deck
-from .http_calls import HttpCalls
+from .http_calls import HttpCalls, http_session
 from .sockets import Socket, socket_session
 
 __all__ = ["Player"]
@@ -20,6 +24,15 @@ _STOP_TIMEOUT = 10.0
 _GRACE = 0.5
 _ROUNDS = 5
 _numbers = itertools.count(1)
+
+
+def _way(service: Optional[str]) -> dict[str, Any]:
+    """Return how the service is reached: with the trust of the client, and through no proxy where it is here."""
+    parts = urlsplit(service or "")
+    way: dict[str, Any] = {"trust_env": not is_this_machine(parts.hostname or "")}
+    if parts.scheme == "https":
+        way["connector"] = aiohttp.TCPConnector(ssl=default_trust())
+    return way
 
 
 class Player:
@@ -74,8 +87,10 @@ class Player:
             self._ready.set()
 
     async def _serve(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=30)
-        async with aiohttp.ClientSession(trust_env=True, timeout=timeout) as session, socket_session() as dialler:
+        async with (
+            http_session(**_way(self._deck.service)) as session,
+            socket_session(**_way(self._deck.service)) as dialler,
+        ):
             calls = HttpCalls(self._deck, session)
 
             async def answer(request: web.Request) -> web.StreamResponse:

@@ -53,9 +53,9 @@ async def _look_at(answer: aiohttp.ClientResponse) -> None:
         raise _RefusedError(answer.status, headers, (await answer.read()).decode("utf-8", "replace"))
 
 
-def socket_session() -> aiohttp.ClientSession:
+def socket_session(**way: Any) -> aiohttp.ClientSession:
     """Return what connects WebSockets to the service."""
-    return aiohttp.ClientSession(raise_for_status=_look_at, trust_env=True)
+    return aiohttp.ClientSession(raise_for_status=_look_at, **way)
 
 
 class _Upstream:
