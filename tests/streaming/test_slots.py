@@ -433,7 +433,7 @@ def test_where_the_connection_is_gone_it_is_said_again_on_another(limited: Calla
 
 
 def test_a_context_that_is_left_open_gives_its_slot_back_and_takes_another(limited: Callable[..., Any]) -> None:
-    stage = limited(1, idle=0.05)
+    stage = limited(1, idle=0.5)
     context = stage.context("a")
     context.push("One. ")
     freed(stage)
