@@ -7,7 +7,7 @@ import functools
 import json
 import queue
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Optional
 from unittest import mock
 
@@ -55,6 +55,7 @@ OLD, NEW = "2026-03-01", "2026-08-14"
 class RecordingWire:
     """The far end is the test: it takes everything, and says nothing until the connection is closed."""
 
+    tap = None
     was_woken = True
 
     def __init__(self) -> None:
@@ -72,6 +73,9 @@ class RecordingWire:
     @staticmethod
     def frame(message: bytes) -> Frame:
         return Frame(message)
+
+    def tell(self, messages: Iterable[Any]) -> None:
+        """Nobody looks on."""
 
     def finish(self, frame: Frame, deadline: Deadline) -> None:
         self.messages.append(frame.data)

@@ -464,7 +464,7 @@ def test_where_no_token_is_had_to_say_it_again_the_receiver_is_told(limited: Cal
 
 
 def test_a_context_that_is_left_open_gives_its_slot_back_and_takes_another(limited: Callable[..., Any]) -> None:
-    stage = limited(1, idle=0.05)
+    stage = limited(1, idle=0.5)
     context = stage.context("a")
     context.push("One. ")
     freed(stage)
