@@ -152,6 +152,8 @@ class EncodedWriter:
     """Write an MP3, Ogg, Opus or FLAC file as the audio comes; it appears under its name only when whole.
 
     As ``WavWriter``, and for the errors of the file see ``WholeFile``. FLAC has 16 bits here, whatever came.
+    An interrupt in the instant in which libsndfile hands over its bytes may come out as a
+    ``soundfile.LibsndfileError``, since no exception passes through it; there is no file then either.
 
     Threads: one writer belongs to one thread; waits for the disk alone.
     """

@@ -85,7 +85,8 @@ def run(options: argparse.Namespace) -> int:
         context.push(text, continue_=False)
         if player is None and not options.captions:
             with _named_as_typed(options.output), _progress() as show:
-                _tell_length(options, context.save(_target(options), on_progress=show))
+                seconds = context.save(_target(options), on_progress=show)
+            _tell_length(options, seconds)
             return SUCCEEDED
         recording = context.record()
         _hear(recording)

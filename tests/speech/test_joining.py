@@ -26,6 +26,8 @@ from cartesia_sync.protocol.words import has_words
 from cartesia_sync.speech.joining import Joiner, Paragraph, Piece, check_size, pieces_of
 from cartesia_sync.speech.recording import Recording
 
+from ..support.interrupts import LOCKS_LEAK, strikes
+
 FORMAT = RawFormat("pcm_s16le", 8000)
 SECOND = b"\1\0" * 8000
 VOICE = "6ccbfb76-1fc6-48f7-b71d-91ac6298247b"
@@ -286,3 +288,23 @@ def test_paragraphs_spoken_at_once_are_joined_in_order(server: LocalServer, tmp_
     for before, after in zip(speech.paragraphs, speech.paragraphs[1:]):
         assert after.start - before.end == pytest.approx(0.5)
     assert len(pysubs2.load(str(tmp_path / "a.srt"))) == 3
+
+
+@pytest.mark.skipif(LOCKS_LEAK, reason="3.9 strikes at more places than can be guarded")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what strikes in a finalizer
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_an_interrupt_anywhere_leaves_both_files_or_neither(tmp_path: Path, suffix: str) -> None:
+    def speak(folder: Path) -> None:
+        with Joiner("One two.\n\nThree.", folder / f"a{suffix}", captions=folder / "a.srt") as joiner:
+            for piece in pieces_of("One two.\n\nThree."):
+                joiner.add(piece, [SECOND], FORMAT, [Word(piece.text, 0.0, 0.9, 0, len(piece.text))])
+
+    count = 0
+    for number, strike in enumerate(strikes("/speech/joining.py")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        strike.run(speak, folder)
+        names = {path.name for path in folder.iterdir()}
+        assert names in (set(), {f"a{suffix}", "a.srt"}), strike.place
+        count += strike.place is not None
+    assert count > 100
