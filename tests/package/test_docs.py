@@ -45,6 +45,39 @@ def test_the_examples_run(page: Path, server: LocalServer, tmp_path: Path) -> No
     assert run.returncode == 0, run.stderr
 
 
+README_EXAMPLES = re.findall(
+    r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("example", README_EXAMPLES, ids=[example.splitlines()[0] for example in README_EXAMPLES])
+def test_each_example_of_the_readme_is_a_whole_program(example: str, server: LocalServer, tmp_path: Path) -> None:
+    program = tmp_path / "test_example.py"
+    program.write_text(example, encoding="utf-8")
+    command = [sys.executable, program]
+    if "def test_" in example:
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "cartesia_sync.testing",
+            "-p",
+            "no:cacheprovider",
+            program,
+        ]
+    environment = {**os.environ, "CARTESIA_API_KEY": "any", "CARTESIA_BASE_URL": server.url, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stderr == ""
+
+
+def test_the_readme_has_an_example_of_each_recipe() -> None:
+    assert len(README_EXAMPLES) >= 6
+
+
 @every_page
 def test_every_link_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", without_code(page.read_text(encoding="utf-8")))
