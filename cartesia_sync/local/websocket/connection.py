@@ -196,8 +196,6 @@ class Connection:
 
     def _handle_message(self, data: Union[str, bytes]) -> None:
         """Act on a client message. Never waits: a task sends what there is to answer."""
-        if self._recorder.observer is not None:
-            self._recorder.observer.said(self._number, data)
         message: Any = None
         error: Optional[ApiError] = None
         if isinstance(data, bytes):
@@ -208,6 +206,8 @@ class Connection:
             except (ValueError, RecursionError):
                 error = invalid_request("The message is not JSON.")
         self._recorder.add_message(self._number, message if isinstance(message, dict) else data)
+        if self._recorder.observer is not None:
+            self._recorder.observer.said(self._number, data)
         if self._is_closing:
             return
         try:
@@ -328,9 +328,9 @@ class Connection:
             raise ContextStoppedError
         if self._is_silent:
             return
-        self._last_traffic = self._loop.time()
         if self._recorder.observer is not None:
             self._recorder.observer.heard(self._number, event)
+        self._last_traffic = self._loop.time()
         try:
             await self._socket.send_str(event)
         except ConnectionError as exc:
