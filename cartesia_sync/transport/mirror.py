@@ -16,8 +16,8 @@ import os
 import queue
 import sys
 import threading
-import time
 import weakref
+from time import monotonic
 from typing import Any, NamedTuple, Optional, Union
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -174,7 +174,7 @@ class _Outbox:
 
     def put(self, do: str, arguments: tuple[Any, ...], size: int) -> None:
         """Add something; drop it where there is no room, or where nobody listens."""
-        now = time.monotonic()
+        now = monotonic()
         if now < self._silent_until:
             self.dropped += 1  # about; the way that is taken where nobody listens costs next to nothing
             return
@@ -201,7 +201,7 @@ class _Outbox:
         """Do so, and wait for it; for the interpreter's end."""
         self.close()
         thread = self._threads.get("thread")
-        if thread is not None and os.getpid() == self._process and time.monotonic() >= self._silent_until:
+        if thread is not None and os.getpid() == self._process and monotonic() >= self._silent_until:
             thread.join(deadline.left())
 
     # ---- its own thread
@@ -217,14 +217,14 @@ class _Outbox:
             self._tell(connection)  # what came while the last was told
 
     def _tell(self, connection: http.client.HTTPConnection) -> None:
-        if time.monotonic() < self._silent_until:
+        if monotonic() < self._silent_until:
             return
         with self._lock:
             items, self._items, self._bytes = self._items, [], 0
             dropped, self._told_dropped = self.dropped - self._told_dropped, self.dropped
         if not items and not dropped:
             return
-        head = {"source": self._source, "now": time.monotonic(), "dropped": dropped}
+        head = {"source": self._source, "now": monotonic(), "dropped": dropped}
         body = "\n".join(map(_as_json, [head, *map(_line, items)])).encode("utf-8", "replace")
         problem = self._post(connection, body)
         if problem:
@@ -232,7 +232,7 @@ class _Outbox:
             with self._lock:
                 self.dropped += len(items)
                 self._told_dropped -= dropped
-            self._silent_until = time.monotonic() + RETRY_AFTER
+            self._silent_until = monotonic() + RETRY_AFTER
             if not self._has_warned:
                 self._has_warned = True
                 _log.warning("the inspector at %s:%d %s; it is tried again", self._host, self._port, problem)

@@ -125,10 +125,10 @@ def test_only_this_machine_is_told(wrong: str) -> None:
 
 
 def test_a_dead_inspector_is_tried_once_in_five_seconds(
-    service: LocalServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr(room.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(room, "monotonic", lambda: now[0])
     tried: list[int] = []
     told = threading.Semaphore(0)
     tell, post = room._Outbox._tell, room._Outbox._post
