@@ -16,8 +16,8 @@ import os
 import queue
 import sys
 import threading
-import time
 import weakref
+from time import monotonic
 from typing import Any, NamedTuple, Optional, Union
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -150,7 +150,7 @@ class _Outbox:
         self._items: list[_Item] = []
         self._bytes = 0
         self._told_dropped = 0
-        self._silent_until = 0.0
+        self._is_silent = False  # nobody listens: set and taken back by the thread
         self._is_closed = False
         self._has_warned = False
         self._notes: queue.SimpleQueue[None] = queue.SimpleQueue()  # there is something to tell
@@ -174,9 +174,8 @@ class _Outbox:
 
     def put(self, do: str, arguments: tuple[Any, ...], size: int) -> None:
         """Add something; drop it where there is no room, or where nobody listens."""
-        now = time.monotonic()
-        if now < self._silent_until:
-            self.dropped += 1  # about; the way that is taken where nobody listens costs next to nothing
+        if self._is_silent:
+            self.dropped += 1  # about: without the lock, so that it costs next to nothing
             return
         if self._is_closed or os.getpid() != self._process:
             return
@@ -186,7 +185,7 @@ class _Outbox:
                 self.dropped += 1
             else:
                 self._bytes += size
-                self._items.append(_Item(now, do, arguments))
+                self._items.append(_Item(monotonic(), do, arguments))
         if not self._notes.qsize():
             self._notes.put(None)
 
@@ -201,7 +200,7 @@ class _Outbox:
         """Do so, and wait for it; for the interpreter's end."""
         self.close()
         thread = self._threads.get("thread")
-        if thread is not None and os.getpid() == self._process and time.monotonic() >= self._silent_until:
+        if thread is not None and os.getpid() == self._process and not self._is_silent:
             thread.join(deadline.left())
 
     # ---- its own thread
@@ -214,17 +213,24 @@ class _Outbox:
                 with contextlib.suppress(queue.Empty):
                     self._ends.get(timeout=_BATCH)  # what comes meanwhile goes along
                 self._tell(connection)
+                if self._is_silent and not self._is_closed:
+                    self._pause()
             self._tell(connection)  # what came while the last was told
 
+    def _pause(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            self._ends.get(timeout=RETRY_AFTER)
+        self._is_silent = self._is_closed  # at the end nothing is tried again
+
     def _tell(self, connection: http.client.HTTPConnection) -> None:
-        if time.monotonic() < self._silent_until:
+        if self._is_silent:
             return
         with self._lock:
             items, self._items, self._bytes = self._items, [], 0
             dropped, self._told_dropped = self.dropped - self._told_dropped, self.dropped
         if not items and not dropped:
             return
-        head = {"source": self._source, "now": time.monotonic(), "dropped": dropped}
+        head = {"source": self._source, "now": monotonic(), "dropped": dropped}
         body = "\n".join(map(_as_json, [head, *map(_line, items)])).encode("utf-8", "replace")
         problem = self._post(connection, body)
         if problem:
@@ -232,7 +238,7 @@ class _Outbox:
             with self._lock:
                 self.dropped += len(items)
                 self._told_dropped -= dropped
-            self._silent_until = time.monotonic() + RETRY_AFTER
+            self._is_silent = True
             if not self._has_warned:
                 self._has_warned = True
                 _log.warning("the inspector at %s:%d %s; it is tried again", self._host, self._port, problem)

@@ -241,7 +241,7 @@ def test_a_signal_ends_serve_and_its_speech_process(number: int) -> None:
             interrupt(run, number)  # while a client is connected
             status, output, errors = run.end()
             assert (status, output) == (0, "")
-            assert errors.count("\n") == 2  # the inspector's address, and how to end it
+            assert errors.count("\n") == 2  # the lines that say where to see it, and how to end it
         assert not any(is_running(pid) for pid in children)
 
 

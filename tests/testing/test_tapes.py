@@ -267,6 +267,34 @@ def test_new_records_beside_what_is_replayed_on_one_connection(server: LocalServ
     assert both[0] == one[0]
 
 
+def test_new_contexts_that_are_recorded_at_once_keep_their_order(server: LocalServer, folder: Path) -> None:
+    def program(*texts: list[str]) -> list[bytes]:
+        with Cartesia() as client, client.tts.websocket_connect() as connection:
+            contexts = [connection.context(**SPEECH) for _ in texts]
+            for pieces in zip(*texts):  # in turns, so that each is unfinished while the others begin
+                for context, piece in zip(contexts, pieces):
+                    context.push(piece)
+            for context in contexts:
+                context.no_more_inputs()
+            return [bytes(context.audio()) for context in contexts]
+
+    with Tape(folder, service=server.url), Cartesia() as client:
+        say(client, "Known.")
+    new = [[f"Text {number}, ", *(f"piece {piece}, " for piece in range(20)), "end."] for number in range(4)]
+    server_before = len(server.handshakes)
+    with Tape(folder, record="new", service=server.url):
+        recorded = program(*new)
+    assert len(server.handshakes) == server_before + 1
+    said: dict[str, str] = {}
+    for each in server.heard[-200:]:
+        assert isinstance(each.message, dict)
+        context_id = each.message["context_id"]
+        said[context_id] = said.get(context_id, "") + each.message["transcript"]
+    assert {"".join(pieces) for pieces in new} <= set(said.values())
+    with Tape(folder, record="none"):
+        assert program(*new) == recorded
+
+
 def test_nothing_is_written_of_a_block_that_failed(server: LocalServer, folder: Path) -> None:
     def program() -> None:
         with Tape(folder, service=server.url), Cartesia() as client:

@@ -125,41 +125,64 @@ def test_only_this_machine_is_told(wrong: str) -> None:
 
 
 def test_a_dead_inspector_is_tried_once_in_five_seconds(
-    service: LocalServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    now = [100.0]
-    monkeypatch.setattr(room.time, "monotonic", lambda: now[0])
-    tried: list[int] = []
-    told = threading.Semaphore(0)
-    tell, post = room._Outbox._tell, room._Outbox._post
-
-    def telling(self: Any, *given: Any) -> None:
-        tell(self, *given)
-        told.release()
+    assert room.RETRY_AFTER == 5.0
+    pauses, goes_on, tried = threading.Semaphore(0), threading.Semaphore(0), []
+    post, pause = room._Outbox._post, room._Outbox._pause
+    resumed = threading.Semaphore(0)
 
     def posting(self: Any, *given: Any) -> str:
         tried.append(1)
         return post(self, *given)
 
-    monkeypatch.setattr(room._Outbox, "_tell", telling)
+    def pausing(self: Any) -> None:
+        pauses.release()
+        assert goes_on.acquire(timeout=10)
+        pause(self)
+        resumed.release()
+
+    monkeypatch.setattr(room, "RETRY_AFTER", 0.0)
     monkeypatch.setattr(room._Outbox, "_post", posting)
+    monkeypatch.setattr(room._Outbox, "_pause", pausing)
     mirror = Mirror(dead_url())
     tap = mirror.tap("/tts/websocket", "v")
-    assert told.acquire(timeout=10)
+    assert pauses.acquire(timeout=10)
     for _ in range(100):
         tap.heard(b"x")
     assert len(tried) == 1
     assert mirror._outbox._bytes == 0
     assert mirror.dropped == 101
-    now[0] += 4.9
+    goes_on.release()
+    assert resumed.acquire(timeout=10)
     tap.heard(b"x")
-    assert len(tried) == 1
-    now[0] += 0.2
-    tap.heard(b"x")
-    assert told.acquire(timeout=10)
+    assert pauses.acquire(timeout=10)
     assert len(tried) == 2
+    assert mirror.dropped == 102
+    thread = mirror._outbox._threads["thread"]
     mirror.close()
+    goes_on.release()
+    thread.join(10)
+    assert len(tried) == 2  # nothing is tried at the end
     assert [record.levelname for record in caplog.records if record.name == "cartesia_sync.inspector"] == ["WARNING"]
+
+
+def test_a_pause_ends_with_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = threading.Semaphore(0)
+    pause = room._Outbox._pause
+
+    def pausing(self: Any) -> None:
+        silent.release()
+        pause(self)
+
+    monkeypatch.setattr(room._Outbox, "_pause", pausing)
+    monkeypatch.setattr(room, "RETRY_AFTER", 600.0)
+    mirror = Mirror(dead_url())
+    mirror.tap("/tts/websocket", "v")
+    assert silent.acquire(timeout=10)
+    mirror.close()
+    mirror._outbox._threads["thread"].join(10)
+    assert not mirror._outbox._threads["thread"].is_alive()
 
 
 def test_what_finds_no_room_is_dropped_and_counted(looker: Looker) -> None:

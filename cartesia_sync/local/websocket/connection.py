@@ -205,8 +205,6 @@ class Connection:
 
     async def _handle_message(self, data: Union[str, bytes]) -> None:
         """Act on a client message. Waits for no peer: a task sends what there is to answer."""
-        if self._recorder.observer is not None:
-            self._recorder.observer.said(self._number, data)
         message: Any = None
         error: Optional[ApiError] = None
         if isinstance(data, bytes):
@@ -220,6 +218,8 @@ class Connection:
             except (ValueError, RecursionError):
                 error = invalid_request("The message is not JSON.")
         self._recorder.add_message(self._number, message if isinstance(message, dict) else data)
+        if self._recorder.observer is not None:
+            self._recorder.observer.said(self._number, data)
         if self._is_closing:
             return
         try:
@@ -356,10 +356,10 @@ class Connection:
             raise ContextStoppedError
         if self._is_silent:
             return
-        self._last_traffic = self._loop.time()
-        self._backlog.is_stuck = True
         if self._recorder.observer is not None:
             self._recorder.observer.heard(self._number, event)
+        self._last_traffic = self._loop.time()
+        self._backlog.is_stuck = True
         try:
             await self._socket.send_str(event)
         except ConnectionError as exc:

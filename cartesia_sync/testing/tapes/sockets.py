@@ -88,6 +88,7 @@ class Socket:
         self._upstream: Optional[_Upstream] = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self._dialling = asyncio.Lock()
         self._is_ending = False
 
     async def serve(self) -> web.StreamResponse:
@@ -280,17 +281,20 @@ class Socket:
         context_id = live.said.context_id
         live.is_over = True
         try:
-            if self._upstream is None:
-                await self._dial(service)
+            async with self._dialling:  # two contexts may need it at once
+                if self._upstream is None:
+                    await self._dial(service)
         except _RefusedError as refusal:
             await self._refuse(live, TapeError(f"the service refused what is to be recorded: status {refusal.status}"))
             return
         except TapeError as problem:
             await self._refuse(live, problem)
             return
-        self._recorded.add(context_id)
-        for data in self._backlogs.pop(context_id, []):
+        backlog = self._backlogs[context_id]
+        while backlog:  # what comes meanwhile is put behind it
+            data = backlog.pop(0)
             await self._pass_on(context_id, message_of(data), data)
+        self._recorded.add(context_id)
 
     async def _pass_on(self, context_id: Optional[str], message: Message, data: Union[str, bytes]) -> None:
         upstream, deck = self._upstream, self._deck

@@ -596,6 +596,7 @@ function showWords(row, duration, width) {
     });
   }
   $("words").hidden = !spans.length;
+  $("words").style.height = `${1.35 * lanes.filter((end) => end > 0).length + 0.2}em`;
 }
 
 async function play() {
