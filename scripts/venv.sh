@@ -11,7 +11,7 @@ use_venv() {
     stamp=.venv/installed-$(echo "$extras" | tr ',' '-')
     if ! cmp -s "$stamp" <(cat setup.cfg pyproject.toml); then
         echo "installing cartesia_sync[$extras] into .venv ..." >&2
-        "$python" -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
+        "$python" -m pip install --quiet --disable-pip-version-check --editable ".[$extras]" || return
         cat setup.cfg pyproject.toml >"$stamp"
     fi
 }

@@ -29,6 +29,13 @@ def test_the_demo_writes_two_whole_files_and_shows_them_interleaved(tmp_path: Pa
             assert (file.getframerate(), file.getsampwidth()) == (44100, 2)
         assert 5 < seconds < 20
         assert f"{seconds:.2f} s of audio, {tmp_path / f'context-{number}.wav'}" in done.stdout
+        assert (tmp_path / f"context-{number}.srt").read_text(encoding="utf-8").startswith("1\n00:00:00,")
+    interrupted = re.search(r"interrupted: ([\d.]+) s of ([\d.]+) s were heard: '(.+)'", done.stdout)
+    assert interrupted is not None
+    assert 1.0 < float(interrupted[1]) < 2.5 < float(interrupted[2])
+    assert interrupted[3].startswith("Context one is")
+    assert "hears in context-1.wav: 'Context one is speaking now. This is a longer transcript" in done.stdout
+    assert "/inspector?t=" in done.stdout
 
 
 def test_the_demo_fails_with_a_status_and_leaves_no_part_of_a_file(tmp_path: Path) -> None:
