@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import cartesia_sync.types
-from cartesia_sync import APIResponse, Cartesia, Timeout
+from cartesia_sync import APIResponse, Cartesia, Microphone, Timeout
 from cartesia_sync.listening.feed import Feed
 from cartesia_sync.listening.session import Session, SessionManager
 from cartesia_sync.local import LocalServer, ServerOptions, faults
@@ -68,7 +68,7 @@ Values for `LocalServer(faults=...)` and `server.inject(...)`, from `cartesia_sy
 """
 NOT_FOR_USERS = {"dialler", "link", "line", "clocks"}
 """Names that were never meant to be public, and warn until version 0.3."""
-LISTENING = (SessionManager, Session, Feed)
+LISTENING = (SessionManager, Session, Feed, Microphone)
 OTHERS = (
     ConnectionManager,
     Connection,
