@@ -64,6 +64,18 @@ def test_a_queued_second_and_an_idle_context_cost_what_they_may() -> None:
 
 
 @pytest.mark.timeout(BOUND)
+def test_speech_to_text_is_measured_for_every_client() -> None:
+    found = json.loads(bench("--quick", "--json", "stt"))["stt"]
+    clients = {"ours", "sync", "async"}
+    assert {job: set(figures) for job, figures in found.items()} == {
+        "hear": clients,
+        "feed": clients | {"ours_feed"},
+        "paced": clients | {"ours_feed"},
+    }
+    assert all(is_whole(figures) for job in found.values() for figures in job.values())
+
+
+@pytest.mark.timeout(BOUND)
 def test_a_slot_is_measured_on_every_limit() -> None:
     figures = json.loads(bench("--quick", "--json", "limits"))["limits"]["ours"]
     limits = {"number_us", "learned_us", "semaphore_us", "machine_us", "machine_one_free_us"}
@@ -73,7 +85,7 @@ def test_a_slot_is_measured_on_every_limit() -> None:
 
 def test_the_help_names_every_part_and_a_part_that_is_none_is_refused() -> None:
     printed = bench("--help")
-    for part in ("cost", "latency", "first", "import", "memory", "limits"):
+    for part in ("cost", "latency", "first", "import", "memory", "stt", "limits"):
         assert f"\n  {part} " in printed
     done = subprocess.run([sys.executable, str(BENCH), "speed"], capture_output=True, text=True)
     assert done.returncode == 2
