@@ -27,6 +27,7 @@ from cartesia_sync import (
     Heard,
     LongSpeech,
     Metrics,
+    Microphone,
     Phoneme,
     SpokenContext,
     Timeout,
@@ -95,7 +96,7 @@ Values for `LocalServer(faults=...)` and `server.inject(...)`, from `cartesia_sy
 """
 NOT_FOR_USERS = {"dialler", "link", "line", "clocks"}
 """Names that were never meant to be public, and warn until version 0.3."""
-LISTENING = (SessionManager, Session, Feed)
+LISTENING = (SessionManager, Session, Feed, Microphone)
 OTHERS = (
     *(ConnectionManager, Connection, Context, Receiver, Speech, Pool, Spoken),
     *LISTENING,

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cartesia_sync.limits.gate import Gate
+from cartesia_sync.listening.line import Line
 from cartesia_sync.protocol.lifecycle import CHANNEL, CONNECTION, REPLAY, SESSION, TURN
 from cartesia_sync.streaming.link import Link
 
@@ -77,7 +78,7 @@ def block(heading: str, owner: type) -> list[str]:
 def locks() -> str:
     rows: list[list[str]] = []
     heading = "Locks, in the only order in which they may be taken"
-    for line in (*block(heading, Link), *block(heading, Gate)):
+    for line in (*block(heading, Link), *block(heading, Line), *block(heading, Gate)):
         if line.startswith(" "):
             rows[-1][1] += f" {line.strip()}"
         else:
@@ -86,7 +87,7 @@ def locks() -> str:
 
 
 def waits() -> str:
-    rows = [*waits_of(Link), *waits_of(Gate)]
+    rows = [*waits_of(Link), *waits_of(Line), *waits_of(Gate)]
     return table(("who", "waits", "woken by", "bound"), rows)
 
 

@@ -61,19 +61,26 @@ class Line:
         user thread --Session.send--> Line.send [lock] --> wire.unsent --> service
         user thread <--Session.recv-- Mailbox <--Results.take-- SessionReader: wire.read -> decode
 
-    There is one lock, ``lock``. It guards the state and the order in which messages are put in line; it is taken by
-    ``with`` over C code alone (see transport/locks.py), and never held across I/O, a wait or users' code. ``close`` and
-    ``abandon`` take none: they leave a note, which the reader carries out.
+    Locks, in the only order in which they may be taken:
+
+        Line.lock        a session's state, and the order in which its messages are put in line; never held across I/O,
+                         a wait, or users' code
+
+    It is taken by ``with`` over C code alone (see transport/locks.py). ``close`` and ``abandon`` do not take it: they
+    leave a note, which the reader carries out.
 
     Who wakes whom:
 
-        receiver    waits on the mailbox    woken by the reader, or a sender whose message asks for an answer
-                                            bound: the clocks where an answer is due, or the session's end
-        finalize()  waits on its flush      woken by the reader                  bound: the same
-        sender      waits for its frame     woken by the reader, or its own end  bound: the write timeout
-        reader      waits on the socket     woken by a frame, the stream's end, wake() or shutdown()
-                                            bound: the ping interval
-        close()     waits for the reader    woken by the reader's exit           bound: the close timeout, twice
+        session's receiver   waits on its mailbox      woken by the reader, or a sender       bound: the clocks where an
+                                                       whose message asks for an answer       answer is due, or the end
+        finalize()           waits on its flush        woken by the reader                    bound: the same
+        session's sender     waits for its frame       woken by the reader, or its own end    bound: the write timeout
+        session's opener     waits for its slot        woken by whoever gives one back        bound: limit_wait
+        feed                 waits for its turn, or    woken by resume(), close(), or the     bound: the source's pace,
+                             while it is paused        session's end                          or the session's end
+        microphone's reader  waits for a piece         woken by the device, or close()        bound: 5 s
+        session's close()    waits for the reader      woken by the reader's exit             bound: the close timeout,
+                                                                                              twice
 
     Attributes:
         mode: Which endpoint it is.

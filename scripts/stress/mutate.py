@@ -224,6 +224,49 @@ pool/pool.py | pool/test_long
 pool/spoken.py | pool/test_pool
     words, aligned_to = align(transcript, entries) => words, aligned_to = align("", entries)
     if not self.words and self.audio: => if False:
+listening/line.py | listening/test_session
+    if asks is Request.CLOSE and self._state in => if False and self._state in
+    self.results.mailbox.wake()  # an answer => pass  # an answer
+    return self._finished_at is not None and is_clean and => return is_clean and
+    return self._finished_at is not None and is_clean and not => return self._finished_at is not None and not
+    return self.results.has_done => return self._finished_at is not None
+    due.append(self._finished_at) => pass
+    due.append(results.unheard_since) => pass
+    error.transcript = self.results.hearing.text\n        error.__cause__ => error.__cause__
+listening/line.py | listening/test_feed
+    self._wake_feeds()  # a paused one is over too => pass
+    self.truncated(reason)))\n        self._wake_feeds() => self.truncated(reason)))
+listening/line.py | listening/test_interrupts
+    self._reader.take_back():\n            self.lose(self._wire, _closed_by_us()) => False:\n            pass
+listening/line.py | whole/test_stt_limit
+    self._slot.release() => pass
+listening/slots.py | whole/test_stt_limit
+    ticket.refused(refusal.retry_after)\n            ticket.release() => ticket.refused(refusal.retry_after)
+    if error.error_code in _REFUSALS: => if True:
+    if refusal is not None:\n                raise refusal => pass
+listening/feed.py | listening/test_feed
+    if state.is_paused and state.is_live:\n            continue => if False:\n            continue
+    if state.is_paused and state.is_live:\n            return True => if False:\n            return True
+    pause = None if state.is_paused else due - time.monotonic() => pause = None if state.is_paused else 0.0
+    if quiet >= QUIET_SECONDS and line.results.is_in_turn: => if quiet >= QUIET_SECONDS:
+    lines.end()\n        lines.current.fail(error) => lines.end()
+listening/source.py | listening/test_feed
+    if isinstance(iterator, Generator): => if hasattr(iterator, "close"):
+    _require_whole(total, encoding) => pass
+    if not total:\n        raise => if False:\n        raise
+    (may_be_mp3 and content[:2] in _MP3_FRAMES) => (content[:2] in _MP3_FRAMES)
+listening/lines.py | listening/test_lines
+    if self._is_over(): => if False:
+    or lost.is_left or loss.code not in _RECOVERABLE => or lost.is_left
+    if not stop.empty(): => if False:
+listening/results.py | listening/test_interrupts
+    if flush.frame.has_begun_to_leave: => if True:
+listening/results.py | listening/test_session
+    mailbox.waiting_bytes + weight > mailbox.limit_bytes and mailbox.qsize() => False
+speech/microphone.py | speech/test_microphone
+    if self._pieces.qsize() >= _MOST_PIECES: => if False:
+    self._pieces.put(None)  # it stays at its end => pass
+    device = self._to_close.pop() => device = self._device
 transport/websocket/stream.py | transport/websocket/test_survivors
     raise BlockingIOError(str(error)) from None => raise
     self._is_tls_drained and has_all and self._failure is None => has_all

@@ -212,11 +212,16 @@ def test_a_source_that_is_no_generator_is_its_users_to_close(auto: Stage) -> Non
 
 @pytest.mark.parametrize("source", ["live", "any other"])
 @pytest.mark.parametrize("end", ["by the service", "by close", "by finish"])
-def test_a_feed_that_is_paused_ends_with_its_session(auto: Stage, end: str, source: str) -> None:
+def test_a_feed_that_is_paused_ends_with_its_session(
+    auto: Stage, end: str, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     played: Any = Live() if source == "live" else Source()
+    awaits_turn, awaits = feed_module._awaits_turn, threading.Event()
+    monkeypatch.setattr(feed_module, "_awaits_turn", lambda *args: (awaits.set(), awaits_turn(*args))[1])
     feed = auto.session.feed(played)
     feed.pause()
     played.pieces.put(b"ab" * 100)
+    assert awaits.wait(BOUND)  # with the piece in hand
     if end == "by close":
         auto.session.close()
     elif end == "by the service":

@@ -103,6 +103,18 @@ def test_what_is_done_with_speech_is_measured() -> None:
 
 
 @pytest.mark.timeout(BOUND)
+def test_speech_to_text_is_measured_for_every_client() -> None:
+    found = json.loads(bench("--quick", "--json", "stt"))["stt"]
+    clients = {"ours", "sync", "async"}
+    assert {job: set(figures) for job, figures in found.items()} == {
+        "hear": clients,
+        "feed": clients | {"ours_feed"},
+        "paced": clients | {"ours_feed"},
+    }
+    assert all(is_whole(figures) for job in found.values() for figures in job.values())
+
+
+@pytest.mark.timeout(BOUND)
 def test_a_slot_is_measured_on_every_limit() -> None:
     figures = json.loads(bench("--quick", "--json", "limits"))["limits"]["ours"]
     limits = {"number_us", "learned_us", "semaphore_us", "machine_us", "machine_one_free_us"}
