@@ -251,8 +251,10 @@ class App:
                 raise ApiError(400, "Bad request", "No frame may be sent before the handshake is answered.")
         except ApiError as exc:
             response = responder.error_response(exc)
-            response.force_close()  # what follows is no request
-            return response
+            response.force_close()
+            await response.prepare(request)
+            await response.write_eof()
+            await responder.cut()  # what follows is no request; aiohttp before 3.14 would read it as one
         socket.headers["X-Request-Id"] = responder.request_id
         await socket.prepare(request)
         transport = request.transport
