@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import uuid
-from collections.abc import Awaitable, Iterable
-from typing import Callable, Optional
+from collections.abc import Awaitable, Coroutine, Iterable
+from typing import Any, Callable, Optional
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -53,6 +54,7 @@ _NOT_HERE = (
 
 _Answer = Callable[[Responder], Awaitable[web.StreamResponse]]
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_Expectation = Callable[[web.Request], Coroutine[Any, Any, Optional[web.StreamResponse]]]
 
 
 class App:
@@ -150,8 +152,10 @@ class App:
         for route in self._routes:
             # The service's own clients write some paths with a slash at the end; both forms work.
             for path in {route.path, route.path.rstrip("/")}:
-                router.add_route(route.method, path, self._guarded(route), expect_handler=_expected)
-        router.add_route("*", "/{path:.*}", self._public(_no_such_route), expect_handler=_expected)
+                admit = functools.partial(self._admit, route)
+                router.add_route(route.method, path, self._guarded(route), expect_handler=_expectation(admit))
+        nobody = _expectation(lambda request: self._neighbours.check(request.headers))
+        router.add_route("*", "/{path:.*}", self._public(_no_such_route), expect_handler=nobody)
         return application
 
     def drop_connections(self, code: Optional[int], reason: str, *, reset: bool) -> None:
@@ -186,12 +190,11 @@ class App:
 
     def _guarded(self, route: Route) -> _Handler:
         """Return a handler for requests whose credential is good for this route."""
+        return self._handler(route.answer, functools.partial(self._admit, route), route.most_bytes)
 
-        def admit(request: web.Request) -> None:
-            self._neighbours.check(request.headers)
-            self._admission.admit(request.query, request.headers, route.grant)
-
-        return self._handler(route.answer, admit, route.most_bytes)
+    def _admit(self, route: Route, request: web.Request) -> None:
+        self._neighbours.check(request.headers)
+        self._admission.admit(request.query, request.headers, route.grant)
 
     def _public(self, answer: _Answer) -> _Handler:
         """Return a handler for requests with or without a credential."""
@@ -272,9 +275,11 @@ class App:
                 raise ApiError(400, "Bad request", "No frame may be sent before the handshake is answered.")
         except ApiError as exc:
             response = responder.error_response(exc)
-            response.force_close()  # what follows is no request
             responder.refused_socket(self._recorder, response)
-            return response
+            response.force_close()
+            await response.prepare(request)
+            await response.write_eof()
+            await responder.cut()  # what follows is no request; aiohttp before 3.14 would read it as one
         socket.headers["X-Request-Id"] = responder.request_id
         await socket.prepare(request)
         transport = request.transport
@@ -346,15 +351,21 @@ def _peer_of(request: web.Request) -> PeerProtocol:
     return peer if isinstance(peer, PeerProtocol) else PeerProtocol(request.protocol, None)  # it has gone meanwhile
 
 
-async def _expected(request: web.Request) -> Optional[web.StreamResponse]:
-    """Ask for the body that a client holds back, or refuse what else it expects."""
-    if request.headers["Expect"].lower() != "100-continue":
-        return Responder(request, FaultPlan(()), None).error_response(
-            ApiError(417, "Expectation failed", "A client may expect 100-continue, and nothing else.")
-        )
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # aiohttp counts what belongs to the answer
-    return None
+def _expectation(admit: Callable[[web.Request], None]) -> _Expectation:
+    """Return what asks for the body that a client holds back, if it is admitted, or refuses what else it expects."""
+
+    async def expected(request: web.Request) -> Optional[web.StreamResponse]:
+        if request.headers["Expect"].lower() != "100-continue":
+            return Responder(request, FaultPlan(()), None).error_response(
+                ApiError(417, "Expectation failed", "A client may expect 100-continue, and nothing else.")
+            )
+        with contextlib.suppress(ApiError):  # the handler answers with it
+            admit(request)
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # aiohttp counts what belongs to the answer
+        return None
+
+    return expected
 
 
 async def _status(responder: Responder) -> web.StreamResponse:

@@ -68,6 +68,7 @@ def test_errors_are_structured_since_2026_03_01(version: str) -> None:
         "title": "Voice not found",
         "message": "None.",
         "request_id": "r-1",
+        "doc_url": "https://docs.cartesia.ai/use-the-api/api-errors",
         "context_id": "a",
     }
     body, content_type = error_body(refused, version, "r-1")
@@ -77,6 +78,7 @@ def test_errors_are_structured_since_2026_03_01(version: str) -> None:
         "title": "Voice not found",
         "message": "None.",
         "request_id": "r-1",
+        "doc_url": "https://docs.cartesia.ai/use-the-api/api-errors",
     }
 
 

@@ -130,3 +130,21 @@ def test_the_documentation_is_package_data() -> None:
     assert {page.name for page in PAGES[3:]} == {
         page.name for page in (Path(cartesia_sync.__file__).parent / "docs").glob("*.md")
     }
+
+
+def test_the_table_of_fidelity_names_every_route_of_the_local_server() -> None:
+    from cartesia_sync.local.app import App
+    from cartesia_sync.local.fault_plan import FaultPlan
+    from cartesia_sync.local.generation import ConcurrencyLimit
+    from cartesia_sync.local.recorder import Recorder
+    from cartesia_sync.local.settings import ServerOptions
+    from cartesia_sync.local.voice.speech import Speaker
+
+    speaker = Speaker("signal")
+    speaker.close()
+    app = App(ServerOptions(), Recorder(record=False), FaultPlan(()), speaker, ConcurrencyLimit(None))
+    routes = {str(resource.canonical) for resource in app.application().router.resources()} - {"/{path}"}
+    page = (DOCS / "testing.md").read_text(encoding="utf-8")
+    table = page[page.index("## How faithful it is") : page.index("## Time limits")]
+    missing = {route for route in routes if f"{route.rstrip('/') or '/'}" not in table}
+    assert missing == set()

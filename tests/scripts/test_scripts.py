@@ -54,7 +54,7 @@ def test_the_demo_fails_with_a_status_and_leaves_no_part_of_a_file(tmp_path: Pat
 
 
 @pytest.mark.timeout(BOUND)
-def test_the_packages_hold_what_they_should_and_no_tests(tmp_path: Path) -> None:
+def test_the_packages_hold_what_they_should_and_the_wheel_no_tests(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)],
         check=True,
@@ -73,4 +73,30 @@ def test_the_packages_hold_what_they_should_and_no_tests(tmp_path: Path) -> None
     assert modules | data == {name for name in in_wheel if ".dist-info/" not in name}
     assert any(name.endswith("licenses/LICENSE") for name in in_wheel)
     assert modules | data | {"README.md", "LICENSE", "setup.cfg", "pyproject.toml"} <= in_sdist
-    assert not [name for name in in_sdist if name.startswith(("tests", "scripts"))]
+    # What README runs is there too.
+    ours = {path.relative_to(ROOT).as_posix() for name in ("tests", "scripts") for path in (ROOT / name).rglob("*.py")}
+    assert {"scripts/test", "scripts/demo", "CONTRIBUTING.md"} <= in_sdist
+    assert ours <= in_sdist
+
+
+def test_every_floor_of_the_setup_is_told() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "floors.py"), "local", "socks"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+    )
+    told = dict(line.split("==") for line in done.stdout.split())
+    assert {
+        "requests",
+        "urllib3",
+        "msgspec",
+        "numpy",
+        "websocket-client",
+        "aiohttp",
+        "PyJWT",
+        "soxr",
+        "PySocks",
+    } <= set(told)
+    assert tuple(map(int, told["aiohttp"].split("."))) >= (3, 13, 3)  # those below have holes that are published

@@ -322,3 +322,14 @@ def test_an_answer_without_a_body_can_be_cut_too(ask: Ask) -> None:
             ask(server, "DELETE", f"/pronunciation-dicts/{made['id']}")
         # It was done all the same: only the answer was lost.
         assert ask(server, "DELETE", f"/pronunciation-dicts/{made['id']}").status_code == 404
+
+
+@pytest.mark.parametrize(("key", "status"), [("x", b"100"), ("", b"401")])
+def test_a_body_that_is_held_back_is_asked_for_if_it_is_welcome(key: str, status: bytes) -> None:
+    head = f"POST /tts/bytes HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {key}\r\nExpect: 100-continue\r\n"
+    with LocalServer(engine="signal") as server, socket.create_connection((server.host, server.port), BOUND) as raw:
+        raw.sendall(f"{head}Content-Length: 2\r\n\r\n".encode())
+        assert raw.recv(65536).split()[1] == status
+        if status == b"100":
+            raw.sendall(b"{}")
+            assert raw.recv(65536).split()[1] == b"400"
