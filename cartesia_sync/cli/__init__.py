@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "say": "speak a text into a WAV file, or aloud",
+    "batch": "speak very many texts into files, and go on where it stopped",
     "voices": "list the voices that one can use",
     "serve": "run the local server",
     "doctor": "check what speaking needs, and say what to do",
