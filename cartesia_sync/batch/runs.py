@@ -98,7 +98,8 @@ def run(
     folder = os.path.abspath(os.fspath(out))
     with _disk_in_words():
         os.makedirs(folder, exist_ok=True)
-    quick = client.with_options(timeout=_closing_soon(client.timeout))
+    # No context is left open here, which somebody would have to look at.
+    quick = client.with_options(timeout=_closing_soon(client.timeout), limit_idle=None)
     with Ledger(folder) as ledger:
         ledger.reconcile()
         slots = at_once or slots_of(client)
