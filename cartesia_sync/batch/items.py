@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -252,7 +253,7 @@ def _table(lines: Iterable[str], name: str, delimiter: str) -> Iterator[Item]:
     first = next(iterator, "")
     if delimiter == "," and "," not in first:
         delimiter = next((each for each in ";\t" if each in first), ",")  # as spreadsheets of some countries write it
-    rows = csv.reader(_chained(first, iterator), delimiter=delimiter, strict=True)
+    rows = csv.reader(itertools.chain([first], iterator), delimiter=delimiter, strict=True)
     try:
         head = [column.strip() for column in next(rows, [])]
         names = [column.lower() for column in head]
@@ -271,11 +272,6 @@ def _table(lines: Iterable[str], name: str, delimiter: str) -> Iterator[Item]:
             yield item_of(dict(zip(head, row)), number, where)
     except csv.Error as error:
         raise ValueError(f"{name}, line {rows.line_num}: {error}") from None
-
-
-def _chained(first: str, lines: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from lines
 
 
 # ---- what failed, as an input
@@ -297,5 +293,5 @@ def failed_rows(failed: Iterable[tuple[Item, str]]) -> Iterator[str]:
 
 def _csv_line(values: list[str]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(values)
+    csv.writer(line).writerow(values)  # ends lines by \r\n, since else it would not quote a \r
     return line.getvalue()
