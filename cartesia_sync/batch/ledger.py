@@ -185,8 +185,7 @@ class Ledger:
         if self._database is None:
             return
         try:
-            with self._in_words():
-                self.settle_all()
+            self.settle_all()
         finally:
             database, self._database = self._database, None
             with self._in_words():
@@ -335,9 +334,13 @@ class Ledger:
         self._settled.clear()
 
     def settle_all(self) -> None:
-        """Tell the database what is settled."""
+        """Tell the database what is settled.
+
+        Raises:
+            BatchStoppedError: It cannot be written; what is whole is found by the next run.
+        """
         if self._settled:
-            with self._transaction():
+            with self._in_words(), self._transaction():
                 self._put_all_settled()
             self._settled.clear()
 

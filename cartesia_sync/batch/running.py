@@ -37,7 +37,8 @@ from .planning import Outlook, Settings
 from .report import Failure, Progress, Report
 
 AHEAD = 2
-"""How many items are begun beside those that have a slot, so that a slot that comes free is taken at once."""
+"""How many items a pool's threads wait with beside those that have a slot, so that a slot that comes free is taken at
+once. So many and as many again as there are slots are handed to it, so that it need not wait for what is written."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 LONGEST_RETRY_AFTER = 60.0
 TICK = 1.0
@@ -108,7 +109,7 @@ class Here:
 
     def window(self) -> int:
         """Return how many may be under way."""
-        return slots_of(self._client) + AHEAD
+        return 2 * slots_of(self._client) + AHEAD
 
     def close(self) -> None:
         """Cancel what is under way, and close the connection."""

@@ -18,6 +18,8 @@ The parts:
   import    time and memory of the import
   memory    what is held for audio that waits, and for contexts and connections that are idle (ours alone)
   limits    what it costs to take and release a slot, with all free, or with one of fifteen (ours alone)
+  batch     1,000, 10,000 and 100,000 texts to files: memory, CPU time an item, and the rate beside what the limit
+            allows (ours alone; 100,000 take seven minutes)
 """
 
 from __future__ import annotations
@@ -36,12 +38,13 @@ from typing import Any, NamedTuple, Optional
 
 HERE = Path(__file__).resolve().parent
 BOUND = 300
+BATCH_BOUND = 1800
 TRIES = 3
 """A client that cannot open its TLS connection, which was seen of the official sync one, does not end a long run."""
 OFFICIAL = ("sync", "async")
 IN_THREADS = ("ours_apart", "sync_apart", "async_threads")
 PERCENTILES = ("p50_ms", "p99_ms", "max_ms")
-PARTS = ("cost", "latency", "first", "import", "memory", "limits")
+PARTS = ("cost", "latency", "first", "import", "memory", "limits", "batch")
 
 
 class Case(NamedTuple):
@@ -201,6 +204,13 @@ def run(options: argparse.Namespace, found: dict[str, Any]) -> None:
         command = [sys.executable, str(HERE / "limits.py"), str(max(int(1000 * options.share), 20))]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=BOUND)
         found["limits"] = {"ours": json.loads(done.stdout)}
+    if "batch" in options.parts:
+        with serving(tls=False) as (url, environment):
+            for count in options.items:
+                tell(f"batch, {count} items")
+                command = [sys.executable, str(HERE / "batch.py"), url, str(count)]
+                done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, timeout=BATCH_BOUND)
+                found.setdefault("batch", {})[str(count)] = json.loads(done.stdout)
 
 
 def tell(what: str) -> None:
@@ -231,6 +241,10 @@ def report(found: dict[str, Any]) -> None:
     if "limits" in found:
         figures = found["limits"]["ours"]
         table("a slot, microseconds a pair", ("limit", "us"), [(what, f"{each:.4g}") for what, each in figures.items()])
+    if "batch" in found:
+        head = ("items", *next(iter(found["batch"].values())))
+        rows = [(count, *(f"{each:.4g}" for each in figures.values())) for count, figures in found["batch"].items()]
+        table("many texts to files", head, rows)
     for transport, cases in found.get("cost", {}).items():
         for what, title in (
             ("cpu_us", "CPU microseconds a frame"),
@@ -346,6 +360,9 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     parser.add_argument("--contexts", type=int, default=64, help="for latency (default: 64)")
     parser.add_argument(
+        "--items", type=int, action="append", metavar="N", help="for batch (default: 1000, 10000, 100000)"
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="a look in seconds: one turn, two cases, few frames, no TLS"
     )
     parser.add_argument("--json", action="store_true", help="print all figures as JSON in place of tables")
@@ -357,6 +374,7 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     options.parts = options.parts or list(PARTS)
     if options.plot and "cost" not in options.parts:
         parser.error("--plot draws the costs")
+    options.items = options.items or ([200] if options.quick else [1000, 10_000, 100_000])
     options.share = 0.02 if options.quick else 1.0
     options.rounds = 1 if options.quick else options.rounds
     options.transports = options.transports or (["plain"] if options.quick else ["plain", "tls"])
