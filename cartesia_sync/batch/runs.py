@@ -110,7 +110,7 @@ def run(
         def speaker() -> Speaker:
             if executor is None:
                 return Here(quick, running.note_end)
-            return There(client, executor, running.note_end, at_once=slots, parts=parts)
+            return There(quick, executor, running.note_end, at_once=slots, parts=parts)
 
         try:
             with contextlib.closing(speaker()) as speaks:
