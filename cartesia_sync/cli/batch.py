@@ -27,29 +27,30 @@ _MOST_LEARNED = 32
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument("input", metavar="INPUT", help="CSV, TSV, JSON lines or plain lines; - reads standard input")
-    parser.add_argument("out", metavar="OUT", help="the folder for the files")
-    parser.add_argument(
-        "--input-format", choices=("csv", "tsv", "jsonl", "lines"), help="what INPUT is (default: by its suffix)"
-    )
-    parser.add_argument("--pattern", metavar="NAME", help="how files are named (default: {id}.wav)")
-    parser.add_argument("--format", metavar="KIND", help="the kind of file (default: by the pattern's suffix, or wav)")
-    parser.add_argument("--captions", metavar="KIND", help="write captions beside each file, such as srt")
-    parser.add_argument("--voice", metavar="ID", help="a voice's id; see cartesia-sync voices")
-    parser.add_argument("--model", metavar="ID", help="a model's id (default: sonic-latest)")
-    parser.add_argument("--language", metavar="CODE", help="the texts' language, such as en")
-    parser.add_argument("--dictionary", metavar="ID", help="a pronunciation dictionary's id")
-    parser.add_argument("--speed", metavar="N", type=float, help="0.6 to 1.5")
-    parser.add_argument("--sample-rate", metavar="HZ", type=int, help="of the audio (default: 44100)")
-    parser.add_argument("--limit", metavar="N", type=_one_or_more, help="how many to speak at once: your plan's limit")
-    parser.add_argument("--limit-redis", metavar="URL", help="share that limit with all that use this Redis")
-    parser.add_argument("--learn", action="store_true", help="find the limit out (the default without --limit)")
-    parser.add_argument("--attempts", metavar="N", type=_one_or_more, default=5, help="for each text (%(default)s)")
-    parser.add_argument("--retry-failed", action="store_true", help="speak what failed before, and nothing else")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and send nothing")
-    parser.add_argument("--json", action="store_true", help="say all that is said as JSON, an object a line")
-    parser.add_argument("--executor", metavar="dask=ADDRESS", help="speak by the workers of a Dask cluster")
-    parser.add_argument("--shared-folder", action="store_true", help="its workers see OUT, and write there themselves")
+    parser.usage = "cartesia-sync batch [options] INPUT OUT"  # with all options it would fill half a screen
+    add = parser.add_argument
+    add("input", metavar="INPUT", help="CSV, TSV, JSON lines or lines; - is standard input")
+    add("out", metavar="OUT", help="the folder for the files")
+    kinds = ("csv", "tsv", "jsonl", "lines")
+    add("--input-format", metavar="KIND", choices=kinds, help=f"{', '.join(kinds)} (by its suffix)")
+    add("--pattern", metavar="NAME", help="how files are named ({id}.wav)")
+    add("--format", metavar="KIND", help="the kind of file, where no suffix says it (wav)")
+    add("--captions", metavar="KIND", help="write captions beside each file, such as srt")
+    add("--voice", metavar="ID", help="a voice's id; see cartesia-sync voices")
+    add("--model", metavar="ID", help="a model's id (sonic-latest)")
+    add("--language", metavar="CODE", help="the texts' language, such as en")
+    add("--dictionary", metavar="ID", help="a pronunciation dictionary's id")
+    add("--speed", metavar="N", type=float, help="0.6 to 1.5")
+    add("--sample-rate", metavar="HZ", type=int, help="of the audio (44100)")
+    add("--limit", metavar="N", type=_one_or_more, help="how many to speak at once: what your plan has")
+    add("--limit-redis", metavar="URL", help="share that with all that use this Redis")
+    add("--learn", action="store_true", help="find the limit out (so without --limit)")
+    add("--attempts", metavar="N", type=_one_or_more, default=5, help="for each text (%(default)s)")
+    add("--retry-failed", action="store_true", help="speak what failed before, and nothing else")
+    add("--dry-run", action="store_true", help="say what would be done, and send nothing")
+    add("--json", action="store_true", help="say all as JSON, an object a line")
+    add("--executor", metavar="NAME", help="dask=ADDRESS: speak by a cluster's workers")
+    add("--shared-folder", action="store_true", help="these workers see OUT, and write there")
     service.add_local(parser)
 
 

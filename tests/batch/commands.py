@@ -45,14 +45,13 @@ def serving_apart(limit: int = 8) -> Iterator[Server]:
             process.kill()
 
 
-def batch_command(url: str, *arguments: object, **more: object) -> subprocess.Popen[str]:
+def batch_command(url: str, *arguments: object, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
     """Begin ``cartesia-sync batch``."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CARTESIA_")}
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "cartesia_sync", "batch", *map(str, arguments)],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         env={**inherited, "CARTESIA_API_KEY": "x", "CARTESIA_BASE_URL": url, "PYTHONPATH": str(ROOT)},
-        **more,  # type: ignore[call-overload]  # options of Popen
     )
