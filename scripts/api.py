@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import cartesia_sync.types
-from cartesia_sync import APIResponse, Cartesia, Metrics, SpokenContext, Timeout
+from cartesia_sync import APIResponse, Cartesia, Metrics, SpokenContext, Timeout, batch
 from cartesia_sync.local import LocalServer, ServerOptions, faults
 from cartesia_sync.pool import Pool, Spoken
 from cartesia_sync.protocol.requests import omit
@@ -55,6 +55,11 @@ TYPES = """\
 `cartesia_sync.types` holds the types of events, answers and parameters, under the official client's names. A field with
 `= None` may be missing. Answers and events keep fields that they do not know in `extra`.
 """
+BATCH = """\
+# Batch
+
+`cartesia_sync.batch`: very many texts to files; see [batch.md](batch.md).
+"""
 LOCAL = """\
 # The local server
 
@@ -66,6 +71,7 @@ FAULTS = """\
 Values for `LocalServer(faults=...)` and `server.inject(...)`, from `cartesia_sync.local` or
 `cartesia_sync.local.faults`.
 """
+BATCH_TYPES = (batch.Item, batch.Report, batch.Failure, batch.Slow, batch.Outlook, batch.Progress)
 NOT_FOR_USERS = {"dialler", "link", "line", "clocks"}
 """Names that were never meant to be public, and warn until version 0.3."""
 OTHERS = (
@@ -97,6 +103,8 @@ def listing() -> str:
     client = Cartesia(api_key="none")
     parts = [BEGINNING, *(section(name, type(thing)) for name, thing in nouns("client", client))]
     parts += [section(kind.__name__, kind) for kind in OTHERS]
+    parts += [BATCH, *(functions(f"batch.{name}", getattr(batch, name)) for name in ("run", "plan", "read_items"))]
+    parts += [entry(kind.__name__, kind) for kind in BATCH_TYPES]
     parts += [TYPES, entry("Timeout", Timeout), entry("Metrics", Metrics), entry("SpokenContext", SpokenContext)]
     parts += [
         entry(name, vars(cartesia_sync.types).get(name) or getattr(cartesia_sync.types, name)) for name in types()
@@ -154,6 +162,12 @@ def section(name: str, kind: type) -> str:
         entries.append([*signature(method, function), *indented([*words, *details(function)])])
     code = "\n\n".join("\n".join(entry) for entry in entries)
     return f"## `{name}`\n\n{first_paragraph(kind)}\n\n```text\n{code}\n```\n"
+
+
+def functions(name: str, function: Any) -> str:
+    """Write down a function that belongs to no class."""
+    lines = [*signature(name, function), *indented(details(function))]
+    return f"## `{name}`\n\n{first_paragraph(function)}\n\n```text\n" + "\n".join(lines) + "\n```\n"
 
 
 def details(thing: Any) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -115,7 +114,6 @@ def _content(spoken: Spoken, kind: str) -> bytes:
 
 
 _pools: dict[bytes, Pool] = {}  # by the client's pickle; each process has its own, which lives as long as it
-_pools_lock = threading.Lock()
 
 
 def speak_there(client: bytes, job: Job) -> Made:
@@ -149,11 +147,9 @@ def _pool_of(pickled: bytes) -> Pool:
     import pickle
 
     key = hashlib.sha256(pickled).digest()
-    with _pools_lock:
-        pool = _pools.get(key)
-        if pool is None:
-            pool = _pools[key] = pickle.loads(pickled).tts.pool()
-        return pool
+    pool = _pools.get(key)
+    # Of two threads that come first at once one keeps its pool; the other's has opened nothing.
+    return _pools.setdefault(key, pickle.loads(pickled).tts.pool()) if pool is None else pool
 
 
 def speak_here(pool: Pool, job: Job, end: Callable[[Job, Any], object]) -> None:
