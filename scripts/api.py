@@ -166,7 +166,7 @@ def section(name: str, kind: type) -> str:
 
 def functions(name: str, function: Any) -> str:
     """Write down a function that belongs to no class."""
-    lines = [*signature(name, function), *indented(details(function))]
+    lines = [*signature(name, function, skipped=0), *indented(details(function))]
     return f"## `{name}`\n\n{first_paragraph(function)}\n\n```text\n" + "\n".join(lines) + "\n```\n"
 
 
@@ -292,10 +292,10 @@ def first_paragraph(thing: Any) -> str:
     return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split()).replace("``", "`")
 
 
-def signature(name: str, function: Any) -> list[str]:
+def signature(name: str, function: Any, *, skipped: int = 1) -> list[str]:
     """Write it in one line, or the arguments in as many as they need, broken between them alone."""
     arguments, star = [], False
-    for each in list(inspect.signature(function).parameters.values())[1:]:
+    for each in list(inspect.signature(function).parameters.values())[skipped:]:
         if each.kind is each.KEYWORD_ONLY and not star:
             arguments.append("*")
             star = True

@@ -248,7 +248,6 @@ def _csv(lines: Iterable[str], name: str) -> Iterator[Item]:
 
 
 def _table(lines: Iterable[str], name: str, delimiter: str) -> Iterator[Item]:
-    csv.field_size_limit(2**31 - 1)  # the longest text of a csv file is else 128 KiB
     iterator = iter(lines)
     first = next(iterator, "")
     if delimiter == "," and "," not in first:

@@ -298,7 +298,7 @@ class Run:
     def _begin(self, speaker: Speaker, job: Job) -> None:
         try:
             speaker.begin(job)
-        except (RuntimeError, CartesiaError) as error:  # an executor that is shut down or broken; no thread
+        except Exception as error:  # what an executor raises that is shut down, broken, or out of reach, is its own
             self._stop = error
             self._under_way.pop(job.number, None)
 
@@ -476,6 +476,6 @@ def _stopped(error: BaseException) -> str:
         if error.status_code == 402 or error.error_code == "quota_exceeded":
             return f"the account has no credits left: {error}"
         return f"the service refuses the key: {error}"
-    if isinstance(error, (BrokenExecutor, RuntimeError)):
-        return f"the executor takes no more ({type(error).__name__}: {error})"
-    return str(error) or type(error).__name__
+    if isinstance(error, (CartesiaError, OSError, ImportError)):
+        return str(error)
+    return f"the executor takes no more ({type(error).__name__}: {error})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -164,6 +165,26 @@ def test_an_older_file_of_the_same_item_stays_what_it_was(client: Cartesia, tmp_
     before = rows_of(tmp_path)
     intent(tmp_path, b"of another text")
     assert assert_agrees(tmp_path) == before
+
+
+def test_a_file_is_known_before_it_has_its_name(
+    client: Cartesia, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a copy of the folder in that instant, which is what a kill then leaves, comes to agree."""
+    real, folder, seen = os.replace, tmp_path / "out", []
+
+    def replace(part: Any, target: Any) -> None:
+        real(part, target)
+        copy = tmp_path / f"copy-{len(seen)}"
+        shutil.copytree(folder, copy)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", real)
+            seen.append(set(assert_agrees(copy)))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", replace)
+        run(client, [("a", "One."), ("b", "Two."), ("c", "One.")], folder)
+    assert list(map(len, seen)) == [1, 2, 3]
 
 
 def test_an_item_that_takes_anothers_path_has_it_alone(client: Cartesia, tmp_path: Path) -> None:
