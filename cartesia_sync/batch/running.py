@@ -206,6 +206,7 @@ class Run:
         self._under_way: dict[int, Planned] = {}
         self._resting: list[tuple[float, int, Job]] = []  # until when, and who; a heap
         self._stop: Optional[BaseException] = None
+        self._failed_in_a_row = self._window = 0
         self._folders: OrderedDict[str, None] = OrderedDict()
         self._began = time.monotonic()
         self._seen_429 = self._count_429()
@@ -281,8 +282,8 @@ class Run:
 
     def _fill(self, speaker: Speaker) -> bool:
         """Take up as many as may be under way; return whether there are copies left to make."""
-        copies = 0
-        while self._stop is None and len(self._under_way) < speaker.window():
+        copies, self._window = 0, speaker.window()
+        while self._stop is None and len(self._under_way) < self._window:
             if copies >= _COPIES_AT_ONCE:
                 return True
             row = self._next()
@@ -327,12 +328,16 @@ class Run:
         row = self._under_way[job.number]
         if isinstance(outcome, Made):
             del self._under_way[job.number]
+            self._failed_in_a_row = 0
             self._write(row, outcome, job.attempt + 1)
             self.report.characters += row.characters
             self.report.note_spoken(row.id, outcome.took)
             self._refused_elsewhere += outcome.refused
             return
         verdict = verdict_on(outcome)
+        self._failed_in_a_row += verdict == "again"
+        if isinstance(outcome, LimitError) and job.attempt + 1 >= self._attempts:
+            verdict = "stop"  # it is no item's fault
         self._refused_elsewhere += isinstance(outcome, APIStatusError) and outcome.status_code == 429
         if verdict == "stop":
             self._stop = self._stop or outcome
@@ -340,7 +345,9 @@ class Run:
             del self._under_way[job.number]  # the next run has it
         elif verdict == "again" and job.attempt + 1 < self._attempts:
             again = self._settings.job_of(row, job.attempt + 1, job.parts)
-            due = time.monotonic() + pause_after(outcome, job.attempt)
+            # Where nothing comes through at all, the pauses grow for all together: each item has so many attempts.
+            rounds = self._failed_in_a_row // max(self._window, 1)
+            due = time.monotonic() + pause_after(outcome, job.attempt + rounds)
             heapq.heappush(self._resting, (due, job.number, again))
         else:
             del self._under_way[job.number]

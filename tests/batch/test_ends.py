@@ -127,6 +127,35 @@ def test_it_is_waited_for_so_often_and_not_more(client: Cartesia, server: LocalS
     assert len(spoken(server)) == 6
 
 
+def test_pauses_grow_for_all_where_nothing_comes_through(
+    client: Cartesia, server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exponents: list[int] = []
+
+    def pause(error: BaseException, attempt: int) -> float:
+        exponents.append(attempt)
+        return 0.0
+
+    monkeypatch.setattr(running, "pause_after", pause)
+    server.inject(ErrorEvent(500, times=None))
+    run(client, [f"Text {number}." for number in range(40)], tmp_path, attempts=3)
+    assert exponents[:8] == [0] * 8
+    assert max(exponents) > 8
+
+
+def test_a_limit_that_cannot_say_stops_it(client: Cartesia, server: LocalServer, tmp_path: Path) -> None:
+    class Broken:
+        def acquire(self, timeout: float) -> bool:
+            raise OSError("no such counter")
+
+        def release(self) -> None:
+            """Nothing was given."""
+
+    with pytest.raises(BatchStoppedError, match="no such counter") as caught:
+        run(client.with_options(limit=Broken()), TEN, tmp_path, attempts=2)
+    assert (caught.value.report.failed, spoken(server)) == ([], [])
+
+
 def test_others_go_on_while_one_rests(
     client: Cartesia, server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,7 +291,7 @@ def test_a_folder_that_cannot_be_made_is_said(client: Cartesia, tmp_path: Path) 
 @pytest.mark.parametrize(("number", "words"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
 def test_a_signal_ends_it_soon_and_says_how_to_go_on(number: signal.Signals, words: str, tmp_path: Path) -> None:
     out, texts = tmp_path / "out", tmp_path / "texts.txt"
-    texts.write_text("".join(f"{text}\n" for text in TEN * 3))
+    texts.write_text("".join(f"Text {number}.\n" for number in range(30)))
     until = threading.Event()
     with serving() as server:
         with Cartesia(api_key="x", base_url=server.url, limit=4) as client:

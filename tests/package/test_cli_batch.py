@@ -101,6 +101,7 @@ def test_what_fails_is_listed_and_the_list_is_the_next_input(
     command: Command, server: LocalServer, texts: Path, tmp_path: Path
 ) -> None:
     server.inject(ErrorEvent(422, message="Not this."))
+    texts.write_text("id,text\na,Hello.\nd,Hello.\n")
     out = tmp_path / "out"
     status, said, errors = command("batch", str(texts), str(out), "--limit", "1")
     assert (status, errors) == (1, "")
@@ -112,7 +113,8 @@ def test_what_fails_is_listed_and_the_list_is_the_next_input(
 
 
 def test_machines_are_told_in_json(command: Command, server: LocalServer, texts: Path, tmp_path: Path) -> None:
-    server.inject(ErrorEvent(422, message="Not this."))
+    nobody = "00000000-0000-4000-8000-000000000000"
+    texts.write_text(f"id,text,voice\na,Hello.,{nobody}\nb,Good day.,\nc,...,\nd,Hello.,{nobody}\n")
     status, said, errors = command("batch", str(texts), str(tmp_path / "out"), "--json", "--limit", "1")
     failed, also, summary = map(json.loads, said.splitlines())
     assert (status, errors) == (1, "")
@@ -135,7 +137,7 @@ def test_without_credits_it_stops_and_says_how_to_go_on(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--limit", "0"], "argument --limit: invalid _one_or_more value: '0'"),
+        (["--limit", "0"], "argument --limit: expected 1 or more, got 0"),
         (["--limit-redis", "redis://x"], "--limit-redis shares the number of --limit, which is not given"),
         (["--limit", "2", "--limit-redis", "redis://x", "--learn"], "give one of them"),
         (["--shared-folder"], "--shared-folder is for the workers of --executor"),

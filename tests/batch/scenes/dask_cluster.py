@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
+import dask
 from distributed import LocalCluster
 
 from cartesia_sync import cli
@@ -28,6 +29,13 @@ def main() -> None:
     os.environ.update(CARTESIA_API_KEY="x", CARTESIA_BASE_URL=url)
     texts = Path(folder).parent / "texts.txt"
     texts.write_text("".join(f"Text number {number}.\n" for number in range(TEXTS)))
+    # After a worker's death its slots come back after half a minute by default.
+    dask.config.set(
+        {
+            "distributed.scheduler.locks.lease-timeout": "4s",
+            "distributed.scheduler.locks.lease-validation-interval": "1s",
+        }
+    )
     with LocalCluster(n_workers=2, threads_per_worker=4, processes=True, dashboard_address=None) as cluster:
         killed: list[int] = []
 
