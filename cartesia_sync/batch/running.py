@@ -89,6 +89,9 @@ class Speaker(Protocol):
     def window(self) -> int:
         """Return how many may be under way."""
 
+    def slots(self) -> tuple[Optional[int], Optional[int]]:
+        """Return how many may speak at once, and how many do; None where it does not know."""
+
     def close(self) -> None:
         """Drop what is under way."""
 
@@ -110,6 +113,11 @@ class Here:
     def window(self) -> int:
         """Return how many may be under way."""
         return 2 * slots_of(self._client) + AHEAD
+
+    def slots(self) -> tuple[Optional[int], Optional[int]]:
+        """Return how many may speak at once, and how many do."""
+        limit = self._client.limit
+        return (None, None) if limit is None else (limit.allowed, limit.in_use)
 
     def close(self) -> None:
         """Cancel what is under way, and close the connection."""
@@ -155,6 +163,10 @@ class There:
     def window(self) -> int:
         """Return how many may be under way."""
         return self._at_once
+
+    def slots(self) -> tuple[Optional[int], Optional[int]]:
+        """Return how many may speak at once; what is handed out is taken to speak."""
+        return self._at_once, None
 
     def close(self) -> None:
         """Take out what no worker has begun; what one is at comes to nothing."""
@@ -202,7 +214,6 @@ class Run:
         self.report = Report(skipped=outlook.skipped, wordless=outlook.wordless)
         self._ends: queue.SimpleQueue[tuple[Job, Any]] = queue.SimpleQueue()
         self._rows: deque[Planned] = deque()
-        self._is_at_end = False
         self._under_way: dict[int, Planned] = {}
         self._resting: list[tuple[float, int, Job]] = []  # until when, and who; a heap
         self._stop: Optional[BaseException] = None
@@ -227,7 +238,9 @@ class Run:
         while True:
             self._begin_rested(speaker)
             has_more = self._fill(speaker)
-            self._tell()
+            if self._stop is not None:
+                self._drop_resting()
+            self._tell(speaker)
             if has_more and self._ends.empty():
                 continue  # copies, of which there may be very many
             if not self._under_way:
@@ -243,21 +256,27 @@ class Run:
     def _patience(self) -> Optional[float]:
         """Return how long nothing need be done, if nobody says otherwise."""
         waits = [] if self._on_progress is None else [TICK]
-        if self._resting and self._stop is None:
+        if self._resting:
             waits.append(max(self._resting[0][0] - time.monotonic(), 0.0))
         return min(waits, default=None)
 
-    def _tell(self) -> None:
+    def _drop_resting(self) -> None:
+        """Leave to the next run what waits for another attempt: there will be none."""
+        for _, number, _ in self._resting:
+            self._under_way.pop(number, None)
+        self._resting.clear()
+
+    def _tell(self, speaker: Speaker) -> None:
         if self._on_progress is None:
             return
-        limit = self._client.limit
-        report = self.finish()
+        slots, in_use = speaker.slots()
+        begun = len(self._under_way) - len(self._resting)
         self._on_progress(
             Progress(
                 files=self._files,
-                report=report,
-                slots=None if limit is None else limit.allowed,
-                in_use=len(self._under_way) - len(self._resting) if limit is None else limit.in_use,
+                report=self.finish(),
+                slots=slots,
+                in_use=begun if in_use is None else in_use,
                 under_way=len(self._under_way),
                 resting=len(self._resting),
             )
@@ -352,10 +371,6 @@ class Run:
         else:
             del self._under_way[job.number]
             self._fail(row, words_of(outcome), job.attempt + 1)
-        if self._stop is not None:
-            for _, number, _ in self._resting:
-                self._under_way.pop(number, None)
-            self._resting.clear()
 
     def _fail(self, row: Planned, error: str, attempts: int) -> None:
         """Fail an item, and those that wait for it."""

@@ -137,7 +137,7 @@ batch/running.py | batch/test_ledger
 batch/running.py | batch/test_ends
     elif verdict == "again" and job.attempt + 1 < self._attempts: => elif verdict == "again":
     self._stop = self._stop or outcome => pass
-    for _, number, _ in self._resting:\n                self._under_way.pop(number, None) => pass
+    if self._stop is not None:\n                self._drop_resting() => pass
     if error.status_code == 402 or error.error_code == "quota_exceeded" or => if
 batch/planning.py | batch/test_planning
     "SELECT id FROM plan GROUP BY id HAVING count(*) > 1") => "SELECT id FROM plan WHERE 0")

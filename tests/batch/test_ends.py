@@ -287,6 +287,11 @@ def test_a_folder_that_cannot_be_made_is_said(client: Cartesia, tmp_path: Path) 
 # ---- interrupts
 
 
+def cancelled(server: LocalServer) -> int:
+    """Return how many contexts the client has cancelled."""
+    return sum(isinstance(each.message, dict) and "cancel" in each.message for each in server.heard)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize(("number", "words"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
 def test_a_signal_ends_it_soon_and_says_how_to_go_on(number: signal.Signals, words: str, tmp_path: Path) -> None:
@@ -303,14 +308,11 @@ def test_a_signal_ends_it_soon_and_says_how_to_go_on(number: signal.Signals, wor
         began = time.monotonic()
         _, errors = process.communicate(timeout=BOUND)
         took = time.monotonic() - began
-        cancelled = [
-            each.message for each in server.heard if isinstance(each.message, dict) and "cancel" in each.message
-        ]
+        server.wait_for(lambda it: cancelled(it) == 4, BOUND)
         until.set()
     assert process.returncode == 130
     assert took < 2.0  # a second, where nobody else is at work on the machine
     assert errors == f"cartesia-sync: {words}: 0 of 26 files are made; run the same command again to go on\n"
-    assert len(cancelled) == 4
     assert len(assert_agrees(out)) == 4
     assert not [path for path in files_of(out) if path.endswith(".part")]
 

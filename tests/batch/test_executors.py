@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cartesia_sync import BatchStoppedError, Cartesia
+from cartesia_sync import APIConnectionError, BatchStoppedError, Cartesia
 from cartesia_sync.batch import running
 from cartesia_sync.batch.places import PARTS
 from cartesia_sync.local import LocalServer
@@ -110,6 +110,29 @@ def test_an_executor_that_is_shut_down_is_said(client: Cartesia, tmp_path: Path)
     executor.shutdown()
     with pytest.raises(BatchStoppedError, match="the executor takes no more"):
         run(client, TEXTS, tmp_path, executor=executor)
+
+
+class Closing(Executor):
+    """Fails what it is given first, and takes no more."""
+
+    def __init__(self) -> None:
+        self._has_failed = False
+
+    def submit(self, function: Any, /, *arguments: Any, **more: Any) -> Future[Any]:
+        if self._has_failed:
+            raise ConnectionError("the scheduler has gone")
+        self._has_failed = True
+        future: Future[Any] = Future()
+        future.set_exception(APIConnectionError("lost"))
+        return future
+
+
+def test_an_executor_that_goes_while_an_item_rests_is_said(client: Cartesia, tmp_path: Path) -> None:
+    with pytest.raises(BatchStoppedError, match="the scheduler has gone") as caught:
+        run(client, TEXTS[:1], tmp_path, executor=Closing())
+    assert caught.value.report.failed == []
+    with pytest.raises(BatchStoppedError, match="the scheduler has gone"):
+        run(client, TEXTS, tmp_path, executor=Closing())
 
 
 class Losing(Executor):
