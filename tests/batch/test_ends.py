@@ -308,7 +308,8 @@ def test_a_signal_ends_it_soon_and_says_how_to_go_on(number: signal.Signals, wor
         began = time.monotonic()
         _, errors = process.communicate(timeout=BOUND)
         took = time.monotonic() - began
-        server.wait_for(lambda it: cancelled(it) == 4, BOUND)
+        # On a busy machine the connection may end before each cancel has left, which ends its contexts all the same.
+        server.wait_for(lambda it: cancelled(it) == 4 or not it.open_connections, BOUND)
         until.set()
     assert process.returncode == 130
     assert took < 2.0  # a second, where nobody else is at work on the machine
