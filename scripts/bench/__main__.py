@@ -208,7 +208,7 @@ def run(options: argparse.Namespace, found: dict[str, Any]) -> None:
         with serving(tls=False) as (url, environment):
             for count in options.items:
                 tell(f"batch, {count} items")
-                command = [sys.executable, str(HERE / "batch.py"), url, str(count)]
+                command = [sys.executable, str(HERE / "batch.py"), url, str(count), str(options.after_ms)]
                 done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, timeout=BATCH_BOUND)
                 found.setdefault("batch", {})[str(count)] = json.loads(done.stdout)
 
@@ -361,6 +361,9 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument("--contexts", type=int, default=64, help="for latency (default: 64)")
     parser.add_argument(
         "--items", type=int, action="append", metavar="N", help="for batch (default: 1000, 10000, 100000)"
+    )
+    parser.add_argument(
+        "--after-ms", type=float, default=60.0, metavar="MS", help="for batch: what a text takes (default: 60)"
     )
     parser.add_argument(
         "--quick", action="store_true", help="a look in seconds: one turn, two cases, few frames, no TLS"

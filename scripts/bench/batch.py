@@ -1,7 +1,7 @@
 """Texts of one short line each to files, by a batch in one process; prints a JSON object.
 
-``python batch.py URL ITEMS``. The server answers each text after 60 ms, and 15 are spoken at once, so that the limit
-allows 250 a second. CPU time is of this process, from the first item that is read to the end; the peak is its whole
+``python batch.py URL ITEMS [MS]``. The server answers each text after so many milliseconds (60), and 15 are spoken at
+once, so that the limit allows 250 a second. CPU time is of this process, from the first item that is read to the end; the peak is its whole
 memory.
 """
 
@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from cartesia_sync import Cartesia, batch
 
-SLOTS, AFTER_MS, AUDIO_BYTES = 15, 60, 8192
+SLOTS, AUDIO_BYTES = 15, 8192
+AFTER_MS = float(sys.argv[3]) if len(sys.argv) > 3 else 60.0
 RAW: Any = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 8000}
 
 

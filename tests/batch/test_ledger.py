@@ -190,6 +190,7 @@ def test_a_file_is_known_before_it_has_its_name(
 def test_an_item_that_takes_anothers_path_has_it_alone(client: Cartesia, tmp_path: Path) -> None:
     run(client, [{"id": "a", "text": "One.", "file": "x.wav"}], tmp_path)
     run(client, [{"id": "b", "text": "Two.", "file": "x.wav"}], tmp_path)
+    assert set(rows_of(tmp_path)) == {"b"}
     assert set(assert_agrees(tmp_path)) == {"b"}
 
 
