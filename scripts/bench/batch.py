@@ -1,8 +1,8 @@
 """Texts of one short line each to files, by a batch in one process; prints a JSON object.
 
 ``python batch.py URL ITEMS [MS]``. The server answers each text after so many milliseconds (60), and 15 are spoken at
-once, so that the limit allows 250 a second. CPU time is of this process, from the first item that is read to the end; the peak is its whole
-memory.
+once, so that the limit allows 250 a second. CPU time is of this process, from the first item that is read to the end;
+the peak is its whole memory.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def test_what_sounds_alike_is_spoken_once_and_copied(client: Cartesia, server: L
 def test_a_copy_of_what_was_changed_meanwhile_is_spoken(client: Cartesia, server: LocalServer, tmp_path: Path) -> None:
     def spoil(progress: batch.Progress) -> None:
         if progress.report.done == 1:
-            (tmp_path / "a.wav").unlink(missing_ok=True)
+            (tmp_path / "a.wav").write_bytes(b"something else")
 
     run(client, [("a", "The same.")], tmp_path)
     others = [(str(number), f"Text {number}.") for number in range(20)]
