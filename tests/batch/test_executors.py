@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -17,7 +18,8 @@ from cartesia_sync.batch import running
 from cartesia_sync.batch.places import PARTS
 from cartesia_sync.local import LocalServer
 
-from .commands import ROOT, SCENES, serving_apart
+from ..support.redis_server import RedisServer
+from .commands import ROOT, SCENES, batch_command, serving_apart
 from .folders import assert_agrees, files_of, run, spoken
 
 TEXTS = [f"Text {number}." for number in range(40)]
@@ -169,6 +171,22 @@ def test_what_workers_have_left_in_the_shared_folder_goes_with_the_next_run(clie
     run(client, TEXTS[:1], tmp_path)
     assert files_of(tmp_path) == {"000001.wav"}
     assert not (tmp_path / PARTS).exists()
+
+
+@pytest.mark.timeout(BOUND)
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server")
+def test_two_commands_share_a_limit_by_redis(tmp_path: Path) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("".join(f"{text}\n" for text in TEXTS))
+    (tmp_path / "redis").mkdir()
+    with serving_apart(limit=3) as server, RedisServer(tmp_path / "redis") as redis:
+        options = ("--limit", 3, "--limit-redis", redis.url, "--sample-rate", 8000, "--json")
+        both = [batch_command(server.url, texts, tmp_path / name, *options) for name in ("one", "two")]
+        for process in both:
+            output, errors = process.communicate(timeout=BOUND)
+            assert (process.returncode, errors) == (0, "")
+            summary = json.loads(output.splitlines()[-1])
+            assert (summary["done"], summary["refused"]) == (40, 0)
 
 
 @pytest.mark.timeout(BOUND)
