@@ -237,12 +237,25 @@ class Ledger:
                 for file in row.files:
                     remove_leftovers(os.path.join(self.folder, file.path))
             whole = [found for found in map(self._if_whole, begun) if found is not None]
+            for row in begun:
+                if row.id not in {each.id for each in whole}:
+                    self._take_away_half(row)
             with self._transaction():
                 for row in whole:
                     self._put_done(row)
                 self._db.execute("DELETE FROM writing")
             self._forget_what_is_gone()
         self._sweep_parts()
+
+    def _take_away_half(self, row: Row) -> None:
+        """Take away what there is of an item that has several files, of which some are new and some are not."""
+        of_before = f"SELECT {_COLUMNS} FROM items WHERE id = ? AND state = ?"
+        before = [_row(found) for found in self._db.execute(of_before, (row.id, DONE))]
+        for each in (row, *(old for old in before if self._if_whole(old) is None)):
+            for file in each.files:
+                if self._if_equal(file) is not None:
+                    with contextlib.suppress(OSError):  # it is spoken again, and put in its place
+                        os.unlink(os.path.join(self.folder, file.path))
 
     def _forget_what_is_gone(self) -> None:
         last = ""

@@ -187,6 +187,27 @@ def test_a_file_is_known_before_it_has_its_name(
     assert list(map(len, seen)) == [1, 2, 3]
 
 
+def test_of_several_files_half_is_none(tmp_path: Path) -> None:
+    """The new sound has its name, and the captions are those of before: neither stays."""
+    for name in ("a.wav", "a.srt"):
+        (tmp_path / name).write_bytes(b"before")
+    files = [Files(name, 6, digest_of(b"before")) for name in ("a.wav", "a.srt")]
+    row = Row("a", "hash", "done", "a.wav", "a.wav", tuple(files), 1.0, 3)
+    with Ledger(str(tmp_path)) as ledger:
+        ledger.note_writing(row)
+        ledger.settle(row)
+    assert files_of(tmp_path) == {"a.wav", "a.srt"}
+    with Ledger(str(tmp_path)) as ledger:
+        after = tuple(file._replace(size=5, digest=digest_of(b"after")) for file in files)
+        ledger.note_writing(row._replace(hash="other", files=after))
+    assert set(assert_agrees(tmp_path)) == {"a"}  # of which nothing was written
+    with Ledger(str(tmp_path)) as ledger:
+        ledger.note_writing(row._replace(hash="other", files=after))
+    (tmp_path / "a.wav").write_bytes(b"after")
+    assert assert_agrees(tmp_path) == {}
+    assert files_of(tmp_path) == set()
+
+
 def test_an_item_that_takes_anothers_path_has_it_alone(client: Cartesia, tmp_path: Path) -> None:
     run(client, [{"id": "a", "text": "One.", "file": "x.wav"}], tmp_path)
     run(client, [{"id": "b", "text": "Two.", "file": "x.wav"}], tmp_path)
