@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
 from ..protocol.formats import voice_on_the_wire
+from ..protocol.text import whole_pairs
 from ..protocol.words import has_words
 from .items import Given, Item, item_of
 from .ledger import CHUNK, DONE, FAILED, FOLLOWS, OVER, TO_DO, WORDLESS, Ledger, Planned
@@ -167,6 +168,8 @@ def _read_all(ledger: Ledger, settings: Settings, items: Iterable[Given]) -> Non
             if not item.id or any(ord(each) < 32 for each in item.id):
                 raise ValueError(f"item {number}: an id is a text without control characters; got {item.id!r}")
             name = settings.name_of(item, {"number": f"{number:06d}", **item.values()})
+            if whole_pairs(item.id + name) != item.id + name:
+                raise ValueError(f"item {number}: its id or name has half of a character in it: {item.id!r}, {name!r}")
             kinds = settings.kinds_of(name)
             options = settings.options_of(item, kinds)
             if kinds not in kinds_checked:

@@ -69,6 +69,7 @@ FAULTS: dict[str, tuple[list[Any], str]] = {
     "too long in bytes": ([("\u00e9" * 126, "One.")], "has a name of 256 bytes"),
     "very long": ([("/".join(["x" * 200] * 21), "One.")], "is too long"),
     "control": ([("a\nb", "One.")], "an id is a text without control characters"),
+    "half a character": ([("a\ud800", "One.")], "item 1: its id or name has half of a character in it"),
     "control in a name": ([{"text": "x", "file": "a\x7f.wav"}], "has a control character in it"),
     "ours": ([{"text": "x", "file": ".cartesia-batch.parts/a.wav"}], "is a name that the batch itself uses"),
     "file and folder": (
