@@ -450,7 +450,7 @@ def _in_words(error: sqlite3.Error, path: str, folder: str) -> str:
     if "locked" in words:
         return f"another process is at work on {folder}"
     if "full" in words:
-        return f"the disk is full: {path} cannot be written"
+        return f"the disk is full: {path}, or a temporary file, cannot be written"
     if "not a database" in words or "malformed" in words:
         return f"{path} is no ledger, or is damaged ({words}): delete it, and all is spoken anew"
     if "readonly" in words or "unable to open" in words:
