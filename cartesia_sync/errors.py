@@ -36,6 +36,7 @@ in docs/errors.md.
      +-- SlotDeadlockError                       also a RuntimeError: a thread waits for its own contexts' slots
      +-- LimitError                              a limit cannot say whether there is a free slot
      |    +-- LimitUnreachableError              ... since the server that counts them does not answer
+     +-- BatchStoppedError                       a batch cannot go on; what it has done is kept
      +-- MissingCredentialsError                 also a ValueError: neither a key nor a token is given
      +-- PlaybackError                           the device that speech is played on
 """
@@ -606,6 +607,19 @@ class LimitUnreachableError(LimitError):
 
     Check the server and its address, or make the limit with ``on_unreachable="local"``.
     """
+
+
+class BatchStoppedError(CartesiaError):
+    """A batch cannot go on; what it has done is kept, and the next run goes on from there.
+
+    The message says why: another process is at work on the folder, the disk is full or the folder gone, the service
+    takes no more (no credits, no valid key), or the executor is broken. What it came from is its ``__cause__``.
+
+    Attributes:
+        report: What had been done by then, a ``cartesia_sync.batch.Report``; None where nothing had begun.
+    """
+
+    report: Any = None
 
 
 class MissingCredentialsError(CartesiaError, ValueError):

@@ -32,6 +32,7 @@ from cartesia_sync import (
     SpokenContext,
     Timeout,
     Word,
+    batch,
     frames_of,
     text,
 )
@@ -83,6 +84,11 @@ TAGS = """\
 
 `cartesia_sync.text` makes the service's tags of values; see [captions.md](captions.md).
 """
+BATCH = """\
+# Batch
+
+`cartesia_sync.batch`: very many texts to files; see [batch.md](batch.md).
+"""
 LOCAL = """\
 # The local server
 
@@ -94,6 +100,7 @@ FAULTS = """\
 Values for `LocalServer(faults=...)` and `server.inject(...)`, from `cartesia_sync.local` or
 `cartesia_sync.local.faults`.
 """
+BATCH_TYPES = (batch.Item, batch.Report, batch.Failure, batch.Slow, batch.Outlook, batch.Progress)
 NOT_FOR_USERS = {"dialler", "link", "line", "clocks"}
 """Names that were never meant to be public, and warn until version 0.3."""
 LISTENING = (SessionManager, Session, Feed, Microphone)
@@ -122,6 +129,8 @@ def listing() -> str:
     parts += [entry(kind.__name__, kind) for kind in (Cue, Frame, Heard, LongSpeech, Paragraph, Phoneme, Word)]
     parts += [functions("frames_of", frames_of), TAGS]
     parts += [functions(name, getattr(text, name)) for name in text.__all__]
+    parts += [BATCH, *(functions(f"batch.{name}", getattr(batch, name)) for name in ("run", "plan", "read_items"))]
+    parts += [entry(kind.__name__, kind) for kind in BATCH_TYPES]
     parts += [TYPES, entry("Timeout", Timeout), entry("Metrics", Metrics), entry("SpokenContext", SpokenContext)]
     parts += [
         entry(name, vars(cartesia_sync.types).get(name) or getattr(cartesia_sync.types, name)) for name in types()
@@ -183,8 +192,7 @@ def section(name: str, kind: type) -> str:
 
 def functions(name: str, function: Any) -> str:
     """Write down a function that belongs to no class."""
-    head = f"{name}{inspect.signature(function)}".replace("'", "")
-    lines = [head, *indented(details(function))]
+    lines = [*signature(name, function, skipped=0), *indented(details(function))]
     return f"## `{name}`\n\n{first_paragraph(function)}\n\n```text\n" + "\n".join(lines) + "\n```\n"
 
 
@@ -310,10 +318,10 @@ def first_paragraph(thing: Any) -> str:
     return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split()).replace("``", "`")
 
 
-def signature(name: str, function: Any) -> list[str]:
+def signature(name: str, function: Any, *, skipped: int = 1) -> list[str]:
     """Write it in one line, or the arguments in as many as they need, broken between them alone."""
     arguments, star = [], False
-    for each in list(inspect.signature(function).parameters.values())[1:]:
+    for each in list(inspect.signature(function).parameters.values())[skipped:]:
         if each.kind is each.KEYWORD_ONLY and not star:
             arguments.append("*")
             star = True

@@ -28,6 +28,7 @@ from cartesia_sync import (
     Timeout,
     TruncatedError,
     WebSocketConnectionClosedError,
+    batch,
 )
 from cartesia_sync.types import (
     Accent,
@@ -407,6 +408,16 @@ def use_a_pool(client: Cartesia) -> None:
     with client.tts.connection() as connection, connection.context(voice="id") as context:
         context.push("Hello.")
     print(audio, samples, starts, first, seconds)
+
+
+def many(client: Cartesia) -> None:
+    report: batch.Report = batch.run(client, batch.read_items("a.csv"), Path("out"), voice="id", attempts=2)
+    failed: list[str] = [failure.error for failure in report.failed]
+    outlook: batch.Outlook = batch.plan(client, ["One.", ("b", "Two."), {"text": "Three."}], "out", voice="id")
+    batch.run(client, [batch.Item("a", "One.")], "out", voice="id", on_progress=lambda it: print(it.report.done))
+    batch.run(client, ["One."], "out", voise="id")  # type: ignore[call-arg]
+    batch.run(client, [1], "out")  # type: ignore[list-item]
+    print(failed, outlook.characters, report.seconds)
 
 
 def listen() -> Cartesia:

@@ -224,6 +224,15 @@ class WholeFile:
             raise OSError(f"only {written} of {len(whole)} bytes could be written")
 
 
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Take away what a killed process has left behind of a target, as the next ``WholeFile`` of it would.
+
+    What is in use stays. Threads: any. Waits for the disk alone.
+    """
+    for part_path in _parts_of(os.path.realpath(os.fsdecode(path))):
+        _take_away(part_path)
+
+
 def _parts_of(path: str) -> list[str]:
     """Return the paths that a file may have until it is whole, of which each writer takes the first that is free.
 

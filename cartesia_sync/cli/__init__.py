@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "say": "speak a text into a WAV file, or aloud",
+    "batch": "speak very many texts into files, and go on where it stopped",
     "transcribe": "write down what is said in a recording",
     "listen": "write down what is said into a microphone",
     "voices": "list the voices that one can use",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import interrupts
 from .outcome import CommandError
@@ -34,8 +34,8 @@ def add_local(parser: argparse.ArgumentParser) -> None:
 
 
 @contextlib.contextmanager
-def client(options: argparse.Namespace) -> Iterator[Cartesia]:
-    """Make a client for the block.
+def client(options: argparse.Namespace, **settings: Any) -> Iterator[Cartesia]:
+    """Make a client for the block, with these settings.
 
     Raises:
         CommandError: The local server's extra is not installed.
@@ -47,7 +47,7 @@ def client(options: argparse.Namespace) -> Iterator[Cartesia]:
         for name in _LOADED_LATER:  # else: here nothing can be interrupted
             importlib.import_module(f"cartesia_sync.{name}")
     if not options.local:
-        with Cartesia() as made:
+        with Cartesia(**settings) as made:
             yield made
         return
     with interrupts.held_back():
@@ -55,5 +55,5 @@ def client(options: argparse.Namespace) -> Iterator[Cartesia]:
             from ..local import LocalServer
         except ImportError as error:
             raise CommandError(str(error)) from error
-    with LocalServer() as server, Cartesia(api_key="local", base_url=server.url) as made:
+    with LocalServer() as server, Cartesia(api_key="local", base_url=server.url, **settings) as made:
         yield made

@@ -28,6 +28,8 @@ The parts:
   serve     the local server, beside a crowd of listeners on the same machine: first audio of contexts that ask within
             half a second (five hundred: two and a half), how late each later chunk is at the pace of speech, and the
             first audio of a newcomer beside two hundred contexts that take all they get (ours alone)
+  batch     1,000, 10,000 and 100,000 texts to files: memory, CPU time an item, and the rate beside what the limit
+            allows (ours alone; 100,000 take seven minutes)
 """
 
 from __future__ import annotations
@@ -50,12 +52,13 @@ from start import importing, starting
 
 HERE = Path(__file__).resolve().parent
 BOUND = 300
+BATCH_BOUND = 1800
 TRIES = 3
 """A client that cannot open its TLS connection, which was seen of the official sync one, does not end a long run."""
 OFFICIAL = ("sync", "async")
 IN_THREADS = ("ours_apart", "sync_apart", "async_threads")
 PERCENTILES = ("p50_ms", "p99_ms", "max_ms")
-PARTS = ("cost", "latency", "first", "import", "memory", "speech", "stt", "serve", "limits", "texts")
+PARTS = ("cost", "latency", "first", "import", "memory", "speech", "stt", "serve", "limits", "texts", "batch")
 
 
 class Case(NamedTuple):
@@ -222,6 +225,13 @@ def run(options: argparse.Namespace, found: dict[str, Any]) -> None:
         found["texts"] = json.loads(done.stdout)
     if "serve" in options.parts:
         found["serve"] = serve(options)
+    if "batch" in options.parts:
+        with serving(tls=False) as (url, environment):
+            for count in options.items:
+                tell(f"batch, {count} items")
+                command = [sys.executable, str(HERE / "batch.py"), url, str(count), str(options.after_ms)]
+                done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, timeout=BATCH_BOUND)
+                found.setdefault("batch", {})[str(count)] = json.loads(done.stdout)
 
 
 def serve(options: argparse.Namespace) -> dict[str, Figures]:
@@ -324,6 +334,10 @@ def report(found: dict[str, Any]) -> None:
     if "limits" in found:
         figures = found["limits"]["ours"]
         table("a slot, microseconds a pair", ("limit", "us"), [(what, f"{each:.4g}") for what, each in figures.items()])
+    if "batch" in found:
+        head = ("items", *next(iter(found["batch"].values())))
+        rows = [(count, *(f"{each:.4g}" for each in figures.values())) for count, figures in found["batch"].items()]
+        table("many texts to files", head, rows)
     for transport, cases in found.get("cost", {}).items():
         for what, title in (
             ("cpu_us", "CPU microseconds a frame"),
@@ -468,6 +482,12 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     parser.add_argument("--contexts", type=int, default=64, help="for latency (default: 64)")
     parser.add_argument(
+        "--items", type=int, action="append", metavar="N", help="for batch (default: 1000, 10000, 100000)"
+    )
+    parser.add_argument(
+        "--after-ms", type=float, default=60.0, metavar="MS", help="for batch: what a text takes (default: 60)"
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="a look in seconds: one turn, two cases, few frames, no TLS"
     )
     parser.add_argument("--json", action="store_true", help="print all figures as JSON in place of tables")
@@ -487,6 +507,7 @@ def parse(arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
             options.against = json.loads(options.against.read_bytes())
         except (OSError, ValueError) as error:
             parser.error(f"--against needs a file that --json made: {error}")
+    options.items = options.items or ([200] if options.quick else [1000, 10_000, 100_000])
     options.share = 0.02 if options.quick else 1.0
     options.rounds = 1 if options.quick else options.rounds
     options.transports = options.transports or (["plain"] if options.quick else ["plain", "tls"])

@@ -2,7 +2,8 @@
 
 It does the same for every client. A transcript is an order, in JSON: how many chunks of how many bytes, for how many
 contexts together, and how many milliseconds lie between two chunks of a context (0: as fast as they go). When as many
-contexts as belong together have asked, their chunks leave in turns, and then their ``done``s.
+contexts as belong together have asked, their chunks leave in turns, and then their ``done``s. Or, with ``after_ms``, a
+context is answered whole after so many milliseconds, beside all others; a ``name`` makes texts differ.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import argparse
 import base64
 import heapq
+import itertools
 import json
+import queue
 import random
 import socket
 import ssl
@@ -45,6 +48,8 @@ class Order(NamedTuple):
     audio_bytes: int
     together: int = 1
     every_ms: float = 0.0
+    after_ms: float = 0.0
+    name: str = ""
 
 
 def order(chunks: int, audio_bytes: int, together: int = 1, every_ms: float = 0.0) -> str:
@@ -129,6 +134,34 @@ def listen(sock: socket.socket, file: BinaryIO, events: int) -> None:
             sock.sendall(ends)
 
 
+class Later:
+    """Answers contexts of one connection when it is time, by a thread of its own."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._orders: queue.SimpleQueue[Optional[tuple[float, Order]]] = queue.SimpleQueue()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def put(self, each: Optional[Order]) -> None:
+        self._orders.put(None if each is None else (time.monotonic() + each.after_ms / 1000, each))
+
+    def _run(self) -> None:
+        due: list[tuple[float, int, Order]] = []
+        numbers = itertools.count()
+        with suppress(OSError):
+            while True:
+                try:
+                    found = self._orders.get(timeout=max(due[0][0] - time.monotonic(), 0.0) if due else None)
+                    if found is None:
+                        return
+                    heapq.heappush(due, (found[0], next(numbers), found[1]))
+                except queue.Empty:
+                    pass
+                while due and due[0][0] <= time.monotonic():
+                    each = heapq.heappop(due)[2]
+                    self._sock.sendall(chunk(each.context_id, each.audio_bytes) * each.chunks + done(each.context_id))
+
+
 def serve_one(sock: socket.socket, tls: Optional[ssl.SSLContext]) -> None:
     """Serve one connection until it ends."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -139,16 +172,24 @@ def serve_one(sock: socket.socket, tls: Optional[ssl.SSLContext]) -> None:
             listen(open_sock, file, int(head.partition(EVENTS_HEADER.encode() + b":")[2].partition(b"\r\n")[0]))
             return
         waiting: list[Order] = []
+        later: Optional[Later] = None
         while True:
             opcode, data = read_frame(file)
             if opcode in (CLOSE, PING):
                 open_sock.sendall(frame(data, CLOSE if opcode == CLOSE else PONG))
             if opcode == CLOSE:
+                if later is not None:
+                    later.put(None)
                 return
             if opcode != TEXT:
                 continue
             request: dict[str, Any] = json.loads(data)
-            waiting.append(Order(request["context_id"], **json.loads(request["transcript"])))
+            asked = Order(request["context_id"], **json.loads(request["transcript"]))
+            if asked.after_ms:
+                later = Later(open_sock) if later is None else later
+                later.put(asked)
+                continue
+            waiting.append(asked)
             if len(waiting) == waiting[0].together:
                 speak(open_sock, waiting)
                 waiting = []

@@ -132,9 +132,20 @@ def test_texts_are_spoken_in_every_way() -> None:
     assert refused == {*knows_no_limit, "Learned(most=32)", "Learned(most=32), mixed"}
 
 
+@pytest.mark.timeout(BOUND)
+def test_five_thousand_texts_take_the_memory_of_a_thousand_and_little_time_of_the_processor() -> None:
+    """What the limit allows is for a quiet machine, too; here it is half of it."""
+    found = json.loads(bench("--json", "batch", "--items", "1000", "--items", "5000"))["batch"]
+    assert found["5000"]["peak_mib"] <= 1.2 * found["1000"]["peak_mib"]
+    for figures in found.values():
+        assert figures["cpu_ms"] <= 3
+        assert figures["of_the_limit"] >= 0.5
+        assert figures["folders"] == 0
+
+
 def test_the_help_names_every_part_and_a_part_that_is_none_is_refused() -> None:
     printed = bench("--help")
-    for part in ("cost", "latency", "first", "import", "memory", "speech", "stt", "serve", "limits", "texts"):
+    for part in ("cost", "latency", "first", "import", "memory", "speech", "stt", "serve", "limits", "texts", "batch"):
         assert f"\n  {part} " in printed
     done = subprocess.run([sys.executable, str(BENCH), "speed"], capture_output=True, text=True)
     assert done.returncode == 2
