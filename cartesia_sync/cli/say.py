@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, BinaryIO, Callable, Optional, Union
 
-from . import interrupts, service
+from . import captions, interrupts, service, targets
 from .outcome import STANDARD_OUTPUT, SUCCEEDED, WRONG_USE, CommandError, tell
 
 if TYPE_CHECKING:
@@ -130,10 +130,7 @@ def _check_output(options: argparse.Namespace) -> Kind:
         raise CommandError(f"-o {target}: {error}") from error
     if os.path.exists(target) and not os.path.isdir(target) and not os.path.isfile(target):
         raise CommandError(f"-o {target}: this is no ordinary file; -o - writes to standard output", WRONG_USE)
-    with interrupts.held_back():
-        from ..audio.files import WholeFile
-    with contextlib.suppress(_TriedError), WholeFile(target):
-        raise _TriedError  # so that nothing is made of it, nor changed
+    targets.check(target)
     return kind
 
 
@@ -146,26 +143,9 @@ def _check_captions(options: argparse.Namespace) -> None:
     target = options.captions
     if target is None:
         return
-    with interrupts.held_back():
-        from ..audio.files import WholeFile
-        from ..speech import captions
-    try:
-        captions.kind_of(target)
-    except ValueError as error:
-        raise CommandError(f"--captions: {error}", WRONG_USE) from None
+    captions.check(target)
     if options.output and os.path.abspath(options.output) == os.path.abspath(target):
         raise CommandError(f"--captions {target}: the audio goes there", WRONG_USE)
-    try:
-        with interrupts.held_back():
-            captions.load_pysubs2()
-    except ImportError as error:
-        raise CommandError(f"--captions: {error}") from error
-    with contextlib.suppress(_TriedError), WholeFile(target):
-        raise _TriedError  # as above
-
-
-class _TriedError(Exception):
-    """The target can be written to."""
 
 
 def _text(given: str) -> str:

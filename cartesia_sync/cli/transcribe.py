@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--live", action="store_true", help="over a streaming session, at the pace of speech")
     parser.add_argument("--turns", action="store_true", help="turn by turn, with its times; implies --live")
     parser.add_argument("--json", action="store_true", help="as JSON: one object, or one a line with --turns")
-    parser.add_argument("--captions", metavar="FILE", help="write captions too, to an .srt file")
+    parser.add_argument("--captions", metavar="FILE", help="write captions too: .srt, .vtt, .ass or .json")
     parser.add_argument(
         "--model", metavar="ID", help=f"a model's id (default: {BATCH_MODEL}; with --live and --turns {LIVE_MODEL})"
     )

@@ -147,10 +147,10 @@ class _Gate:
         for text in let_out(gate):
             if text:
                 self._push(text)
-        seconds = gate.flush_after
+        seconds, pieces = gate.flush_after, self._pieces
+        self._turns.put(gate)  # before the timer can come, which does not wait for it
         if seconds is not None:
-            call_later(seconds, functools.partial(_flush, weakref.ref(self), self._pieces))
-        self._turns.put(gate)
+            call_later(seconds, functools.partial(_flush, weakref.ref(self), pieces))
 
     def flush(self, pieces: int) -> None:
         """Send what waits, if nothing has come since. Threads: the timer. Does not wait."""

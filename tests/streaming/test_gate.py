@@ -284,6 +284,23 @@ def test_who_asks_for_a_delay_has_it(stage: Any) -> None:
 
 
 @splits
+def test_a_timer_that_is_fast_finds_the_text_that_waits(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump, "call_later", lambda seconds, function: function())
+    more: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def text() -> Iterator[str]:
+        yield "One. Two."
+        yield more.get(timeout=BOUND)
+
+    speech = stage.context("a").speak(text(), split="sentence")
+    stage.wire.wait_unsent(1)
+    stage.wire.send_rest()  # as the reader does
+    assert transcripts(stage.wire, 2) == ["One. ", "Two."]
+    more.put("")
+    speech.close()
+
+
+@splits
 def test_the_last_sentence_does_not_wait_for_ever(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     more: queue.SimpleQueue[str] = queue.SimpleQueue()
     called: queue.SimpleQueue[float] = queue.SimpleQueue()
