@@ -235,6 +235,7 @@ class Run:
 
         Threads: one. Waits for the service.
         """
+        self._tell(speaker)  # so that an interrupt in what follows finds how much there is to do
         while True:
             self._begin_rested(speaker)
             has_more = self._fill(speaker)
