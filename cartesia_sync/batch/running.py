@@ -208,6 +208,7 @@ class Run:
         self._ledger = ledger
         self._settings = settings
         self._files = outlook.files
+        self._has_copies = outlook.copies > 0  # else nobody need look for any
         self._client = client
         self._attempts = attempts
         self._on_progress = on_progress
@@ -235,6 +236,7 @@ class Run:
 
         Threads: one. Waits for the service.
         """
+        self._tell(speaker)  # so that an interrupt in what follows finds how much there is to do
         while True:
             self._begin_rested(speaker)
             has_more = self._fill(speaker)
@@ -308,7 +310,7 @@ class Run:
             row = self._next()
             if row is None:
                 break
-            if self._is_copied(row):
+            if self._has_copies and self._is_copied(row):
                 copies += 1
                 continue
             self._under_way[row.number] = row
@@ -429,7 +431,8 @@ class Run:
         self._ledger.settle(entry._replace(files=tuple(each._replace(changed=at) for each, at in zip(files, changed))))
         self.report.done += 1
         self.report.seconds += made.seconds
-        self._ledger.release_followers(row.hash)
+        if self._has_copies:
+            self._ledger.release_followers(row.hash)
 
     def _put(self, path: str, content: Content) -> int:
         """Write one file; return when it was changed, in ns."""

@@ -145,6 +145,7 @@ batch/ledger.py | batch/test_ledger
 batch/running.py | batch/test_ledger
     self._ledger.note_writing(entry) => pass
     self._ledger.release_followers(row.hash) => pass
+    if self._has_copies and self._is_copied(row): => if False:
     last = followers[-1].number\n            self._note_failed(followers, error, 0) => return
 batch/running.py | batch/test_ends
     elif verdict == "again" and job.attempt + 1 < self._attempts: => elif verdict == "again":
