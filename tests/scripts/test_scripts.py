@@ -68,7 +68,12 @@ def test_the_packages_hold_what_they_should_and_the_wheel_no_tests(tmp_path: Pat
     with tarfile.open(sdist) as archive:
         in_sdist = {name.partition("/")[2] for name in archive.getnames()}
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "cartesia_sync").rglob("*.py")}
-    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "cartesia_sync" / "docs").glob("*.md")}
+    pages = {
+        path.relative_to(ROOT).as_posix()
+        for pattern in ("docs/*.md", "docs/*.png", "local/inspector/page/*")
+        for path in (ROOT / "cartesia_sync").glob(pattern)
+    }
+    assert "cartesia_sync/local/inspector/page/index.html" in pages
     data = {*pages, "cartesia_sync/py.typed", "cartesia_sync/local/NOTICE"}
     assert modules | data == {name for name in in_wheel if ".dist-info/" not in name}
     assert any(name.endswith("licenses/LICENSE") for name in in_wheel)
