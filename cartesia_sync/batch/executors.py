@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from typing import Any, NamedTuple, Optional
 
+from ..extras import missing
+
 SEMAPHORE = "cartesia-sync"
 """The name of the limit on a Dask cluster: all batches on it share it."""
 
@@ -37,7 +39,7 @@ def opened(asked: str, slots: Optional[int]) -> Iterator[Opened]:
     try:
         import distributed
     except ImportError as error:
-        raise ImportError("Dask needs distributed: pip install 'cartesia-sync[dask]'") from error
+        raise missing("dask", "Dask needs distributed", cause=error) from error
     dask: Any = distributed  # it has no type hints
     with dask.Client(address, set_as_default=True) as client:
         limit = None if slots is None else dask.Semaphore(max_leases=slots, name=SEMAPHORE)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, cast
 
-from ..audio.wav import wav_bytes
+from ..audio import encoders
+from ..audio.kinds import CAPTIONS, Kind
 from ..protocol.formats import RawFormat
+from ..speech.captions import load_pysubs2
 
 if TYPE_CHECKING:
     from ..pool.pool import Pool
     from ..pool.spoken import Spoken
 
-SOUNDS: dict[str, str] = {".wav": "wav", ".wave": "wav"}
-CAPTIONS: dict[str, str] = {}
-"""The kinds of sound and of captions, by the ends of their names."""
-
 PCM = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 44100}
+PCM_FOR_OPUS = {**PCM, "sample_rate": 48000}
+"""Opus takes no 44.1 kHz."""
 
 
 @dataclass(frozen=True)
@@ -79,21 +80,23 @@ def check_kind(kind: str, output_format: Mapping[str, Any]) -> None:
         ImportError: An extra is not installed, and it is needed.
         ValueError: The kind is none, or does not take the format.
     """
-    if kind not in SOUNDS.values() and kind not in CAPTIONS.values():
-        raise ValueError(f"expected a file of {', '.join((*SOUNDS, *CAPTIONS))}; got {kind!r}")
-    RawFormat.of(output_format)
+    if kind in CAPTIONS.values():
+        load_pysubs2()
+    else:
+        encoders.check(kind, RawFormat.of(output_format))
 
 
 def format_for(kind: str) -> Mapping[str, Any]:
     """Return the format to ask for, for a kind of sound."""
-    return PCM
+    return PCM_FOR_OPUS if kind == "opus" else PCM
 
 
 def made_of(spoken: Spoken, kinds: tuple[str, ...], took: float) -> Made:
     """Make the content of the files.
 
     Raises:
-        ValueError: The audio is not whole, or too long for the kind.
+        ContextStateError: There are no words for captions, or the audio's encoding is none that we know.
+        ValueError: The audio is too long for the kind.
     """
     contents = []
     for kind in kinds:
@@ -105,9 +108,9 @@ def made_of(spoken: Spoken, kinds: tuple[str, ...], took: float) -> Made:
 
 
 def _content(spoken: Spoken, kind: str) -> bytes:
-    if spoken.encoding is None or spoken.sample_rate is None:
-        raise ValueError("the service says nothing that we know of the audio's encoding")
-    return wav_bytes(spoken.audio, RawFormat(spoken.encoding, spoken.sample_rate))
+    content = io.BytesIO()
+    spoken.save(content, kind=cast("Kind", kind))
+    return content.getvalue()
 
 
 # ---- in a worker of an executor

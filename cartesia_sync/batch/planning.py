@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
+from ..audio.kinds import SOUNDS
 from ..protocol.formats import voice_on_the_wire
 from ..protocol.text import whole_pairs
 from ..protocol.words import has_words
 from .items import Given, Item, item_of
 from .ledger import CHUNK, DONE, FAILED, FOLLOWS, OVER, TO_DO, WORDLESS, Ledger, Planned
-from .making import SOUNDS, Job, check_kind, format_for
+from .making import Job, check_kind, format_for
 from .places import MANY, Checker, Pattern, key_of, placed
 
 _NEW = "new"

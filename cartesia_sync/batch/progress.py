@@ -6,6 +6,7 @@ import json
 import time
 from typing import Any, Callable, Optional, Protocol, TextIO
 
+from ..extras import missing
 from .report import Progress, Report
 
 BETWEEN_LINES = 10.0
@@ -58,7 +59,7 @@ class Bar:
         try:
             from tqdm import tqdm
         except ImportError as error:
-            raise ImportError("a bar needs tqdm: pip install 'cartesia-sync[batch]'") from error
+            raise missing("batch", "a bar needs tqdm", cause=error) from error
         # Without its thread, which looks whether a bar has stood still: it is told each second.
         self._make: Callable[..., Any] = type("_Bar", (tqdm,), {"monitor_interval": 0})
         self._file = file

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
+from ..audio.kinds import CAPTIONS, SOUNDS
 from ..client import Cartesia
 from ..errors import BatchStoppedError
 from ..pool.pool import OPTIONS
@@ -16,7 +17,6 @@ from ..protocol.timeouts import Timeout
 from ..streaming.context import DEFAULT_MODEL_ID
 from .items import Given
 from .ledger import NAME, Ledger
-from .making import CAPTIONS, SOUNDS
 from .places import Pattern
 from .planning import Outlook, Settings, make_plan
 from .report import Progress, Report
@@ -164,7 +164,7 @@ def _settings(client: Cartesia, pattern: Optional[str], format: str, captions: O
     if format not in SOUNDS.values():
         raise ValueError(f"format is {', '.join(sorted({*SOUNDS.values()}))}; got {format!r}")
     if captions is not None and captions not in CAPTIONS.values():
-        raise ValueError(f"captions are {', '.join(CAPTIONS.values()) or 'not written yet'}; got {captions!r}")
+        raise ValueError(f"captions are {', '.join(CAPTIONS.values())}; got {captions!r}")
     version = client._version_sent(None, None, over_http=False)
     given = {name: value for name, value in options.items() if value is not None}
     return Settings(Pattern(pattern or f"{{id}}.{format}"), format, captions, given, version, DEFAULT_MODEL_ID)

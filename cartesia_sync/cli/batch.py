@@ -75,6 +75,9 @@ def run(options: argparse.Namespace) -> int:
         from ..batch import executors, progress  # noqa: F401  # loaded while signals are held back
         from ..pool import pool  # noqa: F401  # likewise
         from ..streaming.context import DEFAULT_VOICE_ID
+
+        with contextlib.suppress(ImportError, ValueError):  # which is said when the items are looked at
+            _load_kinds(options)
     if options.voice is None:
         options.voice = DEFAULT_VOICE_ID
     with contextlib.ExitStack() as stack:
@@ -88,6 +91,15 @@ def run(options: argparse.Namespace) -> int:
             return _run(options, client, {**arguments, **more})
         except (TypeError, ValueError, ImportError) as error:
             raise CommandError(str(error), WRONG_USE) from error
+
+
+def _load_kinds(options: argparse.Namespace) -> None:
+    """Load what the kinds of files need."""
+    from ..batch import making
+
+    for kind in (options.format, options.captions):
+        if kind is not None:
+            making.check_kind(kind, making.format_for(kind))
 
 
 def _run(options: argparse.Namespace, client: Cartesia, arguments: dict[str, Any]) -> int:
