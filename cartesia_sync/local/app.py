@@ -168,6 +168,10 @@ class App:
             else:
                 connection.send_eof()
 
+    def give_memory_back(self) -> None:
+        """Let what was freed go back to the system, soon."""
+        self._give_back.soon()
+
     async def close(self) -> None:
         """End all requests, and all connections, properly where the peer answers within half a second."""
         self._give_back.close()

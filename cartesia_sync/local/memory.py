@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
+import os
+from pathlib import Path
 from typing import Callable, Optional
 
 __all__ = ["GiveBack"]
 
 _DELAY = 0.5  # seconds, for what ends together
+_MUCH_BYTES = 16 * 1024**2
+"""By so much the process has to have grown for the collector to be asked first: what a connection has left in cycles is
+not free before. It stops all threads for some milliseconds."""
+_STATM = Path("/proc/self/statm")
 # glibc's names. What is larger is mapped, and unmapped when it is free: else glibc would, after the first such piece,
 # take the next ones from what threads keep.
 _M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 4 * 1024**2
@@ -24,6 +31,7 @@ class GiveBack:
     def __init__(self) -> None:
         self._trim = _malloc_trim()
         self._timer: Optional[asyncio.TimerHandle] = None
+        self._least_bytes = _resident_bytes()
 
     def soon(self) -> None:
         """Give it back in half a second. More calls until then change nothing."""
@@ -39,7 +47,21 @@ class GiveBack:
     def _start(self, trim: Callable[[int], int]) -> None:
         self._timer = None
         # On another thread: it takes some milliseconds.
-        asyncio.get_running_loop().run_in_executor(None, trim, 0)
+        asyncio.get_running_loop().run_in_executor(None, self._give_back, trim)
+
+    def _give_back(self, trim: Callable[[int], int]) -> None:
+        if _resident_bytes() > self._least_bytes + _MUCH_BYTES:
+            gc.collect()
+        trim(0)
+        self._least_bytes = _resident_bytes()
+
+
+def _resident_bytes() -> int:
+    """Return how much memory the process holds; 0 where the system does not say."""
+    try:
+        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return 0
 
 
 def _malloc_trim() -> Optional[Callable[[int], int]]:

@@ -210,6 +210,10 @@ class LocalServer:
         Without it the oldest are forgotten where all of them take more than 64 MiB.
         """
         self._recorder.forget()
+        loop, app = self._loop, self._app
+        if loop is not None and app is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(app.give_memory_back)
 
     def wait_for(self, condition: Callable[[LocalServer], bool], timeout: float) -> None:
         """Block until the condition holds.
