@@ -105,7 +105,7 @@ def _decode_large(frame: bytes) -> Optional[Event]:
     try:
         audio = pybase64.b64decode(memoryview(frame)[begin:end], validate=True)
         event = _decoder.decode(str(frame[:begin] + _PLACE + frame[end:], "utf-8"))
-    except (ValueError, RecursionError):  # also a DecodeError; what is wrong is found by reading it as a whole
+    except (ValueError, msgspec.DecodeError, RecursionError):  # what is wrong is found by reading it as a whole
         return None
     if not isinstance(event, Chunk) or event.audio != _PLACE_AUDIO:
         return None
