@@ -17,6 +17,7 @@ from ..errors import (
     ConcurrencyError,
     ConnectTimeoutError,
     ForkedError,
+    TruncatedError,
     WebSocketConnectionClosedError,
 )
 from ..protocol.events import Error
@@ -628,7 +629,14 @@ class Link:
 
         Threads: any. Does not wait.
         """
-        if channel.mailbox.seal(End(lambda: error)):
+
+        def its_error() -> BaseException:
+            loss = error.__cause__
+            if isinstance(error, TruncatedError) and isinstance(loss, CartesiaError):
+                return channel.truncated(loss)  # with what was heard since, and none for two receivers
+            return error
+
+        if channel.mailbox.seal(End(its_error)):
             self._request_cancel(channel)
 
     def finish_unsent(self, channel: Channel) -> bool:

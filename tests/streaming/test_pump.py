@@ -8,7 +8,14 @@ from typing import Any, Callable
 
 import pytest
 
-from cartesia_sync import ContextStateError, ContextTimeoutError, GapTimeoutError, Timeout, TruncatedError
+from cartesia_sync import (
+    ContextStateError,
+    ContextTimeoutError,
+    GapTimeoutError,
+    Timeout,
+    TruncatedError,
+    WebSocketConnectionClosedError,
+)
 from cartesia_sync.streaming.mailbox import Mailbox
 
 BOUND = 10.0
@@ -248,3 +255,18 @@ def test_a_done_that_comes_while_a_piece_is_pushed_is_no_normal_end(
             thread.join(BOUND)  # it has stopped, since the context has ended
     with pytest.raises(ContextStateError, match="before all of its text"):
         list(speech)
+
+
+def test_a_loss_that_the_pump_meets_first_is_told_with_what_was_heard_by_then(stage: Any) -> None:
+    context = stage.context("a")
+    context.push("Hello.")
+    met = context._channel.truncated(WebSocketConnectionClosedError("broken"))  # as a push makes it
+    stage.wire.feed_chunk("a", b"1234")
+    events = context.receive()
+    assert next(events).audio == b"1234"
+    stage.connection._link.fail(context._channel, met)
+    with pytest.raises(TruncatedError) as caught:
+        next(events)
+    assert caught.value.audio_bytes == 4
+    assert "received: 4 bytes" in str(caught.value)
+    assert caught.value.__cause__ is met.__cause__

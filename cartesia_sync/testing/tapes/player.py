@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import threading
+import weakref
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
@@ -33,6 +35,21 @@ def _way(service: Optional[str]) -> dict[str, Any]:
     if parts.scheme == "https":
         way["connector"] = aiohttp.TCPConnector(ssl=default_trust())
     return way
+
+
+def _connections_of(loop: asyncio.AbstractEventLoop) -> weakref.WeakSet[asyncio.Transport]:
+    """Return the set in which the connections that are opened on the loop will be, while they are there."""
+    found: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
+    create: Any = loop.create_connection
+
+    async def created(*args: Any, **options: Any) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        transport, protocol = await create(*args, **options)
+        found.add(transport)
+        return transport, protocol
+
+    with contextlib.suppress(TypeError):  # a loop that is no Python object through and through
+        vars(loop)["create_connection"] = created  # aiohttp does not show those that it has given up
+    return found
 
 
 class Player:
@@ -87,6 +104,7 @@ class Player:
             self._ready.set()
 
     async def _serve(self) -> None:
+        connections = _connections_of(asyncio.get_running_loop())
         async with (
             http_session(**_way(self._deck.service)) as session,
             socket_session(**_way(self._deck.service)) as dialler,
@@ -126,5 +144,7 @@ class Player:
                 await asyncio.gather(*self._handlers, return_exceptions=True)
             finally:
                 await runner.cleanup()
+        for connection in list(connections):
+            connection.abort()  # with TLS it would otherwise wait for its peer's goodbye, longer than there is a loop
         for _ in range(_ROUNDS):
             await asyncio.sleep(0)  # not a wait: closed transports free their sockets

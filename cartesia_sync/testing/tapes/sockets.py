@@ -64,17 +64,7 @@ class _Upstream:
     def __init__(self, number: int, socket: Any) -> None:
         self.number = number
         self.socket = socket
-        connection = socket._response.connection
-        self._transport = None if connection is None else connection.transport
         self.kinds: dict[Optional[str], Kind] = {}
-
-    async def close(self, code: int) -> None:
-        """Say goodbye and end the connection: with TLS it would wait for its peer's, and longer than the loop."""
-        try:
-            await self.socket.close(code=code)
-        finally:
-            if self._transport is not None:
-                self._transport.abort()
 
 
 class Socket:
@@ -149,7 +139,7 @@ class Socket:
             if not self._is_ending:
                 self._record_close("program", code)
             with contextlib.suppress(*UNREACHABLE):
-                await self._upstream.close(_NORMAL_CLOSURE if code in _NO_CODE else int(code or 0))
+                await self._upstream.socket.close(code=_NORMAL_CLOSURE if code in _NO_CODE else int(code or 0))
 
     def _spawn(self, work: Any) -> None:
         task = self._loop.create_task(work)
