@@ -30,8 +30,8 @@ def pooled(scene: str, server: LocalServer, *options: str, fork: str = "os") -> 
     return Run(*(options or WARNED), SCENES / "pooled.py", scene, server.url, FORK=fork)
 
 
-# By a bare fork, of which the interpreter is not told, only while no thread of the pool's is there. The interpreter's own
-# lock has waiters in the child that do not exist, where threads were waiting for it, and the child may stand still.
+# By a bare fork, of which the interpreter is not told, only while no thread of the pool's is there. Where threads were
+# waiting for the interpreter's own lock, it has waiters in the child that do not exist, and the child may stand still.
 @linux
 @pytest.mark.parametrize(
     ("scene", "processes", "fork"),
