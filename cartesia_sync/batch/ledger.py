@@ -140,7 +140,7 @@ class Ledger:
             self._database = sqlite3.connect(self._path or ":memory:", timeout=0, isolation_level=None)
             try:
                 self._open()
-            except BaseException:
+            except BaseException:  # Ctrl-C too: the folder would stay locked
                 self._database.close()
                 raise
 
@@ -207,7 +207,7 @@ class Ledger:
         try:
             yield
             self._db.execute("COMMIT")
-        except BaseException:  # Ctrl-C too
+        except BaseException:  # Ctrl-C too: nothing is half written
             with contextlib.suppress(sqlite3.Error):  # a full disk has rolled it back already
                 self._db.execute("ROLLBACK")
             raise

@@ -298,7 +298,7 @@ class Gate:
         try:
             if ticket.wait(timeout, check=check) or ticket.is_granted:
                 return ticket
-        except BaseException:
+        except BaseException:  # an interrupt, or what the caller's check raised: it has taken nothing
             ticket.release()
             raise
         ticket.release()

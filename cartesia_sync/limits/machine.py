@@ -153,7 +153,7 @@ class _Opened:
             self._agree()
             self.slots = [self._open(f"{name}.{index}.slot") for index in range(most)]
             self.queue = self._open(f"{name}.queue")
-        except BaseException:
+        except BaseException:  # an interrupt too: no file stays open
             self.close()
             raise
         # Held by this, the files are not the collector's, which would find them open.

@@ -53,7 +53,7 @@ class Worker:
                     return
                 self._thread = thread
             thread.start()
-        except BaseException as error:
+        except BaseException as error:  # an interrupt too: a thread that has not started is none
             if not thread.is_alive() and self._thread is thread:
                 self._thread = None
             if isinstance(error, RuntimeError):  # the system's limit, or the interpreter is at its end

@@ -273,6 +273,7 @@ class Line:
 
     def _put_in_line_locked(self, frame: Frame, asks: Request, flush: Optional[Flush]) -> None:
         """Put a text in line, and take note of what it asks for: in one step at the end."""
+        assert is_owned(self.lock)
         state = self._state_after_locked(SessionMove.FINISH if asks is Request.CLOSE else SessionMove.SEND)
         finished_at = time.monotonic() if asks is Request.CLOSE else self._finished_at
         append = self._wire.unsent.append

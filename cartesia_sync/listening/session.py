@@ -566,7 +566,7 @@ class SessionManager(Handlers):
             line.start()
             while self._unsent:
                 line.send(self._unsent.popleft())
-        except BaseException:
+        except BaseException:  # an interrupt too
             line.give_up()  # nobody else can
             raise
         return session

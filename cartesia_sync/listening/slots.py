@@ -63,7 +63,7 @@ def dial_in_turn(
             refusal = refused.error
             ticket.refused(refusal.retry_after)
             ticket.release()
-        except BaseException:
+        except BaseException:  # an interrupt too, and what a user's function for tokens raised
             ticket.release()
             raise
         else:

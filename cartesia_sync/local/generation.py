@@ -297,7 +297,6 @@ class Generation:
         for number, stretch in enumerate(stretches):
             await self._may_make.acquire()
             due = max(came, self._ends_at)
-            is_remembered = self._speaker.on_spoken is not None  # word for word
             counted = await self._backlog.begin(due)
             try:
                 spoken = await self._speaker.speak(
@@ -305,7 +304,6 @@ class Generation:
                     self._voice,
                     self._audio_format,
                     due=due,
-                    with_times=self._wants_words or self._wants_phonemes or is_remembered,
                 )
                 counted = self._backlog.change(counted, len(spoken.audio))
             except SpeechError as exc:

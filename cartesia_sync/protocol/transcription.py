@@ -247,20 +247,7 @@ STTAutoFinalizeWebsocketResponse = Union[
     STTErrorResponse,
     Unknown,
 ]
-SttEvent = Union[
-    STTManualFinalizeTranscriptResponse,
-    STTManualFinalizeFlushDoneResponse,
-    STTManualFinalizeDoneResponse,
-    STTAutoFinalizeConnected,
-    STTAutoFinalizeTurnStart,
-    STTAutoFinalizeTurnUpdate,
-    STTAutoFinalizeTurnEagerEnd,
-    STTAutoFinalizeTurnResume,
-    STTAutoFinalizeTurnEnd,
-    STTErrorResponse,
-    STTReconnected,
-    Unknown,
-]
+SttEvent = Union[STTManualFinalizeWebsocketResponse, STTAutoFinalizeWebsocketResponse, STTReconnected]
 """Whatever a session gives."""
 
 _MANUAL: tuple[Any, ...] = (

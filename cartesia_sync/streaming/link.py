@@ -494,7 +494,7 @@ class Link:
                 return None
             if channel.first_sent_at == message.sent_at:
                 channel.mailbox.wake()  # a receiver may have been waiting without a timeout
-        wire.tell([*(sent or ()), message])
+            wire.tell([*(sent or ()), message])
         if self._slots is not None:
             self._slots.note_push(self, channel, is_last=message.move is ChannelMove.FINISH)
         return frame
@@ -604,8 +604,8 @@ class Link:
                         return None  # sent again by another thread, or cancelled meanwhile
                     if self._wire is wire and len(messages) == len(channel.messages):
                         channel.send_all(wire, messages, frames, move=None)
+                        wire.tell(messages)
                         break
-            wire.tell(messages)
             wire.finish(frames[-1], Deadline(self._timeout.write))
         except CartesiaError as error:
             self._fail_send(channel, error)

@@ -180,7 +180,6 @@ class Speaker:
         audio_format: AudioFormat,
         *,
         due: float = 0.0,
-        with_times: bool = True,
     ) -> Spoken:
         """Speak the parts of one sentence, one after the other. The same call returns the same bytes.
 
@@ -189,7 +188,6 @@ class Speaker:
             voice: Who speaks.
             audio_format: What is made of it.
             due: When its audio is needed, on the loop's clock. Who is due first is served first.
-            with_times: Say when words and phonemes are heard; else ``words`` and ``phonemes`` are empty.
 
         Raises:
             SpeechError: The engine failed.
@@ -197,7 +195,7 @@ class Speaker:
         loop = asyncio.get_running_loop()
         await self._turns.take(due)
         try:
-            return await loop.run_in_executor(self._threads, self._speak, parts, voice, audio_format, with_times)
+            return await loop.run_in_executor(self._threads, self._speak, parts, voice, audio_format)
         finally:
             self._turns.give()
 
@@ -212,9 +210,7 @@ class Speaker:
 
     # ---- speech threads only
 
-    def _speak(
-        self, parts: Sequence[Union[Phrase, Pause]], voice: Voice, audio_format: AudioFormat, with_times: bool
-    ) -> Spoken:
+    def _speak(self, parts: Sequence[Union[Phrase, Pause]], voice: Voice, audio_format: AudioFormat) -> Spoken:
         engine = self._engines.pop()
         try:
             pieces: list[sound.Samples] = []
@@ -226,14 +222,14 @@ class Speaker:
                     piece = sound.silence(part.seconds)
                 else:
                     try:
-                        utterance = engine.speak(part, voice, with_times)
+                        utterance = engine.speak(part, voice)
                     except _EngineMissingError as exc:
                         if not self._may_fall_back:
                             raise
                         _warn_once(str(exc))
                         engine.close()
                         engine = _SignalEngine()
-                        utterance = engine.speak(part, voice, with_times)
+                        utterance = engine.speak(part, voice)
                     piece = sound.amplify(utterance.samples, _HEADROOM * part.style.volume * part.style.volume_ratio)
                     words += [word.later(so_far / sound.RATE_HZ) for word in utterance.words]
                     phonemes += [phoneme.later(so_far / sound.RATE_HZ) for phoneme in utterance.phonemes]
@@ -330,7 +326,7 @@ class _EspeakEngine:
         self._killed = False
         self._spoken = 0
 
-    def speak(self, part: Phrase, voice: Voice, with_times: bool) -> _Utterance:
+    def speak(self, part: Phrase, voice: Voice) -> _Utterance:
         # Each loading of the library leaks some 2 KB, so a new process takes over from time to time.
         self._spoken += 1
         if self._spoken % _UTTERANCES_A_PROCESS == 0:
@@ -343,7 +339,6 @@ class _EspeakEngine:
             "rate": round(_WORDS_A_MINUTE * style.speed * style.speed_ratio),
             "pause": part.text.endswith(_CLAUSE_ENDS),
             "phonemes": bool(part.spans),
-            "times": with_times,
         }
         try:
             header, data = self._ask(request)
@@ -359,8 +354,6 @@ class _EspeakEngine:
             raise SpeechError(header["error"])
         rate_hz = header["sample_rate_hz"]
         samples = sound.from_int16(data)
-        if not with_times:
-            return _Utterance(samples, [], [])
         total = len(samples) / rate_hz
         phonemes = phoneme_times([(name, sample / rate_hz) for name, sample in header["phonemes"]], total)
         starts = [(places[min(offset, len(places) - 1)], sample / rate_hz) for offset, sample in header["words"]]
@@ -467,7 +460,7 @@ class _SignalEngine:
     _GAP_S = 0.06
     _PAUSE_S = 0.3
 
-    def speak(self, part: Phrase, voice: Voice, with_times: bool) -> _Utterance:
+    def speak(self, part: Phrase, voice: Voice) -> _Utterance:
         speed = part.style.speed * part.style.speed_ratio
         # The female variants are f1 to f5; each speaker has its own pitch.
         base = 190 if voice.speaker.startswith("f") else 110
@@ -489,8 +482,6 @@ class _SignalEngine:
         if part.text.endswith(_CLAUSE_ENDS):
             pieces.append(sound.silence(self._PAUSE_S / speed))
         samples = sound.join(pieces)
-        if not with_times:
-            return _Utterance(samples, [], [])
         total = len(samples) / sound.RATE_HZ
         phonemes = phoneme_times(letters, total)
         words = word_times(part.text, starts, phonemes, total, by_character=voice.by_character)

@@ -7,7 +7,7 @@ milliseconds), and a crash in it ends this process only.
 Messages, both ways, on stdin and stdout: two lengths (big-endian, 32 bits each), a JSON header, a payload.
 
     request:  {"text", "voice", "rate" (words a minute), "pause" (leave a clause's pause at the end),
-               "phonemes" (what stands in double square brackets is phonemes), "times" (say when what is heard)},
+               "phonemes" (what stands in double square brackets is phonemes)},
                no payload
     response: {"sample_rate_hz", "words": [[offset, sample], ...], "phonemes": [[ipa, sample], ...]}, 16-bit samples
               or {"error": text}, no payload
@@ -74,9 +74,7 @@ class _RefusedError(Exception):
     """The library refused."""
 
 
-def _speak(
-    library_path: str, text: str, voice: str, rate: int, flags: int, with_times: bool = True
-) -> tuple[dict[str, Any], bytes]:
+def _speak(library_path: str, text: str, voice: str, rate: int, flags: int) -> tuple[dict[str, Any], bytes]:
     """Load the library, speak one text, and unload it. The working directory is the library's data folder."""
     library = ctypes.CDLL(library_path)
     try:
@@ -91,7 +89,7 @@ def _speak(
             if library.espeak_SetVoiceByName(voice.encode()) != 0:
                 raise _RefusedError(f"no voice {voice!r}")
             library.espeak_SetParameter(_RATE, rate, 0)
-            return _synthesize(library, text, flags, sample_rate_hz, with_times)
+            return _synthesize(library, text, flags, sample_rate_hz)
         finally:
             library.espeak_Terminate()
     finally:
@@ -103,9 +101,7 @@ def _speak(
             _ctypes.dlclose(handle)
 
 
-def _synthesize(
-    library: ctypes.CDLL, text: str, flags: int, sample_rate_hz: int, with_times: bool
-) -> tuple[dict[str, Any], bytes]:
+def _synthesize(library: ctypes.CDLL, text: str, flags: int, sample_rate_hz: int) -> tuple[dict[str, Any], bytes]:
     samples = bytearray()
     words: list[tuple[int, int]] = []
     phonemes: list[tuple[str, int]] = []
@@ -114,7 +110,7 @@ def _synthesize(
         if wave and count > 0:
             samples.extend(ctypes.string_at(wave, 2 * count))
         index = 0
-        while with_times and events[index].type != _EVENT_LIST_TERMINATED:
+        while events[index].type != _EVENT_LIST_TERMINATED:
             event = events[index]
             if event.type == _EVENT_WORD:
                 words.append((event.text_position - 1, event.sample))
@@ -160,9 +156,7 @@ def _serve(inward: BinaryIO, out: BinaryIO) -> None:
         request = json.loads(inward.read(LENGTHS.unpack(lengths)[0]))
         try:
             flags = (_ENDPAUSE if request["pause"] else 0) | (_PHONEMES if request["phonemes"] else 0)
-            header, samples = _speak(
-                library_path, request["text"], request["voice"], request["rate"], flags, request["times"]
-            )
+            header, samples = _speak(library_path, request["text"], request["voice"], request["rate"], flags)
         except Exception as exc:  # one text must not affect the others; the parent gets the message
             header, samples = {"error": f"{type(exc).__name__}: {exc}"}, b""
         _send(out, header, samples)

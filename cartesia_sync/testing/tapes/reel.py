@@ -259,7 +259,7 @@ def _put_in_place(made: Path, folder: Path) -> None:
     folder.rename(aside)
     try:
         made.rename(folder)
-    except BaseException:
+    except BaseException:  # an interrupt too: the tape that was there is there again
         aside.rename(folder)
         raise
     shutil.rmtree(aside, ignore_errors=True)

@@ -343,12 +343,3 @@ def test_who_gives_up_gives_the_turn_to_another() -> None:
         assert asyncio.run(scene()) == 15
     finally:
         speaker.close()
-
-
-def test_times_that_nobody_asks_for_are_not_made(speaker: Speaker) -> None:
-    spoken = say(speaker, "One, two.")
-    without = asyncio.run(
-        speaker.speak([Phrase("One, two.", PLAIN)], VOICE, AudioFormat("pcm_s16le", 22050), with_times=False)
-    )
-    assert (without.words, without.phonemes) == ([], [])
-    assert without.audio == spoken.audio

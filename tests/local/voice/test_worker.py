@@ -29,7 +29,7 @@ class Process:
         self.inward, self.out = self.popen.stdin, self.popen.stdout
 
     def ask(self, text: str, voice: str = "en-us", rate: int = 175, pause: bool = True, phonemes: bool = False) -> None:
-        request = {"text": text, "voice": voice, "rate": rate, "pause": pause, "phonemes": phonemes, "times": True}
+        request = {"text": text, "voice": voice, "rate": rate, "pause": pause, "phonemes": phonemes}
         data = json.dumps(request).encode()
         self.inward.write(worker.LENGTHS.pack(len(data), 0) + data)
         self.inward.flush()
